@@ -1,0 +1,1 @@
+"""rayrl: distributed reinforcement learning on Ray, from logged experience to compared policies."""
