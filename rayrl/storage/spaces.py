@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -28,7 +29,8 @@ from rayrl.errors import SpaceError
 
 JSONValue = None | bool | int | float | str | list[Any] | dict[str, Any]
 
-DTYPES = frozenset("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split())
+_INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+DTYPES = frozenset(["bool", *_INTEGERS, "float16", "float32", "float64"])
 """Names of the element types that spaces and columns may have, in the machine's byte order."""
 
 
@@ -102,6 +104,42 @@ def space_from_json(value: Mapping[str, Any], *, where: str = "space") -> gym.Sp
         raise
     except (KeyError, TypeError, ValueError, OverflowError, AssertionError) as error:
         raise SpaceError(f"{value!r} does not describe a {kind} space: {error!r}", where=where) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Spaces:
+    """What an agent sees and what it does, at one step of one environment."""
+
+    observation: gym.Space
+    action: gym.Space
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"observation": ..., "action": ...}``.
+
+        Raises:
+            SpaceError: a space is not supported.
+        """
+        return {
+            "observation": space_to_json(self.observation, where="observation"),
+            "action": space_to_json(self.action, where="action"),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Spaces:
+        """The inverse of ``to_json``.
+
+        Raises:
+            SpaceError: the value is not what ``to_json`` writes.
+        """
+        observation, action = value.get("observation", {}), value.get("action", {})
+        return cls(space_from_json(observation, where="observation"), space_from_json(action, where="action"))
+
+    def differences(self, other: Spaces) -> list[str]:
+        """What differs from other spaces, one sentence for each difference; empty when they agree."""
+        return [
+            *spaces_match(self.observation, other.observation, where="observation"),
+            *spaces_match(self.action, other.action, where="action"),
+        ]
 
 
 def spaces_match(a: gym.Space, b: gym.Space, *, where: str = "space") -> list[str]:
