@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 import pydantic
 
 from rayrl.errors import ConfigError
+
+Location = tuple[int | str, ...]
+"""Where a value stands in nested options: keys and list indices from the outside in."""
 
 
 class Config(pydantic.BaseModel):
@@ -32,6 +35,27 @@ class Config(pydantic.BaseModel):
         except pydantic.ValidationError as error:
             raise ConfigError(describe(error, cls), where=where) from None
 
+    @classmethod
+    def parse_within(cls, values: Mapping[str, Any]) -> Self:
+        """Builds the model inside a validator of an outer one, whose ``parse`` then names the whole path.
+
+        Raises:
+            InnerError: something is wrong.
+        """
+        try:
+            return cls.model_validate(values)
+        except pydantic.ValidationError as error:
+            raise InnerError(error, cls) from None
+
+
+class InnerError(ValueError):
+    """What is wrong with a model that stands inside another one."""
+
+    def __init__(self, error: pydantic.ValidationError, model: type[pydantic.BaseModel]) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.model = model
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that offers the known name closest to ``name``, or lists what is known."""
@@ -40,31 +64,53 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
 
 
-def describe(error: pydantic.ValidationError, model: type[pydantic.BaseModel]) -> str:
-    """One line for each thing that pydantic found wrong."""
-    lines = []
+def describe(
+    error: pydantic.ValidationError,
+    model: type[pydantic.BaseModel],
+    place: Callable[[Location], str] = lambda location: "",
+) -> str:
+    """One line for each thing that pydantic found wrong.
+
+    Args:
+        error: what pydantic raised.
+        model: the model that it raised it for.
+        place: what to write before a field: where its value was given.
+    """
+    return "\n".join(f"{place(location)}{text}" for location, text in _problems(error, model, ()))
+
+
+def _problems(
+    error: pydantic.ValidationError, model: type[pydantic.BaseModel], outer: Location
+) -> Iterator[tuple[Location, str]]:
     for item in error.errors(include_url=False):
-        path = ".".join(str(part) for part in item["loc"]) or model.__name__
-        if item["type"] == "extra_forbidden":
+        location = (*outer, *item["loc"])
+        path = ".".join(str(part) for part in location) or model.__name__
+        inner = item.get("ctx", {}).get("error")
+        if isinstance(inner, InnerError):
+            yield from _problems(inner.error, inner.model, location)
+        elif item["type"] == "extra_forbidden":
             owner = _model_at(model, item["loc"][:-1])
-            hint = nearest(str(item["loc"][-1]), owner.model_fields) if owner else "it is not known"
-            lines.append(f"{path}: unknown key; {hint}")
+            hint = nearest(str(item["loc"][-1]), _names(owner)) if owner else "it is not known"
+            yield location, f"{path}: unknown key; {hint}"
         elif item["type"] == "missing":
-            lines.append(f"{path}: required, and not given")
+            yield location, f"{path}: required, and not given"
         else:
-            lines.append(f"{path} = {item['input']!r}: {item['msg'].removeprefix('Value error, ')}")
-    return "\n".join(lines)
+            yield location, f"{path} = {item['input']!r}: {item['msg'].removeprefix('Value error, ')}"
 
 
-def _model_at(
-    model: type[pydantic.BaseModel], path: tuple[int | str, ...]
-) -> type[pydantic.BaseModel] | None:
+def _names(model: type[pydantic.BaseModel]) -> dict[str, pydantic.fields.FieldInfo]:
+    """The fields by the names that stand in a file."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _model_at(model: type[pydantic.BaseModel], path: Location) -> type[pydantic.BaseModel] | None:
     """The options model that stands at ``path`` below ``model``, where there is exactly one."""
     current: type[pydantic.BaseModel] | None = model
     for part in path:
-        if current is None or part not in current.model_fields:
+        fields = _names(current) if current else {}
+        if part not in fields:
             return None
-        current = _only_model(current.model_fields[str(part)].annotation)
+        current = _only_model(fields[str(part)].annotation)
     return current
 
 
