@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rayrl.config.base import nearest
 from rayrl.errors import DataError
-from rayrl.experience.columns import TRAJECTORY_COLUMNS, ColumnSpec
+from rayrl.experience.columns import TRAJECTORY_COLUMNS, BatchSpecs, ColumnSpec
 from rayrl.experience.ragged import (
     Column,
     Ragged,
@@ -59,6 +59,14 @@ class TrajectoryBatch:
         """Bytes of all columns and offsets."""
         columns = [*self.columns.values(), *self.trajectory_columns.values()]
         return self.offsets.nbytes + sum(column.nbytes for column in columns)
+
+    @property
+    def specs(self) -> BatchSpecs:
+        """Kind, dtype and row shape of every column."""
+        return BatchSpecs(
+            {name: ColumnSpec.of(column) for name, column in self.columns.items()},
+            {name: ColumnSpec.of(column) for name, column in self.trajectory_columns.items()},
+        )
 
     def trajectory_of_row(self) -> NDArray[np.int64]:
         """``(num_steps,)`` index of the trajectory that each row belongs to."""
@@ -206,8 +214,7 @@ class TrajectoryBatch:
         if len(batches) == 1:
             return first
         for batch in batches[1:]:
-            _check_same_specs(first.columns, batch.columns)
-            _check_same_specs(first.trajectory_columns, batch.trajectory_columns)
+            first.specs.check_same(batch.specs)
         return TrajectoryBatch(
             {name: _join([batch.columns[name] for batch in batches]) for name in first.columns},
             offsets_of(np.concatenate([batch.lengths for batch in batches])),
@@ -228,15 +235,6 @@ def _check_column(name: str, column: Column, rows: int) -> None:
         column.validate(name)
     if len(column) != rows:
         raise DataError(f"has {len(column)} rows where the offsets ask for {rows}", where=name)
-
-
-def _check_same_specs(a: Mapping[str, Column], b: Mapping[str, Column]) -> None:
-    if odd := a.keys() ^ b.keys():
-        raise DataError("is a column of some batches only", where=min(odd))
-    for name in a:
-        spec_a, spec_b = ColumnSpec.of(a[name]), ColumnSpec.of(b[name])
-        if spec_a != spec_b:
-            raise DataError(f"is {spec_a} in one batch and {spec_b} in another", where=name)
 
 
 def _slice(column: Column, start: int, stop: int) -> Column:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import gymnasium as gym
 import numpy as np
 
 from rayrl.errors import DataError, SpaceError
 from rayrl.experience.ragged import Column, Ragged
-from rayrl.storage.spaces import check_dtype, leaf_spaces
+from rayrl.storage.spaces import Spaces, check_dtype, leaf_spaces
 
 OBS: Final = "obs"
 ACTIONS: Final = "actions"
@@ -91,6 +91,38 @@ class ColumnSpec:
         return "text" if self.kind == "text" else f"{self.kind} {self.dtype} {self.shape}"
 
 
+class BatchSpecs(NamedTuple):
+    """What the columns of a batch look like, by name."""
+
+    columns: dict[str, ColumnSpec]
+    trajectory_columns: dict[str, ColumnSpec]
+
+    def check_same(self, other: BatchSpecs) -> None:
+        """Checks that batches of these and of other specs can be joined.
+
+        Raises:
+            DataError: naming the column whose presence, kind, dtype or shape differs.
+        """
+        for specs, others in zip(self, other, strict=True):
+            if odd := specs.keys() ^ others.keys():
+                raise DataError("is a column of some batches only", where=min(odd))
+            for name, spec in specs.items():
+                if spec != others[name]:
+                    raise DataError(f"is {spec} in one batch and {others[name]} in another", where=name)
+
+    def check_has(self, required: BatchSpecs) -> None:
+        """Checks that all required columns are there; others may be there too.
+
+        Raises:
+            DataError: naming the column that is missing, or is of another kind, dtype or shape.
+        """
+        for specs, due in zip(self, required, strict=True):
+            for name, spec in due.items():
+                if specs.get(name) != spec:
+                    found = f"is {specs[name]}" if name in specs else "is missing"
+                    raise DataError(f"{found}, where the spaces ask for {spec}", where=name)
+
+
 TEXT: Final = ColumnSpec(np.dtype(np.uint8), kind="text")
 
 TRAJECTORY_COLUMNS: Final[Mapping[str, ColumnSpec]] = MappingProxyType(
@@ -165,6 +197,23 @@ def action_spec(space: gym.Space) -> ColumnSpec:
             remedy="one of Discrete, MultiDiscrete, MultiBinary, Box",
         )
     return column_spec(space, where=ACTIONS)
+
+
+def required_specs(spaces: Spaces) -> BatchSpecs:
+    """The columns that every stored trajectory of some spaces has.
+
+    Raises:
+        SpaceError: a space is not supported.
+    """
+    parts, final_parts = (observation_parts(spaces.observation, name) for name in (OBS, FINAL_OBS))
+    columns = {name: column_spec(leaf, where=name) for name, leaf in parts.items()}
+    final = {name: column_spec(leaf, where=name) for name, leaf in final_parts.items()}
+    reward = ColumnSpec(np.dtype(np.float32))
+    always = (EPISODE_ID, FIRST_STEP, TERMINATED, TRUNCATED)
+    return BatchSpecs(
+        columns | {ACTIONS: action_spec(spaces.action), REWARDS: reward},
+        {name: TRAJECTORY_COLUMNS[name] for name in always} | final,
+    )
 
 
 def to_column(values: Any, spec: ColumnSpec) -> Column:

@@ -1,0 +1,80 @@
+"""The split of trajectories into those to train on and those to validate on."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rayrl.errors import DataError
+from rayrl.experience.batch import TrajectoryBatch
+from rayrl.experience.columns import EPISODE_ID, SPLIT, Split
+from rayrl.experience.ragged import Ragged
+
+
+def split(episode_ids: NDArray[np.uint64], val_fraction: float, seed: int) -> NDArray[np.uint8]:
+    """Puts whole episodes on one side each, the same way whatever their order.
+
+    The n distinct episodes are ranked by a hash of (seed, id), and the first ``round(val_fraction * n)`` are
+    for validation: of two episodes or more at least one and at most n - 1, of a single one none.
+
+    Args:
+        episode_ids: ``(trajectories, 2)``; trajectories of one episode share their id.
+        val_fraction: share of the episodes to validate on, in (0, 1), or 0 for none.
+        seed: another seed gives another split.
+
+    Returns:
+        ``(trajectories,)`` codes ``Split.train`` and ``Split.val``.
+
+    Raises:
+        ValueError: ``val_fraction`` is not in [0, 1).
+    """
+    if not 0 <= val_fraction < 1:
+        raise ValueError(f"val_fraction is {val_fraction}, not in [0, 1)")
+    episodes, episode_of_trajectory = np.unique(episode_ids.reshape(-1, 2), axis=0, return_inverse=True)
+    n = len(episodes)
+    num_val = min(max(round(val_fraction * n), 1), n - 1) if val_fraction and n > 1 else 0
+    order = np.argsort(_hash(episodes, seed), kind="stable")
+    codes = np.full(n, Split.train, np.uint8)
+    codes[order[:num_val]] = Split.val
+    return codes[episode_of_trajectory.reshape(-1)]
+
+
+def with_split(batch: TrajectoryBatch, val_fraction: float, seed: int) -> TrajectoryBatch:
+    """The batch with its column ``split`` set as ``split`` says.
+
+    Raises:
+        DataError: the batch has no episode ids.
+        ValueError: ``val_fraction`` is not in [0, 1).
+    """
+    episode_ids = batch.trajectory_columns.get(EPISODE_ID)
+    if episode_ids is None or isinstance(episode_ids, Ragged):
+        raise DataError("is needed to split a batch by episode", where=EPISODE_ID)
+    return batch.with_trajectory_columns(**{SPLIT: split(episode_ids, val_fraction, seed)})
+
+
+def select_split(batch: TrajectoryBatch, side: Split) -> TrajectoryBatch:
+    """The trajectories on one side of a split.
+
+    Raises:
+        DataError: the batch has no column ``split``.
+    """
+    codes = batch.trajectory_columns.get(SPLIT)
+    if codes is None or isinstance(codes, Ragged):
+        raise DataError("the batch has not been split", where=SPLIT)
+    return batch.select(np.flatnonzero(codes == side))
+
+
+def _hash(episodes: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
+    """``(n,)`` hashes of ``(n, 2)`` ids."""
+    state = _mix(np.full(len(episodes), seed & 0xFFFF_FFFF_FFFF_FFFF, np.uint64))
+    for word in episodes.T:
+        state = _mix(state ^ word)
+    return state
+
+
+def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """One step of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): a bijection of 64 bits that mixes well."""
+    z = z + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
