@@ -1,0 +1,156 @@
+"""The actor-critic as a plain PyTorch module: what a policy folder holds and a server runs, without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import gymnasium as gym
+import torch
+from torch import nn
+
+from rayrl.errors import ConfigError, DataError, SpaceError
+from rayrl.models.distributions import MASKED_LOGIT, Categorical, MultiCategorical, action_distribution
+from rayrl.models.model_config import ModelConfig
+from rayrl.models.networks import Encoder, policy_head, value_head
+from rayrl.models.normalizer import Normalizer
+from rayrl.models.observations import ACTION_MASK, ObservationLayout
+
+Parts = Mapping[str, torch.Tensor]
+
+
+class ActorCriticNetwork(nn.Module):
+    """A policy and a value over the parts of an observation.
+
+    The methods take observations as ``{"obs": x}``, or ``{"obs/<key>": x, "obs/<a>/<b>": y}`` of a Dict, each
+    (B, ...) and raw, as the environment gave it.
+
+    An action mask, the part ``obs/action_mask`` (B, D), gives actions where it is 0 the probability 0. A row
+    that masks every action is an error on the CPU, where rollouts run; elsewhere, where looking would stall
+    the device, it makes all actions equally probable.
+
+    Args:
+        observation_space: a Box, a Discrete, or a Dict of such.
+        action_space: Discrete, MultiDiscrete, MultiBinary or a float Box.
+        config: options.
+        inference_only: leave out the value.
+
+    Attributes:
+        distribution: the action distribution whose inputs ``policy`` gives.
+        normalizer: running moments of the observations.
+
+    Raises:
+        ConfigError: options that do not fit the spaces, or a part of text.
+        SpaceError: a space that is not supported.
+    """
+
+    def __init__(
+        self,
+        observation_space: gym.Space,
+        action_space: gym.Space,
+        config: ModelConfig,
+        *,
+        inference_only: bool = False,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.inference_only = inference_only
+        self.distribution = action_distribution(
+            action_space,
+            squashed=config.squash_actions,
+            log_std_clip=config.log_std_clip_param,
+            normalize_actions=config.normalize_actions,
+            clip_actions=config.clip_actions,
+        )
+        layout = ObservationLayout(observation_space, convolutions=config.conv_filters is not None)
+        self._check_mask(layout.mask_size)
+        self._layout = layout
+        self._masked = layout.mask_size is not None
+
+        self.normalizer = Normalizer(
+            layout.shapes, enabled=config.normalize_observations, clip=config.observation_clip
+        )
+        self.encoder = Encoder(layout, config)
+        outputs = self.distribution.input_size
+        if config.free_log_std:
+            if not isinstance(action_space, gym.spaces.Box):
+                raise ConfigError(
+                    f"free_log_std = true needs Box actions, not {action_space}",
+                    where="model_config",
+                    remedy="leave free_log_std out",
+                )
+            outputs //= 2
+            self.log_std = nn.Parameter(torch.zeros(outputs))
+        self.policy_head = policy_head(self.encoder.output_size, outputs, config)
+        if not inference_only:
+            if not config.vf_share_layers:
+                self.value_encoder = Encoder(layout, config)
+            self.value_head = value_head(self.encoder.output_size, config)
+        # A plain tuple: looking up a submodule by attribute costs as much as a small layer.
+        self._actor = (self.normalizer, self.encoder, self.policy_head)
+
+    def policy(self, parts: Parts) -> torch.Tensor:
+        """Inputs (B, D) of the action distribution."""
+        normalizer, encoder, head = self._actor
+        if self._layout.joined_only:
+            features = encoder.forward(normalizer.forward(parts), ())
+        else:
+            features = encoder.forward(*self._read(parts))
+        return self._distribution_inputs(head.forward(features), parts)
+
+    def value(self, parts: Parts) -> torch.Tensor:
+        """Values (B,)."""
+        encoder = self.encoder if self.config.vf_share_layers else self.value_encoder
+        values: torch.Tensor = self.value_head(encoder(*self._read(parts)))
+        return values.squeeze(-1)
+
+    def policy_and_value(self, parts: Parts) -> tuple[torch.Tensor, torch.Tensor]:
+        """``policy`` and ``value``, reading and (where shared) encoding the observation once."""
+        inputs, features = self.policy_and_value_features(parts)
+        return inputs, self.value_of(features)
+
+    def policy_and_value_features(self, parts: Parts) -> tuple[torch.Tensor, torch.Tensor]:
+        """``policy``, and the features (B, F) from which ``value_of`` gives the values."""
+        flat, images = self._read(parts)
+        features = self.encoder.forward(flat, images)
+        inputs = self._distribution_inputs(self.policy_head.forward(features), parts)
+        if self.config.vf_share_layers:
+            return inputs, features
+        return inputs, self.value_encoder.forward(flat, images)
+
+    def value_of(self, features: torch.Tensor) -> torch.Tensor:
+        """Values (B,) from the value's features (B, F)."""
+        return self.value_head.forward(features).squeeze(-1)
+
+    def _read(self, parts: Parts) -> tuple[torch.Tensor | None, Sequence[torch.Tensor]]:
+        layout, normalizer = self._layout, self._actor[0]
+        joined = normalizer.forward(parts) if layout.shapes else None
+        if layout.joined_only:
+            return joined, ()
+        return layout.flat(joined, parts), [layout.image(name, parts) for name in layout.images]
+
+    def _distribution_inputs(self, outputs: torch.Tensor, parts: Parts) -> torch.Tensor:
+        if self.config.free_log_std:
+            outputs = torch.cat([outputs, self.log_std.expand_as(outputs)], dim=-1)
+        if not self._masked:
+            return outputs
+        mask = parts[ACTION_MASK] != 0
+        if mask.device.type == "cpu" and not mask.any(dim=-1).all():
+            raise DataError("an action mask forbids every action", where=ACTION_MASK)
+        return outputs.float().where(mask, MASKED_LOGIT)
+
+    def _check_mask(self, size: int | None) -> None:
+        distribution = self.distribution
+        if size is None:
+            return
+        if not isinstance(distribution, Categorical | MultiCategorical):
+            raise SpaceError(
+                f"actions of {distribution.space} cannot be masked",
+                where=ACTION_MASK,
+                remedy="masks go with Discrete and MultiDiscrete actions",
+            )
+        if size != distribution.input_size:
+            raise SpaceError(
+                f"the mask has {size} elements, {distribution.space} has {distribution.input_size} actions",
+                where=ACTION_MASK,
+                remedy="one element for each action, those of a MultiDiscrete in a row",
+            )

@@ -1,0 +1,141 @@
+"""Options of the actor-critic: the keys of RLlib's ``model_config`` that are honoured, and rayrl's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+import torch
+
+from rayrl.config.base import Config
+from rayrl.errors import ConfigError
+
+Activation = Literal["tanh", "relu", "silu", "elu", "linear"]
+Extent = pydantic.PositiveInt | tuple[pydantic.PositiveInt, pydantic.PositiveInt]
+ConvFilter = (
+    tuple[pydantic.PositiveInt, Extent, Extent]
+    | tuple[pydantic.PositiveInt, Extent, Extent, Literal["same", "valid"]]
+)
+
+
+def _activation(value: Any) -> Any:
+    if value is None:
+        return "linear"
+    name = value.lower() if isinstance(value, str) else value
+    return "silu" if name == "swish" else name
+
+
+def _initializer(value: Any) -> Any:
+    if value is None or (
+        isinstance(value, str)
+        and value.endswith("_")
+        and not value.startswith("_")
+        and callable(getattr(torch.nn.init, value, None))
+    ):
+        return value
+    raise ValueError("must be the name of an in-place function of torch.nn.init, such as 'orthogonal_'")
+
+
+ActivationField = Annotated[Activation, pydantic.BeforeValidator(_activation)]
+InitializerField = Annotated[str | None, pydantic.BeforeValidator(_initializer)]
+
+
+class ModelConfig(Config):
+    """Options of ``ActorCriticNetwork``.
+
+    Names and meanings are those of RLlib's ``DefaultModelConfig``, with these differences. Where no
+    initializer is given, weights are orthogonal, with gain √2 in hidden layers, 0.01 in the policy's and 1 in
+    the value's output layer, and biases are 0 (Engstrom et al. 2020, arXiv:2005.12729; Andrychowicz et al.
+    2021, arXiv:2006.05990). Policy and value share no layers unless asked. Initializers are names, so that a
+    policy folder can hold them. Images without ``conv_filters`` are flattened; with them, what the
+    convolutions give is joined with the other parts and goes through the layers of ``fcnet_hiddens``.
+
+    Attributes:
+        fcnet_hiddens: sizes of the hidden layers.
+        fcnet_use_layernorm: normalizes the output of each hidden layer before its activation.
+        conv_filters: ``[channels, kernel, stride]`` or ``[channels, kernel, stride, "same" | "valid"]`` for
+            each convolution over a Box of shape (height, width, channels).
+        head_fcnet_hiddens: sizes of hidden layers that policy and value have to themselves.
+        free_log_std: log σ of a Box action is a parameter of its own, not a function of the observation.
+        log_std_clip_param: bound on the absolute value of log σ.
+        vf_share_layers: the value has no encoder of its own.
+        squash_actions: Box actions are the tanh of a Gaussian.
+        normalize_actions: ``AlgorithmConfig.normalize_actions``; kept with the policy.
+        clip_actions: ``AlgorithmConfig.clip_actions``; kept with the policy.
+        normalize_observations: standardizes float observations by running moments.
+        observation_clip: bound on the absolute value of a standardized observation.
+    """
+
+    model_config = pydantic.ConfigDict(ser_json_inf_nan="strings")
+
+    fcnet_hiddens: tuple[pydantic.PositiveInt, ...] = (256, 256)
+    fcnet_activation: ActivationField = "tanh"
+    fcnet_kernel_initializer: InitializerField = None
+    fcnet_kernel_initializer_kwargs: dict[str, Any] | None = None
+    fcnet_bias_initializer: InitializerField = None
+    fcnet_bias_initializer_kwargs: dict[str, Any] | None = None
+    fcnet_use_layernorm: bool = False
+
+    conv_filters: tuple[ConvFilter, ...] | None = None
+    conv_activation: ActivationField = "relu"
+    conv_kernel_initializer: InitializerField = None
+    conv_kernel_initializer_kwargs: dict[str, Any] | None = None
+    conv_bias_initializer: InitializerField = None
+    conv_bias_initializer_kwargs: dict[str, Any] | None = None
+
+    head_fcnet_hiddens: tuple[pydantic.PositiveInt, ...] = ()
+    head_fcnet_activation: ActivationField = "relu"
+    head_fcnet_kernel_initializer: InitializerField = None
+    head_fcnet_kernel_initializer_kwargs: dict[str, Any] | None = None
+    head_fcnet_bias_initializer: InitializerField = None
+    head_fcnet_bias_initializer_kwargs: dict[str, Any] | None = None
+    head_fcnet_use_layernorm: bool = False
+
+    free_log_std: bool = False
+    log_std_clip_param: pydantic.PositiveFloat = 20.0
+    vf_share_layers: bool = False
+
+    squash_actions: bool = False
+    normalize_actions: bool = True
+    clip_actions: bool = False
+    normalize_observations: bool = False
+    observation_clip: pydantic.PositiveFloat = 10.0
+
+    @classmethod
+    def from_rllib(cls, model_config: Mapping[str, Any]) -> Self:
+        """Reads RLlib's ``model_config``, as a dict or as ``dataclasses.asdict(DefaultModelConfig())``.
+
+        Raises:
+            ConfigError: a key is unknown, has a wrong value, or is one of RLlib's that these networks do not
+                support and is not at its default.
+        """
+        for key, default in UNSUPPORTED.items():
+            if key in model_config and model_config[key] != default:
+                raise ConfigError(
+                    f"{key} = {model_config[key]!r} is not supported",
+                    where="model_config",
+                    remedy=f"leave {key} out, or at its default {default!r}",
+                )
+        values = {key: value for key, value in model_config.items() if key not in UNSUPPORTED}
+        return cls.parse(values, where="model_config")
+
+
+UNSUPPORTED: dict[str, Any] = {
+    "use_lstm": False,
+    "max_seq_len": 20,
+    "lstm_cell_size": 256,
+    "lstm_use_prev_action": False,
+    "lstm_use_prev_reward": False,
+    "lstm_kernel_initializer": None,
+    "lstm_kernel_initializer_kwargs": None,
+    "lstm_bias_initializer": None,
+    "lstm_bias_initializer_kwargs": None,
+    "fusionnet_hiddens": [256, 256],
+    "fusionnet_activation": "tanh",
+    "fusionnet_kernel_initializer": None,
+    "fusionnet_kernel_initializer_kwargs": None,
+    "fusionnet_bias_initializer": None,
+    "fusionnet_bias_initializer_kwargs": None,
+}
+"""Keys of RLlib's ``DefaultModelConfig`` that have no meaning here, with RLlib's defaults."""

@@ -1,0 +1,129 @@
+"""How the parts of an observation reach the networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from torch.nn import functional
+
+from rayrl.errors import ConfigError, SpaceError
+from rayrl.storage.spaces import leaf_spaces
+
+OBS = "obs"
+ACTION_MASK = f"{OBS}/action_mask"
+
+
+def to_parts(observation: Any, name: str = OBS) -> dict[str, Any]:
+    """The parts of a nested observation: ``{"obs": x}`` of an array, ``{"obs/a/b": x}`` of nested dicts."""
+    if not isinstance(observation, Mapping):
+        return {name: observation}
+    return {
+        leaf: part
+        for key, value in observation.items()
+        for leaf, part in to_parts(value, f"{name}/{key}").items()
+    }
+
+
+class ObservationLayout:
+    """Which part of an observation goes where.
+
+    Float and integer parts are joined and may be standardized (see ``Normalizer``); bytes are scaled to [0,
+    1], booleans become 0 and 1, Discrete parts one-hot vectors; Boxes of rank 3 are images where the networks
+    have convolutions. The part ``action_mask`` of a Dict goes to the action distribution alone.
+
+    Args:
+        space: the environment's observation space.
+        convolutions: whether the networks take images.
+
+    Attributes:
+        shapes: the shape of one row of each part that the normalizer joins.
+        size: number of elements of the flat vector, those parts included.
+        images: (height, width, channels) of each image, by name.
+        mask_size: length of the action mask, None without one.
+
+    Raises:
+        SpaceError: a part is of a space that no network here reads.
+        ConfigError: a part is text, or convolutions are asked for where there is no image.
+    """
+
+    def __init__(self, space: gym.Space, *, convolutions: bool) -> None:
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.images: dict[str, tuple[int, int, int]] = {}
+        self.mask_size: int | None = None
+        self._scales: dict[str, float] = {}
+        self._one_hot: dict[str, tuple[int, int]] = {}
+        self.size = 0
+        for name, part in leaf_spaces(space, OBS).items():
+            self._place(name, part, convolutions)
+        if convolutions and not self.images:
+            raise ConfigError(
+                f"conv_filters are given, but no part has shape (height, width, channels): {space}",
+                where="model_config",
+                remedy="leave conv_filters out",
+            )
+        if not self.size and not self.images:
+            raise SpaceError(f"nothing to observe in {space}", where=OBS)
+
+    @property
+    def joined_only(self) -> bool:
+        """Whether the parts that the normalizer joins are all that there is to read."""
+        return not (self.images or self._scales or self._one_hot)
+
+    def _place(self, name: str, space: gym.Space, convolutions: bool) -> None:
+        if isinstance(space, gym.spaces.Text):
+            raise ConfigError(
+                f"the part {name!r} of the observation is text, which these networks do not read: {space}",
+                where="observation space",
+                remedy="leave the part out, or choose an architecture that reads text",
+            )
+        if name == ACTION_MASK:
+            if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1:
+                raise SpaceError(f"an action mask is a Box of rank 1, not {space}", where=name)
+            self.mask_size = space.shape[0]
+        elif isinstance(space, gym.spaces.Discrete):
+            self._one_hot[name] = int(space.n), int(space.start)
+            self.size += int(space.n)
+        elif not isinstance(space, gym.spaces.Box):
+            raise SpaceError(
+                f"no network here reads {space}",
+                where=name,
+                remedy="observations are Box, Discrete or Dict",
+            )
+        elif convolutions and len(space.shape) == 3:
+            height, width, channels = space.shape
+            self.images[name] = height, width, channels
+            self._scales[name] = _scale(space)
+        else:
+            if space.dtype in (np.uint8, np.bool_):
+                self._scales[name] = _scale(space)
+            else:
+                self.shapes[name] = space.shape
+            self.size += math.prod(space.shape)
+
+    def flat(self, joined: torch.Tensor | None, parts: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
+        """The flat vector (B, ``size``): the normalizer's, then bytes and booleans, then one-hot vectors.
+
+        Args:
+            joined: what the normalizer gave, None where it joins nothing.
+            parts: all parts (B, ...).
+        """
+        rows = [] if joined is None else [joined]
+        for name, scale in self._scales.items():
+            if name not in self.images:
+                rows.append((parts[name].float() * scale).flatten(1))
+        for name, (n, start) in self._one_hot.items():
+            rows.append(functional.one_hot(parts[name].long() - start, n).float())
+        return torch.cat(rows, dim=1) if rows else None
+
+    def image(self, name: str, parts: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """An image part as float32 (B, channels, height, width)."""
+        return (parts[name].float() * self._scales[name]).permute(0, 3, 1, 2)
+
+
+def _scale(space: gym.spaces.Box) -> float:
+    return 1 / 255 if space.dtype == np.uint8 else 1.0
