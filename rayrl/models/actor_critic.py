@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, ValueFunctionAPI
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
 from rayrl.models.actor_critic_network import ActorCriticNetwork, Parts
@@ -16,7 +17,13 @@ from rayrl.models.distributions import ActionDistribution
 from rayrl.models.model_config import ModelConfig
 from rayrl.models.normalizer import Normalizer
 from rayrl.models.observations import to_parts
+from rayrl.models.rllib_distribution import RLlibDistribution, rllib_distribution
 from rayrl.models.weights import load_weights
+
+
+def module_spec(config: ModelConfig) -> RLModuleSpec:
+    """The spec with which RLlib builds the module of a configuration; RLlib fills in the spaces."""
+    return RLModuleSpec(module_class=ActorCritic, model_config=config.model_dump())
 
 
 class ActorCritic(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
@@ -82,6 +89,10 @@ class ActorCritic(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
     def _forward_train(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, torch.Tensor]:
         inputs, features = self.network.policy_and_value_features(to_parts(batch[Columns.OBS]))
         return {Columns.ACTION_DIST_INPUTS: inputs, Columns.EMBEDDINGS: features}
+
+    def get_inference_action_dist_cls(self) -> type[RLlibDistribution]:
+        """What RLlib's own runners and losses take, for exploration and training alike."""
+        return rllib_distribution(self.network.distribution)
 
     def get_non_inference_attributes(self) -> list[str]:
         """What rollout workers do not receive: the value's networks."""

@@ -52,6 +52,8 @@ class ActorCriticNetwork(nn.Module):
         inference_only: bool = False,
     ) -> None:
         super().__init__()
+        self.observation_space = observation_space
+        self.action_space = action_space
         self.config = config
         self.inference_only = inference_only
         self.distribution = action_distribution(

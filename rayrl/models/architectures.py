@@ -1,0 +1,60 @@
+"""Named network configurations, which experiments compare."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from rayrl.config.base import nearest
+from rayrl.errors import ConfigError
+from rayrl.models.model_config import ModelConfig
+
+_ARCHITECTURES: dict[str, type[ModelConfig]] = {}
+
+
+def register_architecture(name: str, config: type[ModelConfig]) -> None:
+    """Makes an architecture known by name; the defaults of ``config`` are what the name stands for.
+
+    Raises:
+        ConfigError: the name is taken by another configuration.
+    """
+    if _ARCHITECTURES.get(name, config) is not config:
+        raise ConfigError(
+            f"the architecture {name!r} is already {_ARCHITECTURES[name].__name__}",
+            where="architectures",
+            remedy="register under another name",
+        )
+    _ARCHITECTURES[name] = config
+
+
+def architecture(name: str) -> type[ModelConfig]:
+    """The configuration class of a registered architecture.
+
+    Raises:
+        ConfigError: there is no such architecture.
+    """
+    if name not in _ARCHITECTURES:
+        raise ConfigError(
+            f"there is no architecture {name!r}",
+            where="architectures",
+            remedy=nearest(name, _ARCHITECTURES),
+        )
+    return _ARCHITECTURES[name]
+
+
+def names() -> list[str]:
+    """The registered architectures, sorted."""
+    return sorted(_ARCHITECTURES)
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Number of trainable scalars; those of an inference-only network are what acting costs."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+class MLPBaseline(ModelConfig):
+    """Two hidden layers of 256 tanh units for policy and value each, over standardized observations."""
+
+    normalize_observations: bool = True
+
+
+register_architecture("mlp_baseline", MLPBaseline)
