@@ -1,0 +1,306 @@
+"""ColumnarLearner: RLlib's TorchLearner whose update works on whole columns.
+
+    trajectories ─► columns on the device ─► prepare (once) ─► shuffle ─► minibatch ─► loss ─► backward
+                                                                 ▲                                │
+                                                                 └── optimizer ◄─ clip ◄─ reduce ◄┘
+
+Per minibatch there is one slice per column, one forward and backward pass, one message between learners, one check
+for finite numbers and one optimizer step, and nothing that waits for the device. Metrics are read once per update.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
+from ray.rllib.core.learner.training_data import TrainingData
+from ray.rllib.utils.metrics import (
+    NUM_ENV_STEPS_TRAINED,
+    NUM_MODULE_STEPS_TRAINED,
+    WEIGHTS_SEQ_NO,
+)
+from torch import Tensor
+
+from rayrl.algorithms.collective import copy_from_first, gather_counts, rank, sum_over_learners
+from rayrl.algorithms.experience_data import ExperienceData
+from rayrl.algorithms.gradients import FlatGradient, LossScale
+from rayrl.algorithms.minibatches import plan_minibatches
+from rayrl.config.seeding import Role, generator
+from rayrl.errors import TrainingError
+from rayrl.experience import columns as c
+from rayrl.experience.batch import TrajectoryBatch
+from rayrl.experience.ragged import Column, Ragged
+from rayrl.models.actor_critic import ActorCritic
+
+TRAINING = "training"
+"""Key of the learner's own part of its state."""
+
+Columns = dict[str, Tensor]
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class ColumnarLearner(TorchLearner):
+    """Base of rayrl's learners: everything but what to prepare and what to minimize.
+
+    Subclasses name their per-row statistics in ``statistics`` and implement ``prepare`` and ``loss``.
+    """
+
+    statistics: Sequence[str] = ()
+    """Names of what ``loss`` reports, in its order; reported as means over the rows of the last epoch."""
+
+    def build(self) -> None:
+        """Builds module and optimizer; all learners start from the first one's weights."""
+        super().build()
+        self.policy: ActorCritic = self.module[DEFAULT_MODULE_ID]
+        copy_from_first(self.policy.state_dict().values())
+        self._optimizer = self.get_optimizer(DEFAULT_MODULE_ID)
+        self._gradient = FlatGradient(self._optimizer_parameters_in_order())
+        self._loss_scale = LossScale(self._device) if self.config.precision == "fp16" else None
+        self._updates = 0
+        if self.config.precision == "tf32":
+            torch.set_float32_matmul_precision("high")
+
+    def _make_modules_ddp_if_necessary(self) -> None:
+        # Gradients are summed by one message per step (FlatGradient), with weights that make the sum the
+        # global mean whatever the learners' shares; a DDP wrapper would average what is not equal.
+        pass
+
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
+        """Registers Adam or AdamW, in PyTorch's fused form."""
+        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+        parameters = self.get_parameters(self.module[module_id])
+        self.register_optimizer(
+            module_id=module_id,
+            optimizer=kinds[config.optimizer_type](parameters, fused=True, **config.optimizer_options),
+            params=parameters,
+            lr_or_lr_schedule=config.lr,
+        )
+
+    def get_parameters(self, module: ActorCritic) -> list[torch.nn.Parameter]:
+        """The parameters to train."""
+        return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+    def _optimizer_parameters_in_order(self) -> list[torch.nn.Parameter]:
+        return [p for group in self._optimizer.param_groups for p in group["params"]]
+
+    def update(
+        self,
+        *,
+        training_data: TrainingData | None = None,
+        timesteps: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Learns from some trajectories.
+
+        Args:
+            training_data: ``ExperienceData``.
+            timesteps: counters that schedules go by, with RLlib's keys.
+            kwargs: RLlib's further arguments, which have no meaning here.
+
+        Returns:
+            The reduced metrics.
+        """
+        started = time.perf_counter()
+        if not isinstance(training_data, ExperienceData):
+            raise TrainingError(
+                f"a {type(training_data).__name__} was given to a columnar learner",
+                remedy="pass training_data=ExperienceData(...)",
+            )
+        self.before_gradient_based_update(timesteps=timesteps or {})
+        training_data.solve_refs()
+        self._weights_seq_no += 1
+        batch = training_data.trajectories
+        results = self.learn(batch)
+        self._updates += 1
+        self.metrics.log_dict(
+            {
+                **{(DEFAULT_MODULE_ID, name): value for name, value in results.items()},
+                (DEFAULT_MODULE_ID, "seconds"): time.perf_counter() - started,
+                (DEFAULT_MODULE_ID, NUM_MODULE_STEPS_TRAINED): batch.num_steps,
+                ("__all_modules__", NUM_ENV_STEPS_TRAINED): batch.num_steps,
+            },
+            window=1,
+        )
+        self.after_gradient_based_update(timesteps=timesteps or {})
+        return self.metrics.reduce()
+
+    def learn(self, batch: TrajectoryBatch) -> dict[str, float]:
+        """One update from a batch; the numbers to report."""
+        columns = self.prepare(batch)
+        return self.run_epochs(columns, self.config.num_epochs, self.config.minibatch_size)
+
+    @abstractmethod
+    def prepare(self, batch: TrajectoryBatch) -> Columns:
+        """The columns that ``loss`` needs, on the device: ``(rows, ...)`` tensors."""
+
+    @abstractmethod
+    def loss(self, minibatch: Columns) -> tuple[Tensor, Tensor]:
+        """The loss of some rows.
+
+        Args:
+            minibatch: the prepared columns' rows.
+
+        Returns:
+            The sum of the rows' losses, and ``(len(statistics),)`` sums of the rows' statistics.
+        """
+
+    def compute_loss_for_module(self, **kwargs: Any) -> Tensor:
+        """RLlib's loss over its own batches, which are never built here.
+
+        Raises:
+            TrainingError: always.
+        """
+        raise TrainingError(
+            "columnar learners have no per-module loss",
+            remedy="call update(training_data=ExperienceData(...))",
+        )
+
+    def run_epochs(self, columns: Columns, num_epochs: int, minibatch_size: int | None) -> dict[str, float]:
+        """Minimizes the loss over some epochs of shuffled minibatches.
+
+        Args:
+            columns: ``(rows, ...)`` tensors; each learner has its own rows.
+            num_epochs: passes over the rows.
+            minibatch_size: rows of a minibatch per learner, about; None for all at once.
+
+        Returns:
+            Means of the statistics over all learners' rows of the last epoch, the mean gradient norm, the number
+            of optimizer steps, and how many were left out because the gradient was not finite.
+        """
+        rows = len(next(iter(columns.values())))
+        counts = gather_counts(rows, self._device)
+        plan = plan_minibatches(counts, rank(), minibatch_size)
+        bounds, totals = plan.bounds.tolist(), plan.totals.tolist()
+        numbers = generator(self.config.seed, Role.learner, rank(), self._updates)
+        sums = torch.zeros(len(self.statistics), device=self._device)
+        norms = torch.zeros((), device=self._device)
+        skipped = torch.zeros((), device=self._device)
+        for _ in range(num_epochs):
+            sums.zero_()
+            shuffled = self._shuffle(columns, self.order(rows, numbers), plan.steps)
+            for m, total in enumerate(totals):
+                first, last = bounds[m], bounds[m + 1]
+                minibatch = {name: column[first:last] for name, column in shuffled.items()}
+                statistics, norm, found_inf = self._step(minibatch, total)
+                sums += statistics
+                norms += norm
+                skipped += found_inf
+        sum_over_learners(sums)
+        steps = num_epochs * plan.steps
+        values = torch.cat([sums / sum(counts), torch.stack([norms / steps, skipped])]).tolist()
+        return {
+            **dict(zip(self.statistics, values, strict=False)),
+            "gradient_norm": values[-2],
+            "gradient_steps": float(steps),
+            "gradient_steps_skipped": values[-1],
+        }
+
+    def order(self, rows: int, numbers: np.random.Generator) -> NDArray[np.int64]:
+        """``(rows,)`` the order in which an epoch takes the rows."""
+        return numbers.permutation(rows)
+
+    def _shuffle(self, columns: Columns, order: NDArray[np.int64], steps: int) -> Columns:
+        if steps == 1:
+            return columns
+        index = torch.from_numpy(order).to(self._device)
+        return {name: column.index_select(0, index) for name, column in columns.items()}
+
+    def _step(self, minibatch: Columns, total: int) -> tuple[Tensor, Tensor, Tensor]:
+        """One optimizer step; returns the statistics' sums, the gradient's norm, and 1.0 if it was left out."""
+        config = self.config
+        self._gradient.zero()
+        with self.autocast():
+            loss, statistics = self.loss(minibatch)
+        # Dividing by the rows of all learners makes the sum of the learners' gradients that of the global mean.
+        loss = loss / total
+        if self._loss_scale is not None:
+            loss = loss * self._loss_scale.scale
+        loss.backward()
+        self._gradient.reduce()
+        if self._loss_scale is not None:
+            self._gradient.flat.div_(self._loss_scale.scale)
+        by_value = config.grad_clip_by == "value"
+        norm, found_inf = self._gradient.clip(
+            None if by_value else config.grad_clip, config.grad_clip if by_value else None
+        )
+        if self._loss_scale is not None:
+            self._loss_scale.update(found_inf)
+        # Fused optimizers read this and leave the step out on the device, as a gradient scaler has them do.
+        self._optimizer.found_inf = found_inf
+        self._optimizer.step()
+        return statistics, torch.where(found_inf > 0, 0.0, norm), found_inf
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """The context in which losses are computed in the configured precision."""
+        dtype = _AUTOCAST.get(self.config.precision)
+        return contextlib.nullcontext() if dtype is None else torch.autocast(self._device.type, dtype)
+
+    def to_device(self, column: Column) -> Tensor:
+        """A column as a tensor of the learner's own.
+
+        Raises:
+            TrainingError: the column is ragged.
+        """
+        if isinstance(column, Ragged):
+            raise TrainingError("ragged and text columns cannot be learned from by this policy")
+        # Arrays from the object store are read-only and must not stay pinned by a tensor.
+        own = column if column.flags.writeable else column.copy()
+        return torch.from_numpy(np.ascontiguousarray(own)).to(self._device)
+
+    def observations(self, columns: Mapping[str, Column], prefix: str = c.OBS) -> Columns:
+        """The observation parts among some columns, on the device, by the policy's names."""
+        return {
+            c.OBS + name.removeprefix(prefix): self.to_device(column)
+            for name, column in columns.items()
+            if name == prefix or name.startswith(f"{prefix}/")
+        }
+
+    def update_normalizer(self, observations: Columns) -> None:
+        """Takes the observations of an update, of all learners, into the policy's normalizer."""
+        normalizer = self.policy.normalizer
+        if normalizer.enabled:
+            normalizer.update_from_moments(sum_over_learners(normalizer.moments(observations)))
+
+    def get_state(
+        self,
+        components: str | Collection[str] | None = None,
+        *,
+        not_components: str | Collection[str] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """RLlib's state, completed by what the next update depends on."""
+        state: dict[str, Any] = super().get_state(components, not_components=not_components, **kwargs)
+        if self._check_component(TRAINING, components, not_components):
+            state[TRAINING] = self.get_training_state()
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Takes over a state, older or newer than what this learner is at."""
+        # RLlib keeps its weights where the state's are older, as when a trial goes back to a checkpoint.
+        self._weights_seq_no = 0
+        super().set_state(state)
+        self._weights_seq_no = state.get(WEIGHTS_SEQ_NO, 0)
+        if TRAINING in state:
+            self.set_training_state(state[TRAINING])
+
+    def get_training_state(self) -> dict[str, Any]:
+        """Counters, and the loss scale where there is one; subclasses add their coefficients."""
+        state: dict[str, Any] = {"updates": self._updates}
+        if self._loss_scale is not None:
+            state["loss_scale"] = self._loss_scale.get_state()
+        return state
+
+    def set_training_state(self, state: dict[str, Any]) -> None:
+        """Takes over what ``get_training_state`` gave."""
+        self._updates = state["updates"]
+        if self._loss_scale is not None and "loss_scale" in state:
+            self._loss_scale.set_state(state["loss_scale"])

@@ -1,0 +1,53 @@
+"""Options of the pretrain and the train stage."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from rayrl.config import Config, InputPath
+
+
+def _gpus(value: Any) -> Any:
+    if value != "auto" and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
+        raise ValueError("must be 'auto' or a number of GPUs, at least 0")
+    return value
+
+
+class PretrainOptions(Config):
+    """How a policy is pretrained on demonstrations."""
+
+    method: Literal["bc"] = "bc"
+    """Behaviour cloning."""
+    epochs: PositiveInt = 10
+    """Passes over the training split, at most."""
+    batch_size: PositiveInt = 256
+    """Steps in a minibatch."""
+    from_: InputPath | None = Field(default=None, alias="from")
+    """A policy folder to start from, instead of demonstrations alone."""
+
+
+class TrainOptions(Config):
+    """How trials are trained, and what each of them asks of the cluster."""
+
+    algorithm: str = "ppo"
+    """Name of the algorithm; ``rayrl list algorithms`` shows those that are known."""
+    total_steps: PositiveInt = 100_000
+    """Environment steps of a trial: it ends at the first multiple of its train batch at or past this."""
+    env_runners: NonNegativeInt = 0
+    """Remote rollout workers; 0 collects in the trial's own process."""
+    envs_per_runner: PositiveInt = 16
+    """Sub-environments that step together in each rollout worker."""
+    learners: NonNegativeInt = 0
+    """Remote learners; 0 learns in the trial's own process."""
+    gpus_per_learner: Annotated[NonNegativeFloat | Literal["auto"], BeforeValidator(_gpus)] = "auto"
+    """GPUs of each learner; ``auto`` takes one where there is one for each, else none."""
+    cpus_per_learner: NonNegativeFloat = 1
+    """CPUs of each learner."""
+    cpus_per_env_runner: NonNegativeFloat = 1
+    """CPUs of each rollout worker."""
+    resource_timeout_s: PositiveFloat = 600
+    """Seconds until a cluster must have given the first trial what it asks for, else the stage fails."""
+    options: dict[str, Any] = Field(default={})
+    """Options of the algorithm, by the names of its config (``lr``, ``gamma``, …)."""

@@ -1,0 +1,165 @@
+"""PPO's loss (Schulman et al. 2017) on whole columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+from torch import Tensor
+
+from rayrl.algorithms.collective import sum_over_learners
+from rayrl.algorithms.gae import generalized_advantages
+from rayrl.algorithms.learner import Columns, ColumnarLearner
+from rayrl.algorithms.reward_scaling import RewardScaler
+from rayrl.algorithms.schedule import scheduled
+from rayrl.experience import columns as c
+from rayrl.experience.batch import TrajectoryBatch
+
+ADVANTAGES = "advantages"
+VALUE_TARGETS = "value_targets"
+
+_VALUE_ROWS = 16_384
+"""Rows whose values are computed at once: enough to keep a GPU busy, little enough for its memory."""
+
+
+class PPOLearner(ColumnarLearner):
+    """Clipped surrogate, value and entropy losses, and RLlib's adaptive KL penalty."""
+
+    statistics = ("policy_loss", "vf_loss", "entropy", "mean_kl_loss", "clip_fraction", "total_loss")
+
+    def build(self) -> None:
+        """Builds the learner with its coefficients."""
+        super().build()
+        self._kl_coeff = float(self.config.kl_coeff)
+        self._entropy_coeff = scheduled(self.config.entropy_coeff, 0)
+        self._reward_scaler = RewardScaler(self.config.gamma) if self.config.normalize_rewards else None
+
+    def before_gradient_based_update(self, *, timesteps: Mapping[str, Any]) -> None:
+        """Reads the schedules at the steps sampled so far."""
+        super().before_gradient_based_update(timesteps=timesteps)
+        step = timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0)
+        self._entropy_coeff = scheduled(self.config.entropy_coeff, step)
+
+    def learn(self, batch: TrajectoryBatch) -> dict[str, float]:
+        """One PPO update; the normalizer takes the observations in last, for the next rollout."""
+        columns = self.prepare(batch)
+        explained = self._explained_variance
+        results = self.run_epochs(columns, self.config.num_epochs, self.config.minibatch_size)
+        self.update_normalizer({name: columns[name] for name in self._parts})
+        if self.config.use_kl_loss:
+            self._adapt_kl_coeff(results["mean_kl_loss"])
+        return {
+            **results,
+            "vf_explained_var": explained,
+            "curr_kl_coeff": self._kl_coeff,
+            "curr_entropy_coeff": self._entropy_coeff,
+        }
+
+    def prepare(self, batch: TrajectoryBatch) -> Columns:
+        """Observations, actions, and the advantages and value targets that this policy gives them."""
+        observations = self.observations(batch.columns)
+        self._parts = tuple(observations)
+        final = self.observations(batch.trajectory_columns, c.FINAL_OBS)
+        rewards: Any = batch.columns[c.REWARDS]
+        if self._reward_scaler is not None:
+            rewards = self._reward_scaler.scale(rewards, batch.offsets)
+        values = self._values(observations)
+        terminated: Any = batch.trajectory_columns[c.TERMINATED]
+        advantages = generalized_advantages(
+            rewards,
+            values,
+            self._values(final),
+            terminated,
+            batch.offsets,
+            gamma=self.config.gamma,
+            lambda_=self.config.lambda_,
+        )
+        targets = advantages + values
+        mean, deviation, self._explained_variance = self._moments(advantages, targets)
+        return {
+            **observations,
+            c.ACTIONS: self.to_device(batch.columns[c.ACTIONS]),
+            c.ACTION_LOGP: self.to_device(batch.columns[c.ACTION_LOGP]),
+            c.ACTION_DIST_INPUTS: self.to_device(batch.columns[c.ACTION_DIST_INPUTS]),
+            ADVANTAGES: self.to_device((advantages - np.float32(mean)) / np.float32(max(deviation, 1e-4))),
+            VALUE_TARGETS: self.to_device(targets),
+        }
+
+    def loss(self, minibatch: Columns) -> tuple[Tensor, Tensor]:
+        """Sums over rows of the loss and of the statistics."""
+        config, distribution = self.config, self.policy.distribution
+        parts = {name: minibatch[name] for name in self._parts}
+        inputs, values = self.policy.policy_and_value(parts)
+        logp = distribution.logp(inputs, minibatch[c.ACTIONS])
+        advantages = minibatch[ADVANTAGES]
+        # ρ = π(a|s) / π_old(a|s)
+        log_ratio = logp - minibatch[c.ACTION_LOGP]
+        ratio = torch.exp(log_ratio)
+        clipped = ratio.clamp(1 - config.clip_param, 1 + config.clip_param)
+        # L = -min(ρ A, clip(ρ, 1-ε, 1+ε) A) + c_v (V - G)² - c_e H + c_kl KL(π_old ‖ π)
+        policy_loss = -torch.minimum(ratio * advantages, clipped * advantages).sum()
+        squared = (values.float() - minibatch[VALUE_TARGETS]).square()
+        if config.vf_clip_param is not None:
+            squared = squared.clamp(max=config.vf_clip_param)
+        vf_loss = squared.sum()
+        entropy = distribution.entropy(inputs).sum()
+        total = policy_loss + config.vf_loss_coeff * vf_loss - self._entropy_coeff * entropy
+        if config.use_kl_loss:
+            kl = distribution.kl(minibatch[c.ACTION_DIST_INPUTS], inputs).sum()
+            total = total + self._kl_coeff * kl
+        with torch.no_grad():
+            if not config.use_kl_loss:
+                # k3 of Schulman's "Approximating KL Divergence", of samples from π_old: (ρ - 1) - log ρ
+                kl = (ratio - 1 - log_ratio).sum()
+            clip_count = (ratio != clipped).sum()
+            statistics = torch.stack([policy_loss, vf_loss, entropy, kl, clip_count, total])
+        return total, statistics.detach()
+
+    def _values(self, observations: Columns) -> np.ndarray[Any, np.dtype[np.float32]]:
+        rows = len(next(iter(observations.values())))
+        with torch.no_grad(), self.autocast():
+            chunks = [
+                self.policy.value({name: part[i : i + _VALUE_ROWS] for name, part in observations.items()})
+                for i in range(0, rows, _VALUE_ROWS)
+            ]
+        return torch.cat(chunks).float().cpu().numpy() if chunks else np.empty(0, np.float32)
+
+    def _moments(self, advantages: Any, targets: Any) -> tuple[float, float, float]:
+        """Over all learners: mean and standard deviation of A, and 1 - Var(G - V)/Var(G), where G - V = A."""
+        a, g = advantages.astype(np.float64), targets.astype(np.float64)
+        sums = np.array([len(a), a.sum(), np.square(a).sum(), g.sum(), np.square(g).sum()])
+        n, sum_a, squares_a, sum_g, squares_g = sum_over_learners(
+            torch.from_numpy(sums).to(self._device)
+        ).tolist()
+        mean = sum_a / n
+        variance = max(squares_a / n - mean**2, 0.0)
+        target_variance = max(squares_g / n - (sum_g / n) ** 2, 1e-12)
+        return mean, variance**0.5, max(-1.0, 1.0 - variance / target_variance)
+
+    def _adapt_kl_coeff(self, kl: float) -> None:
+        """Schulman et al. 2017, §4, with RLlib's factors: ×1.5 above twice the target, ×0.5 below half of it."""
+        if kl > 2.0 * self.config.kl_target:
+            self._kl_coeff *= 1.5
+        elif kl < 0.5 * self.config.kl_target:
+            self._kl_coeff *= 0.5
+
+    def get_training_state(self) -> dict[str, Any]:
+        """Counters, coefficients and the statistics that scale rewards."""
+        state = super().get_training_state() | {
+            "kl_coeff": self._kl_coeff,
+            "entropy_coeff": self._entropy_coeff,
+        }
+        if self._reward_scaler is not None:
+            state["reward_moments"] = self._reward_scaler.moments.copy()
+        return state
+
+    def set_training_state(self, state: dict[str, Any]) -> None:
+        """Takes over what ``get_training_state`` gave."""
+        super().set_training_state(state)
+        self._kl_coeff = state["kl_coeff"]
+        self._entropy_coeff = state["entropy_coeff"]
+        if self._reward_scaler is not None and "reward_moments" in state:
+            self._reward_scaler.moments = state["reward_moments"].copy()
