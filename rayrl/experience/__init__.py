@@ -1,1 +1,1 @@
-"""."""
+"""Experience in columns: in memory, in Arrow and on disk."""

@@ -48,10 +48,11 @@ def to_arrow(batch: TrajectoryBatch) -> pa.RecordBatch:
     arrays = {name: _to_array(column) for name, column in batch.trajectory_columns.items()}
     arrays[STEPS] = pa.LargeListArray.from_arrays(pa.array(batch.offsets), struct)
     table = pa.RecordBatch.from_arrays(list(arrays.values()), list(arrays))
+    specs = batch.specs
     metadata = {
         "format_version": FORMAT_VERSION,
-        "columns": _specs_to_json(batch.specs.columns),
-        "trajectory_columns": _specs_to_json(batch.specs.trajectory_columns),
+        "columns": _specs_to_json(specs.columns),
+        "trajectory_columns": _specs_to_json(specs.trajectory_columns),
     }
     return table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata)})
 
@@ -63,17 +64,18 @@ def from_arrow(table: pa.RecordBatch) -> TrajectoryBatch:
         DataError: the record batch is not one that ``to_arrow`` makes.
     """
     specs = read_specs(table.schema)
+    if not table.schema.equals(_arrow_schema(specs)):
+        raise DataError(f"the Arrow columns are not those that the metadata name: {table.schema.names}")
     try:
         table.validate()
         offsets, steps = _list_parts(table.column(STEPS))
-        columns = {name: _from_array(steps.field(name), spec, name) for name, spec in specs.columns.items()}
-        trajectory_columns = {
-            name: _from_array(table.column(name), spec, name)
-            for name, spec in specs.trajectory_columns.items()
-        }
-    except (pa.ArrowException, KeyError) as error:
-        raise DataError(f"the record batch is not what its metadata says: {error}") from error
-    return TrajectoryBatch(columns, offsets, trajectory_columns)
+        return TrajectoryBatch(
+            {name: _from_array(steps.field(name), spec) for name, spec in specs.columns.items()},
+            offsets,
+            {name: _from_array(table.column(name), spec) for name, spec in specs.trajectory_columns.items()},
+        )
+    except pa.ArrowException as error:
+        raise DataError(f"the record batch is damaged: {error}") from error
 
 
 def read_specs(schema: pa.Schema) -> BatchSpecs:
@@ -131,9 +133,7 @@ def _values_to_array(values: NDArray[Any]) -> pa.Array:
     return array if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(array, size)
 
 
-def _from_array(array: pa.Array, spec: ColumnSpec, name: str) -> Column:
-    if array.type != _arrow_type(spec):
-        raise DataError(f"is {array.type} where the metadata say {spec}", where=name)
+def _from_array(array: pa.Array, spec: ColumnSpec) -> Column:
     if spec.kind == "array":
         return _values_from_array(array, spec)
     if spec.kind == "ragged":
@@ -172,6 +172,12 @@ def _refuse_nulls(array: pa.Array) -> None:
 
 def _from_zero(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     return offsets - offsets[0] if offsets[0] else offsets
+
+
+def _arrow_schema(specs: BatchSpecs) -> pa.Schema:
+    struct = pa.struct([(name, _arrow_type(spec)) for name, spec in specs.columns.items()])
+    fields = [(name, _arrow_type(spec)) for name, spec in specs.trajectory_columns.items()]
+    return pa.schema([*fields, (STEPS, pa.large_list(struct))])
 
 
 def _arrow_type(spec: ColumnSpec) -> pa.DataType:

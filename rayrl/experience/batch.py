@@ -97,7 +97,7 @@ class TrajectoryBatch:
         Raises:
             DataError: naming the column.
         """
-        check_offsets(self.offsets, self.num_steps, where="offsets")
+        check_offsets(self.offsets, where="offsets")
         if (self.lengths == 0).any():
             empty = int(np.flatnonzero(self.lengths == 0)[0])
             raise DataError(f"trajectory {empty} has no steps", where="offsets")
@@ -228,9 +228,10 @@ class TrajectoryBatch:
 def _check_column(name: str, column: Column, rows: int) -> None:
     if not name:
         raise DataError("a column's name is empty")
-    spec = ColumnSpec.of(column)
-    if spec.dtype.name not in DTYPES or not spec.dtype.isnative:
-        raise DataError(f"dtype {spec.dtype.str} is not one of {sorted(DTYPES)}", where=name)
+    dtype = column.values.dtype if isinstance(column, Ragged) else column.dtype
+    if dtype not in DTYPES:
+        known = ", ".join(sorted(known.name for known in DTYPES))
+        raise DataError(f"dtype {dtype.str} is not supported", where=name, remedy=f"one of {known}")
     if isinstance(column, Ragged):
         column.validate(name)
     if len(column) != rows:

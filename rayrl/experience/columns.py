@@ -148,6 +148,9 @@ TRAJECTORY_COLUMNS: Final[Mapping[str, ColumnSpec]] = MappingProxyType(
 """The trajectory columns of fixed type; the parts of ``final_obs`` have the types of the observation."""
 
 
+_ARRAYS = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
+
+
 def observation_parts(space: gym.Space, prefix: str = OBS) -> dict[str, gym.Space]:
     """The leaf spaces of an observation by column name, in the space's own order.
 
@@ -177,8 +180,7 @@ def column_spec(space: gym.Space, *, where: str = "space") -> ColumnSpec:
     """
     if isinstance(space, gym.spaces.Text):
         return TEXT
-    leaves = gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary
-    if not isinstance(space, leaves):
+    if not isinstance(space, _ARRAYS):
         raise SpaceError(f"{type(space).__name__} values do not fit one column: {space}", where=where)
     check_dtype(space.dtype, where=where)
     return ColumnSpec(space.dtype, tuple(space.shape))
@@ -190,7 +192,7 @@ def action_spec(space: gym.Space) -> ColumnSpec:
     Raises:
         SpaceError: the space is not Discrete, MultiDiscrete, MultiBinary or Box.
     """
-    if isinstance(space, gym.spaces.Text | gym.spaces.Dict | gym.spaces.Tuple):
+    if not isinstance(space, _ARRAYS):
         raise SpaceError(
             f"{type(space).__name__} actions are not supported: {space}",
             where=ACTIONS,

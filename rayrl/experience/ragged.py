@@ -102,7 +102,9 @@ class Ragged:
         Raises:
             DataError: naming the column ``name``.
         """
-        check_offsets(self.offsets, len(self.values), where=name)
+        check_offsets(self.offsets, where=name)
+        if self.offsets[-1] != len(self.values):
+            raise DataError(f"offsets end at {self.offsets[-1]}, not {len(self.values)}", where=name)
         if not self.is_text:
             return
         if self.values.dtype != np.uint8 or self.values.ndim != 1:
@@ -163,16 +165,16 @@ def gather_index(
     return np.arange(gathered[-1]) + np.repeat(shift, lengths), gathered
 
 
-def check_offsets(offsets: NDArray[np.int64], elements: int, *, where: str) -> None:
-    """Checks that offsets are int64, start at 0, never fall and end at ``elements``.
+def check_offsets(offsets: NDArray[np.int64], *, where: str) -> None:
+    """Checks that offsets are int64, at least one, start at 0 and never fall.
 
     Raises:
         DataError: naming ``where``.
     """
     if offsets.dtype != np.int64 or offsets.ndim != 1 or len(offsets) == 0:
         raise DataError(f"offsets are int64 (rows + 1,), not {offsets.dtype} {offsets.shape}", where=where)
-    if offsets[0] != 0 or offsets[-1] != elements:
-        raise DataError(f"offsets go from {offsets[0]} to {offsets[-1]}, not 0 to {elements}", where=where)
+    if offsets[0] != 0:
+        raise DataError(f"offsets start at {offsets[0]}, not 0", where=where)
     if (offsets[1:] < offsets[:-1]).any():
         raise DataError("offsets fall", where=where)
 

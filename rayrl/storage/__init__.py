@@ -1,1 +1,1 @@
-"""."""
+"""What the disk holds: spaces as JSON, hashes, files written whole, manifests."""

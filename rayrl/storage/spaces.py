@@ -30,8 +30,8 @@ from rayrl.errors import SpaceError
 JSONValue = None | bool | int | float | str | list[Any] | dict[str, Any]
 
 _INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
-DTYPES = frozenset(["bool", *_INTEGERS, "float16", "float32", "float64"])
-"""Names of the element types that spaces and columns may have, in the machine's byte order."""
+DTYPES = frozenset(map(np.dtype, ["bool", *_INTEGERS, "float16", "float32", "float64"]))
+"""The element types that spaces and columns may have, in the machine's byte order."""
 
 
 def leaf_spaces(space: gym.Space, name: str) -> dict[str, gym.Space]:
@@ -66,10 +66,9 @@ def check_dtype(dtype: np.dtype[Any], *, where: str) -> None:
     Raises:
         SpaceError: naming the type and those that are known.
     """
-    if dtype.name not in DTYPES or not dtype.isnative:
-        raise SpaceError(
-            f"dtype {dtype.str} is not supported", where=where, remedy=f"one of {sorted(DTYPES)}"
-        )
+    if dtype not in DTYPES:
+        remedy = f"one of {', '.join(sorted(known.name for known in DTYPES))}"
+        raise SpaceError(f"dtype {dtype.str} is not supported", where=where, remedy=remedy)
 
 
 def space_to_json(space: gym.Space, *, where: str = "space") -> dict[str, Any]:
@@ -137,12 +136,12 @@ class Spaces:
     def differences(self, other: Spaces) -> list[str]:
         """What differs from other spaces, one sentence for each difference; empty when they agree."""
         return [
-            *spaces_match(self.observation, other.observation, where="observation"),
-            *spaces_match(self.action, other.action, where="action"),
+            *space_differences(self.observation, other.observation, where="observation"),
+            *space_differences(self.action, other.action, where="action"),
         ]
 
 
-def spaces_match(a: gym.Space, b: gym.Space, *, where: str = "space") -> list[str]:
+def space_differences(a: gym.Space, b: gym.Space, *, where: str = "space") -> list[str]:
     """What differs between two spaces, one sentence for each difference; empty when they agree.
 
     Bounds and element types are compared exactly (Gymnasium's own ``==`` compares bounds within a tolerance).
@@ -153,7 +152,7 @@ def spaces_match(a: gym.Space, b: gym.Space, *, where: str = "space") -> list[st
         keys_a, keys_b = list(a.spaces), list(b.spaces)
         if keys_a != keys_b:
             return [f"{where}: keys {keys_a} against {keys_b}"]
-        return [text for key in keys_a for text in spaces_match(a[key], b[key], where=f"{where}/{key}")]
+        return [text for key in keys_a for text in space_differences(a[key], b[key], where=f"{where}/{key}")]
     json_a, json_b = space_to_json(a, where=where), space_to_json(b, where=where)
     return [
         f"{where}: {field} {_short(json_a[field])} against {_short(json_b[field])}"

@@ -10,12 +10,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rayrl.errors import SpaceError
-from rayrl.storage.spaces import DTYPES, Spaces, leaf_spaces, space_from_json, space_to_json, spaces_match
+from rayrl.storage.spaces import (
+    DTYPES,
+    Spaces,
+    leaf_spaces,
+    space_from_json,
+    space_to_json,
+    space_differences,
+)
 
 
 @st.composite
 def boxes(draw: st.DrawFn) -> Box:
-    dtype = np.dtype(draw(st.sampled_from(sorted(DTYPES))))
+    dtype = draw(st.sampled_from(sorted(DTYPES, key=str)))
     shape = draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))
     elements = hnp.from_dtype(dtype, allow_nan=False)
     ends = [draw(hnp.arrays(dtype, shape, elements=elements)) for _ in range(2)]
@@ -60,7 +67,7 @@ def test_a_space_survives_json_exactly(space: gym.Space) -> None:
     text = json.dumps(space_to_json(space), allow_nan=False)
     back = space_from_json(json.loads(text))
     assert type(back) is type(space)
-    assert spaces_match(space, back) == []
+    assert space_differences(space, back) == []
     assert list(leaf_spaces(back, "s")) == list(leaf_spaces(space, "s"))
     for leaf, other in zip(leaf_spaces(space, "s").values(), leaf_spaces(back, "s").values(), strict=True):
         assert leaf == other
@@ -110,19 +117,21 @@ def test_the_json_form_is_the_documented_one(space: gym.Space, expected: dict[st
 def test_differences_name_the_place_and_both_values() -> None:
     a = Dict(camera=Box(0, 255, (8, 8), np.uint8), state=Dict(speed=Box(-1, 1, (3,)), gear=Discrete(5)))
     b = Dict(camera=Box(0, 255, (8, 9), np.uint8), state=Dict(speed=Box(-1, 2, (3,)), gear=MultiBinary(5)))
-    assert spaces_match(a, b, where="obs") == [
+    assert space_differences(a, b, where="obs") == [
         "obs/camera: shape [8, 8] against [8, 9]",
         "obs/state/speed: high 1.0 against 2.0",
         "obs/state/gear: Discrete against MultiBinary",
     ]
-    assert spaces_match(a, Dict(camera=a["camera"])) == ["space: keys ['camera', 'state'] against ['camera']"]
+    assert space_differences(a, Dict(camera=a["camera"])) == [
+        "space: keys ['camera', 'state'] against ['camera']"
+    ]
 
 
 def test_bounds_and_dtypes_are_compared_exactly() -> None:
     a = Box(0, 1, (2,), np.float64)
     assert a == Box(0, 1 + 1e-9, (2,), np.float64)
-    assert spaces_match(a, Box(0, 1 + 1e-9, (2,), np.float64)) == ["space: high 1.0 against 1.000000001"]
-    assert spaces_match(a, Box(0, 1, (2,), np.float32)) == ["space: dtype float64 against float32"]
+    assert space_differences(a, Box(0, 1 + 1e-9, (2,), np.float64)) == ["space: high 1.0 against 1.000000001"]
+    assert space_differences(a, Box(0, 1, (2,), np.float32)) == ["space: dtype float64 against float32"]
 
 
 def test_spaces_of_an_agent_survive_json_and_tell_which_of_them_differs() -> None:

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from rayrl.errors import DataError
+from rayrl.experience.batch import TrajectoryBatch
+from rayrl.experience.columns import Split
+from rayrl.experience.ragged import offsets_of
+from rayrl.experience.split import select_split, split, with_split
+
+
+def ids(episodes: list[int]) -> NDArray[np.uint64]:
+    return np.array([[7, episode] for episode in episodes], np.uint64).reshape(-1, 2)
+
+
+def test_the_split_of_a_seed_never_changes() -> None:
+    def mix(z: int) -> int:
+        """SplitMix64 in Python's integers."""
+        z = (z + 0x9E3779B97F4A7C15) % 2**64
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+        return z ^ (z >> 31)
+
+    assert mix(0) == 0xE220A8397B1DCDAF  # the generator's published first output for seed 0
+    rank = sorted(range(20), key=lambda episode: mix(mix(mix(0) ^ 7) ^ episode))
+    codes = split(ids(list(range(20))), 0.2, seed=0)
+    assert np.flatnonzero(codes == Split.val).tolist() == sorted(rank[:4]) == [3, 14, 15, 18]
+
+
+@given(st.sets(st.integers(0, 2**64 - 1), min_size=2, max_size=30), st.floats(0.001, 0.999), st.integers())
+def test_both_sides_hold_an_episode_and_nearly_the_fraction(
+    episodes: set[int], val_fraction: float, seed: int
+) -> None:
+    codes = split(ids(sorted(episodes)), val_fraction, seed)
+    num_val = int((codes == Split.val).sum())
+    assert set(codes.tolist()) == {Split.train, Split.val}
+    assert num_val in {1, len(episodes) - 1} or abs(num_val - val_fraction * len(episodes)) <= 0.5
+
+
+@given(st.permutations(list(range(12))))
+def test_the_order_of_trajectories_does_not_matter(order: list[int]) -> None:
+    in_order = split(ids(list(range(12))), 0.3, seed=5)
+    assert split(ids(order), 0.3, seed=5).tolist() == in_order[order].tolist()
+
+
+def test_parts_of_an_episode_stay_together() -> None:
+    codes = split(ids([3, 1, 3, 2, 1, 3]), 0.5, seed=0)
+    assert codes[0] == codes[2] == codes[5]
+    assert codes[1] == codes[4]
+    assert set(codes.tolist()) == {Split.train, Split.val}
+
+
+def test_another_seed_gives_another_split() -> None:
+    splits = {tuple(split(ids(list(range(40))), 0.5, seed).tolist()) for seed in range(20)}
+    assert len(splits) == 20
+
+
+@pytest.mark.parametrize(("episodes", "val_fraction"), [([1], 0.5), ([1, 2, 3], 0), ([], 0.5)])
+def test_without_two_episodes_or_a_fraction_all_are_for_training(
+    episodes: list[int], val_fraction: float
+) -> None:
+    assert split(ids(episodes), val_fraction, seed=0).tolist() == [Split.train] * len(episodes)
+
+
+@pytest.mark.parametrize("val_fraction", [-0.1, 1, float("nan")])
+def test_a_fraction_that_is_none_is_refused(val_fraction: float) -> None:
+    with pytest.raises(ValueError, match="val_fraction"):
+        split(ids([1, 2]), val_fraction, seed=0)
+
+
+def test_the_sides_of_a_batch_are_its_trajectories() -> None:
+    lengths = [2, 1, 3, 2]
+    batch = TrajectoryBatch({"obs": np.arange(8)}, offsets_of(lengths), {"episode_id": ids([1, 2, 3, 4])})
+    marked = with_split(batch, 0.25, seed=3)
+    train, val = select_split(marked, Split.train), select_split(marked, Split.val)
+    assert (train.num_trajectories, val.num_trajectories) == (3, 1)
+    assert sorted([*train.columns["obs"], *val.columns["obs"]]) == list(range(8))
+    with pytest.raises(DataError, match="has not been split"):
+        select_split(batch, Split.val)
+    with pytest.raises(DataError, match="episode_id"):
+        with_split(batch.drop(["episode_id"]), 0.25, seed=3)
