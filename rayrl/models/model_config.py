@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import pydantic
 import torch
@@ -12,11 +12,43 @@ from rayrl.config.base import Config
 from rayrl.errors import ConfigError
 
 Activation = Literal["tanh", "relu", "silu", "elu", "linear"]
-Extent = pydantic.PositiveInt | tuple[pydantic.PositiveInt, pydantic.PositiveInt]
-ConvFilter = (
-    tuple[pydantic.PositiveInt, Extent, Extent]
-    | tuple[pydantic.PositiveInt, Extent, Extent, Literal["same", "valid"]]
+Padding = Literal["same", "valid"]
+
+_FILTER_FORM = (
+    'must be [channels, kernel, stride] or [channels, kernel, stride, "same" | "valid"], '
+    "with kernel and stride positive integers or pairs of them"
 )
+
+
+class ConvFilter(NamedTuple):
+    """One convolution over an image; extents are (height, width)."""
+
+    channels: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: Padding
+
+
+def _conv_filter(value: Any) -> ConvFilter:
+    match value:
+        case [channels, kernel, stride] if _positive(channels):
+            return ConvFilter(channels, _extent(kernel), _extent(stride), "same")
+        case [channels, kernel, stride, ("same" | "valid") as padding] if _positive(channels):
+            return ConvFilter(channels, _extent(kernel), _extent(stride), padding)
+    raise ValueError(_FILTER_FORM)
+
+
+def _extent(value: Any) -> tuple[int, int]:
+    match value:
+        case [height, width] if _positive(height) and _positive(width):
+            return height, width
+        case size if _positive(size):
+            return size, size
+    raise ValueError(_FILTER_FORM)
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _activation(value: Any) -> Any:
@@ -38,6 +70,9 @@ def _initializer(value: Any) -> Any:
 
 
 ActivationField = Annotated[Activation, pydantic.BeforeValidator(_activation)]
+ConvFilterField = Annotated[
+    ConvFilter, pydantic.PlainValidator(_conv_filter), pydantic.PlainSerializer(tuple)
+]
 InitializerField = Annotated[str | None, pydantic.BeforeValidator(_initializer)]
 
 
@@ -77,7 +112,7 @@ class ModelConfig(Config):
     fcnet_bias_initializer_kwargs: dict[str, Any] | None = None
     fcnet_use_layernorm: bool = False
 
-    conv_filters: tuple[ConvFilter, ...] | None = None
+    conv_filters: tuple[ConvFilterField, ...] | None = None
     conv_activation: ActivationField = "relu"
     conv_kernel_initializer: InitializerField = None
     conv_kernel_initializer_kwargs: dict[str, Any] | None = None

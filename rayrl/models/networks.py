@@ -170,25 +170,22 @@ class CNN(nn.Module):
         self._paddings: list[tuple[int, int, int, int]] = []
         self._activation = _ACTIVATIONS[activation]
         height, width, channels = shape
-        for outputs, kernel_extent, stride_extent, *padding in filters:
-            kernel, stride = _pair(kernel_extent), _pair(stride_extent)
+        for outputs, kernel, stride, padding in filters:
             layer = nn.Conv2d(channels, outputs, kernel, stride)
             initializer(layer, math.sqrt(2))
             self.convolutions.append(layer)
-            if padding == ["valid"]:
+            if padding == "valid":
                 self._paddings.append((0, 0, 0, 0))
-                height, width = (
-                    _valid_size(height, kernel[0], stride[0]),
-                    _valid_size(width, kernel[1], stride[1]),
-                )
+                height = (height - kernel[0]) // stride[0] + 1
+                width = (width - kernel[1]) // stride[1] + 1
             else:
-                top, bottom = _same_padding(height, kernel[0], stride[0])
-                left, right = _same_padding(width, kernel[1], stride[1])
-                self._paddings.append((left, right, top, bottom))
+                top_and_bottom = _same_padding(height, kernel[0], stride[0])
+                left_and_right = _same_padding(width, kernel[1], stride[1])
+                self._paddings.append((*left_and_right, *top_and_bottom))
                 height, width = math.ceil(height / stride[0]), math.ceil(width / stride[1])
             if min(height, width) < 1:
                 raise ConfigError(
-                    f"conv_filters = {list(filters)}: nothing is left of an image of {shape} after {layer}",
+                    f"conv_filters: nothing is left of an image of {shape} after {layer}",
                     where="model_config",
                     remedy='use smaller kernels, fewer layers, or "same" padding',
                 )
@@ -260,14 +257,6 @@ def _head(inputs: int, outputs: int, config: ModelConfig, *, gain: float) -> MLP
         output_size=outputs,
         output_gain=gain,
     )
-
-
-def _pair(extent: int | tuple[int, int]) -> tuple[int, int]:
-    return (extent, extent) if isinstance(extent, int) else extent
-
-
-def _valid_size(size: int, kernel: int, stride: int) -> int:
-    return (size - kernel) // stride + 1
 
 
 def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:

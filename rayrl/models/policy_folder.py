@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,7 +76,7 @@ def save_policy(
     weights = safetensors.torch.save(tensors)
     description = PolicyDescription(
         architecture=architecture,
-        options=network.config.model_dump(mode="json"),
+        options=json.loads(network.config.model_dump_json()),
         observation_space=space_to_json(network.observation_space),
         action_space=space_to_json(network.action_space),
         distribution=type(network.distribution).__name__,

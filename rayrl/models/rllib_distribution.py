@@ -46,7 +46,7 @@ class RLlibDistribution(Distribution):
             generator = np.random.default_rng(int(torch.randint(2**63 - 1, ())))
             actions = self.family.sample(rows, self.family.noise(generator, (len(rows),)))
         actions = actions.reshape(*shape, len(self.inputs), *actions.shape[1:])
-        return torch.as_tensor(actions, device=self.inputs.device)
+        return torch.tensor(actions, device=self.inputs.device)
 
     def rsample(self, *, sample_shape: tuple[int, ...] | None = None, **kwargs: Any) -> torch.Tensor:
         """Not offered: no algorithm here takes gradients through a sample."""
