@@ -1,7 +1,7 @@
 """Asks the env runners for a batch, and learners for an update; what touches RLlib's actor managers is here.
 
-Each env runner gets the newest weights and the order to sample in one call, and returns a receipt and the batch
-as two objects. The batch is owned by this process, so it survives the worker that made it.
+Each env runner gets the newest weights and the order to sample in one call, and returns a receipt and the
+batch as two objects. The batch is owned by this process, so it survives the worker that made it.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ def update_learners(
         TrainingError: a learner died, or raised.
     """
     if group.is_local:
-        return group.update(training_data=data, timesteps=timesteps)
+        local: list[dict[str, Any]] = group.update(training_data=data, timesteps=timesteps)
+        return local
     data.validate()
     actors = group._workers
     refs = {

@@ -5,7 +5,7 @@
 | sample           | weights of the last update    | all asked env runners      | receipts, or lost workers|
 | update           | references to batches         | all learners               | results, or a time limit |
 
-The schedule is synchronous: batch i is collected by the weights of update i-1, and update i learns from batch i.
+The schedule is synchronous: batch i is collected by the weights of update i-1, and update i learns from it.
 Batches are taken in the order of the workers, so the same seeds give the same run, whatever came back first.
 """
 
@@ -89,8 +89,8 @@ class ColumnarAlgorithm(Algorithm):
     def sample(self) -> list[Sample]:
         """Collects exactly one train batch.
 
-        Where workers are lost, those that are left collect the missing part; with none left, the lost ones are
-        waited for.
+        Where workers are lost, those that are left collect the missing part; with none left, the lost ones
+        are waited for.
 
         Raises:
             TrainingError: no worker came back within ``env_runner_restore_timeout_s``.
@@ -203,8 +203,8 @@ class ColumnarAlgorithm(Algorithm):
             exact = restore_workers(self.env_runner_group, state[WORKERS])
             if not exact:
                 _log.warning(
-                    "an environment cannot restore its state: new episodes are begun, and what follows is not "
-                    "what would have followed without the interruption"
+                    "an environment cannot restore its state: new episodes are begun, and what follows is "
+                    "not what would have followed without the interruption"
                 )
             self.exact &= exact
         if COMPONENT_METRICS_LOGGER in state:

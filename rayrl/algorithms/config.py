@@ -22,8 +22,8 @@ class ColumnarConfig(AlgorithmConfig):
 
     Attributes:
         run_name: name of the run; part of the episodes' ids.
-        native_vectorization: where ``gym_env_vectorize_mode`` is RLlib's default ``sync``, use the environment's
-            own vector implementation if it has one.
+        native_vectorization: where ``gym_env_vectorize_mode`` is RLlib's default ``sync``, use the
+            environment's own vector implementation if it has one.
         precision: ``fp32``; ``tf32`` and ``bf16`` on GPUs that have them; ``fp16`` with dynamic loss scaling.
         optimizer_type: ``adam`` or ``adamw``.
         optimizer_options: the optimizer's own parameters (``betas``, ``eps``, ``weight_decay``, ``amsgrad``).

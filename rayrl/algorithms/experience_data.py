@@ -68,8 +68,12 @@ class ExperienceData(TrainingData):
 
     def solve_refs(self) -> None:
         """Fetches the batches and joins their parts."""
+        self.fetch()
+
+    def fetch(self) -> TrajectoryBatch:
+        """The trajectories, fetched and joined at the first call."""
         if self.trajectories is not None:
-            return
+            return self.trajectories
         batches = ray.get([part.batch for part in self.parts if isinstance(part.batch, ray.ObjectRef)])
         fetched = iter(batches)
         slices = []
@@ -78,6 +82,7 @@ class ExperienceData(TrainingData):
             slices.append(batch.slice(part.start, part.stop))
         self.trajectories = TrajectoryBatch.concat(slices)
         self.parts = []
+        return self.trajectories
 
 
 def shard_parts(parts: Sequence[Part], shards: int) -> list[list[Part]]:

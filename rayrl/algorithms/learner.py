@@ -4,8 +4,9 @@
                                                                  ▲                                │
                                                                  └── optimizer ◄─ clip ◄─ reduce ◄┘
 
-Per minibatch there is one slice per column, one forward and backward pass, one message between learners, one check
-for finite numbers and one optimizer step, and nothing that waits for the device. Metrics are read once per update.
+Per minibatch there is one slice per column, one forward and backward pass, one message between learners, one
+check for finite numbers and one optimizer step, and nothing that waits for the device. Metrics are read once
+per update.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.utils.metrics import (
     NUM_ENV_STEPS_TRAINED,
     NUM_MODULE_STEPS_TRAINED,
+    NUM_TRAINABLE_PARAMETERS,
     WEIGHTS_SEQ_NO,
 )
 from torch import Tensor
@@ -85,6 +87,10 @@ class ColumnarLearner(TorchLearner):
             lr_or_lr_schedule=config.lr,
         )
 
+    def _log_trainable_parameters(self) -> None:
+        # Logged with every update instead, since a value that is logged once is NaN from then on.
+        pass
+
     def get_parameters(self, module: ActorCritic) -> list[torch.nn.Parameter]:
         """The parameters to train."""
         return [parameter for parameter in module.parameters() if parameter.requires_grad]
@@ -116,22 +122,23 @@ class ColumnarLearner(TorchLearner):
                 remedy="pass training_data=ExperienceData(...)",
             )
         self.before_gradient_based_update(timesteps=timesteps or {})
-        training_data.solve_refs()
+        batch = training_data.fetch()
         self._weights_seq_no += 1
-        batch = training_data.trajectories
         results = self.learn(batch)
         self._updates += 1
         self.metrics.log_dict(
             {
                 **{(DEFAULT_MODULE_ID, name): value for name, value in results.items()},
                 (DEFAULT_MODULE_ID, "seconds"): time.perf_counter() - started,
+                (DEFAULT_MODULE_ID, NUM_TRAINABLE_PARAMETERS): self._gradient.flat.numel(),
                 (DEFAULT_MODULE_ID, NUM_MODULE_STEPS_TRAINED): batch.num_steps,
                 ("__all_modules__", NUM_ENV_STEPS_TRAINED): batch.num_steps,
             },
             window=1,
         )
         self.after_gradient_based_update(timesteps=timesteps or {})
-        return self.metrics.reduce()
+        reduced: dict[str, Any] = self.metrics.reduce()
+        return reduced
 
     def learn(self, batch: TrajectoryBatch) -> dict[str, float]:
         """One update from a batch; the numbers to report."""
@@ -173,8 +180,8 @@ class ColumnarLearner(TorchLearner):
             minibatch_size: rows of a minibatch per learner, about; None for all at once.
 
         Returns:
-            Means of the statistics over all learners' rows of the last epoch, the mean gradient norm, the number
-            of optimizer steps, and how many were left out because the gradient was not finite.
+            Means of the statistics over all learners' rows of the last epoch, the mean gradient norm, the
+            number of optimizer steps, and how many were left out because the gradient was not finite.
         """
         rows = len(next(iter(columns.values())))
         counts = gather_counts(rows, self._device)
@@ -215,16 +222,16 @@ class ColumnarLearner(TorchLearner):
         return {name: column.index_select(0, index) for name, column in columns.items()}
 
     def _step(self, minibatch: Columns, total: int) -> tuple[Tensor, Tensor, Tensor]:
-        """One optimizer step; returns the statistics' sums, the gradient's norm, and 1.0 if it was left out."""
+        """One optimizer step; gives the statistics' sums, the gradient's norm, and 1.0 if it was left out."""
         config = self.config
         self._gradient.zero()
         with self.autocast():
             loss, statistics = self.loss(minibatch)
-        # Dividing by the rows of all learners makes the sum of the learners' gradients that of the global mean.
+        # With the rows of all learners below, the sum of their gradients is that of the global mean.
         loss = loss / total
         if self._loss_scale is not None:
             loss = loss * self._loss_scale.scale
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self._gradient.reduce()
         if self._loss_scale is not None:
             self._gradient.flat.div_(self._loss_scale.scale)

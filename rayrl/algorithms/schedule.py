@@ -13,8 +13,8 @@ def scheduled(schedule: Schedule, step: int) -> float:
     """The value at a step.
 
     Args:
-        schedule: a number, or RLlib's ``[[step, value], ...]`` with rising steps: linear in between, the first
-            value before and the last one after.
+        schedule: a number, or RLlib's ``[[step, value], ...]`` with rising steps: linear in between, the
+            first value before and the last one after.
         step: environment steps sampled so far.
     """
     if isinstance(schedule, int | float):

@@ -100,6 +100,7 @@ class Collector:
         self._resets = 0
         self._buffer: StepBuffer | None = None
         self._columns: Mapping[str, c.ColumnSpec] = {}
+        self._observation: dict[str, Any] | None = None
         self._use(make_env())
         self._episode = np.zeros(self.num_envs, np.int64)
         self._forget_episodes()
@@ -223,7 +224,7 @@ class Collector:
         }
         self._action = c.action_spec(env.single_action_space)
         self._autoreset = env.metadata["autoreset_mode"]
-        self._observation: dict[str, Any] | None = None
+        self._observation = None
 
     def _forget_episodes(self) -> None:
         self._step_index = np.zeros(self.num_envs, np.int64)

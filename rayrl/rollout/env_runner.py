@@ -174,7 +174,7 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
         exact = True
         if COLLECTOR in state:
             exact = self._ready().set_state(state[COLLECTOR])
-        if COMPONENT_RL_MODULE in state:
+        if COMPONENT_RL_MODULE in state and self.module is not None:
             weights = state[COMPONENT_RL_MODULE]
             if isinstance(weights, ray.ObjectRef):
                 weights = ray.get(weights)
@@ -206,6 +206,7 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
     def _behavior(self, explore: bool, random_actions: bool) -> Behavior:
         if random_actions:
             return RandomBehavior(self._ready().env.single_action_space)
+        assert self.module is not None
         return PolicyBehavior(self.module, explore=explore)
 
     def _env_maker(self) -> Callable[[], VectorEnv]:

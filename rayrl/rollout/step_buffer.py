@@ -110,7 +110,7 @@ class StepBuffer:
         self.valid[0] = held
         self._final = {
             slot: final[last * self.num_envs + slot]
-            for slot in np.flatnonzero(held)
+            for slot in np.flatnonzero(held).tolist()
             if last * self.num_envs + slot in final
         }
         self.length = 1

@@ -15,11 +15,11 @@ from rayrl.errors import ConfigError
 class PPOConfig(ColumnarConfig, ppo.PPOConfig):
     """RLlib's PPOConfig, with rayrl's options and other defaults.
 
-    The defaults are the usual ones for PPO on small networks (Schulman et al. 2017; Engstrom et al. 2020), where
-    RLlib's are 30 epochs of minibatches of 128 at a rate of 5e-5, with λ = 1, clip 0.3 and a KL penalty:
-    ``lr`` 3e-4, ``train_batch_size_per_learner`` 2048, ``minibatch_size`` 256, ``num_epochs`` 10, ``lambda_``
-    0.95, ``clip_param`` 0.2, ``vf_loss_coeff`` 0.5, ``vf_clip_param`` None (no clipping), ``grad_clip`` 0.5,
-    ``use_kl_loss`` False.
+    The defaults are the usual ones for PPO on small networks (Schulman et al. 2017; Engstrom et al. 2020),
+    where RLlib has 30 epochs of minibatches of 128 at a rate of 5e-5, with λ = 1, clip 0.3 and a KL penalty:
+    ``lr`` 3e-4, ``train_batch_size_per_learner`` 2048, ``minibatch_size`` 256, ``num_epochs`` 10,
+    ``lambda_`` 0.95, ``clip_param`` 0.2, ``vf_loss_coeff`` 0.5, ``vf_clip_param`` None (no clipping),
+    ``grad_clip`` 0.5, ``use_kl_loss`` False.
     """
 
     def __init__(self, algo_class: type | None = None) -> None:

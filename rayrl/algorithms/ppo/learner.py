@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rayrl.algorithms.collective import sum_over_learners
 from rayrl.algorithms.gae import generalized_advantages
-from rayrl.algorithms.learner import Columns, ColumnarLearner
+from rayrl.algorithms.learner import ColumnarLearner, Columns
 from rayrl.algorithms.reward_scaling import RewardScaler
 from rayrl.algorithms.schedule import scheduled
 from rayrl.experience import columns as c
@@ -140,7 +140,7 @@ class PPOLearner(ColumnarLearner):
         return mean, variance**0.5, max(-1.0, 1.0 - variance / target_variance)
 
     def _adapt_kl_coeff(self, kl: float) -> None:
-        """Schulman et al. 2017, §4, with RLlib's factors: ×1.5 above twice the target, ×0.5 below half of it."""
+        """Schulman et al. 2017, §4, with RLlib's factors: ×1.5 above 2× the target, ×0.5 below half of it."""
         if kl > 2.0 * self.config.kl_target:
             self._kl_coeff *= 1.5
         elif kl < 0.5 * self.config.kl_target:
