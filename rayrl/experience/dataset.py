@@ -192,8 +192,17 @@ def part_schema(path: Path) -> pa.Schema:
 
 
 def origin_to_json(spaces: Spaces, env: EnvInfo) -> dict[str, Any]:
-    """What is written under ``ORIGIN_KEY``."""
-    return {"spaces": spaces.to_json(), "env": env.model_dump()}
+    """What is written under ``ORIGIN_KEY``.
+
+    Raises:
+        SpaceError: a space is not supported.
+        DataError: the environment's configuration holds what JSON does not have.
+    """
+    try:
+        config = json.loads(json.dumps(env.config, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{env.config!r} cannot be written as JSON: {error}", where="env.config") from error
+    return {"spaces": spaces.to_json(), "env": {"id": env.id, "config": config}}
 
 
 def part_origin(schema: pa.Schema) -> Any:

@@ -59,7 +59,8 @@ class DatasetWriter:
     Raises:
         SpaceError: the spaces are not supported.
         RunError: the folder holds a finished dataset.
-        DataError: the folder holds files of other spaces or of another environment.
+        DataError: the folder holds files of other spaces or of another environment, or the environment's
+            configuration is no JSON.
         IntegrityError: a file of the unfinished dataset is damaged or missing.
         StorageError: the folder cannot be written to.
     """
@@ -75,6 +76,7 @@ class DatasetWriter:
         self._files: list[_Acknowledged] = []
         self._specs: BatchSpecs | None = None
         self._pending: list[TrajectoryBatch] = []
+        self._pending_rows = self._pending_bytes = 0
         self._part: _Part | None = None
         if (self._folder / MANIFEST_FILE).exists():
             raise RunError(
@@ -100,6 +102,8 @@ class DatasetWriter:
     def append(self, batch: TrajectoryBatch) -> None:
         """Adds trajectories; they are acknowledged when their file is full, or by ``flush``.
 
+        The batch is not copied, and must not change until then.
+
         Raises:
             DataError: the batch is invalid, does not fit the spaces, or differs in columns from the others.
             StorageError: the disk is full or not writable; acknowledged files stay.
@@ -112,8 +116,9 @@ class DatasetWriter:
         if batch.num_trajectories == 0:
             return
         self._pending.append(batch)
-        rows = sum(pending.num_steps for pending in self._pending)
-        if rows >= _BLOCK_ROWS or sum(pending.nbytes for pending in self._pending) >= _BLOCK_BYTES:
+        self._pending_rows += batch.num_steps
+        self._pending_bytes += batch.nbytes
+        if self._pending_rows >= _BLOCK_ROWS or self._pending_bytes >= _BLOCK_BYTES:
             self._write_pending()
 
     def flush(self) -> None:
@@ -165,7 +170,11 @@ class DatasetWriter:
         due = [PART_NAME.format(index) for index in range(len(found))]
         if found != due:
             missing = min(set(due) - set(found))
-            raise IntegrityError("the file is missing", where=str(self._folder / missing))
+            raise IntegrityError(
+                "the file is missing from the unfinished dataset",
+                where=str(self._folder / missing),
+                remedy="delete the folder, and write the dataset again",
+            )
         for name in due:
             path = self._folder / name
             schema = part_schema(path)
@@ -186,6 +195,7 @@ class DatasetWriter:
         if not self._pending:
             return
         block, self._pending = TrajectoryBatch.concat(self._pending), []
+        self._pending_rows = self._pending_bytes = 0
         for piece in block.split_by_rows(-(-block.nbytes // self._file_bytes)):
             if piece.num_trajectories:
                 self._write(piece)

@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -180,7 +181,7 @@ def test_a_dataset_of_another_environment_cannot_be_continued(tmp_path: Path) ->
 def test_a_gap_between_acknowledged_files_is_named(dataset: Dataset) -> None:
     (dataset.path / "manifest.json").unlink()
     (dataset.path / "part-00001.arrow").unlink()
-    with pytest.raises(IntegrityError, match=r"part-00001\.arrow: the file is missing"):
+    with pytest.raises(IntegrityError, match=r"part-00001\.arrow: the file is missing from"):
         writer(dataset.path)
 
 
@@ -220,6 +221,22 @@ def test_unsupported_spaces_are_refused_before_anything_is_made(tmp_path: Path) 
     with pytest.raises(SpaceError):
         DatasetWriter(tmp_path / "data", spaces=Spaces(SPACES.observation, Text(3)), env=ENV)
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("value", [float("inf"), object()])
+def test_a_configuration_that_is_no_json_is_refused_before_anything_is_made(
+    tmp_path: Path, value: object
+) -> None:
+    with pytest.raises(DataError, match="cannot be written as JSON") as caught:
+        DatasetWriter(tmp_path / "data", spaces=SPACES, env=EnvInfo(id="Any-v0", config={"limit": value}))
+    assert caught.value.where == "env.config"
+    assert names(tmp_path) == []
+
+
+def test_a_configuration_comes_back_as_json_has_it(tmp_path: Path) -> None:
+    with DatasetWriter(tmp_path, spaces=SPACES, env=EnvInfo(id="Any-v0", config={"size": (3, 4)})) as output:
+        output.append(trajectories(0, 1))
+        assert output.finish().env.config == {"size": [3, 4]}
 
 
 def edit_manifest(folder: Path, **changes: object) -> None:
@@ -326,3 +343,26 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
     with pytest.raises(StorageError, match="a file stands where a folder is needed"):
         writer(tmp_path / "data")
+
+
+@pytest.mark.chaos
+def test_a_killed_writer_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    program = """
+import itertools, sys
+from tests.experience.test_dataset import trajectories, writer
+output = writer(sys.argv[1], file_bytes=100_000)
+for first in itertools.count(step=1000):
+    output.append(trajectories(first, 1000))
+"""
+    command = [sys.executable, "-c", program, tmp_path]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2]) as process:
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.glob("*.arrow"))) < 5 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+    with writer(tmp_path) as output:
+        stored = output.num_trajectories
+        dataset = output.finish()
+    assert stored > 1000
+    assert dataset.load() == trajectories(0, stored)
+    dataset.verify()

@@ -14,9 +14,9 @@ from rayrl.storage.spaces import (
     DTYPES,
     Spaces,
     leaf_spaces,
+    space_differences,
     space_from_json,
     space_to_json,
-    space_differences,
 )
 
 
