@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.torch import TorchRLModule
+from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
 from rayrl.errors import ConfigError, DataError, PolicyError, SpaceError
 from rayrl.models.actor_critic import ActorCritic, module_spec
@@ -315,6 +317,24 @@ def test_what_rllibs_own_losses_get_is_the_same_distribution(action_space, model
         assert torch.equal(p.kl(q), family.kl(inputs, other))
         mode = family.mode(inputs.detach().numpy())
         assert np.array_equal(p.to_deterministic().sample().numpy(), mode)
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+def test_rllibs_own_runner_samples_with_the_module(env):
+    config = PPOConfig().environment(env).env_runners(num_env_runners=0, num_envs_per_env_runner=2)
+    config.rl_module(rl_module_spec=module_spec(ModelConfig()))
+    runner = SingleAgentEnvRunner(config=config)
+    try:
+        assert runner.module.inference_only
+        episodes = runner.sample(num_timesteps=20)
+        for episode in episodes:
+            logp = runner.module.distribution.logp(
+                torch.tensor(episode.get_extra_model_outputs("action_dist_inputs")),
+                torch.tensor(episode.get_actions()),
+            )
+            np.testing.assert_allclose(episode.get_extra_model_outputs("action_logp"), logp, rtol=1e-5)
+    finally:
+        runner.stop()
 
 
 def test_the_network_needs_no_rllib_to_be_built():
