@@ -1,1 +1,1 @@
-"""."""
+"""Networks, action distributions, and policies that are saved, loaded and act."""

@@ -25,8 +25,8 @@ class ActorCriticNetwork(nn.Module):
     (B, ...) and raw, as the environment gave it.
 
     An action mask, the part ``obs/action_mask`` (B, D), gives actions where it is 0 the probability 0. A row
-    that masks every action is an error on the CPU, where rollouts run; elsewhere, where looking would stall
-    the device, it makes all actions equally probable.
+    that masks every action (of any entry of a MultiDiscrete) is an error on the CPU, where rollouts run;
+    elsewhere, where looking would stall the device, it makes those actions equally probable.
 
     Args:
         observation_space: a Box, a Discrete, or a Dict of such.
@@ -64,9 +64,8 @@ class ActorCriticNetwork(nn.Module):
             clip_actions=config.clip_actions,
         )
         layout = ObservationLayout(observation_space, convolutions=config.conv_filters is not None)
-        self._check_mask(layout.mask_size)
         self._layout = layout
-        self._masked = layout.mask_size is not None
+        self._maskable = self._check_mask(layout.mask_size)
 
         self.normalizer = Normalizer(
             layout.shapes, enabled=config.normalize_observations, clip=config.observation_clip
@@ -92,18 +91,13 @@ class ActorCriticNetwork(nn.Module):
 
     def policy(self, parts: Parts) -> torch.Tensor:
         """Inputs (B, D) of the action distribution."""
-        normalizer, encoder, head = self._actor
-        if self._layout.joined_only:
-            features = encoder.forward(normalizer.forward(parts), ())
-        else:
-            features = encoder.forward(*self._read(parts))
-        return self._distribution_inputs(head.forward(features), parts)
+        _, encoder, head = self._actor
+        return self._distribution_inputs(head.forward(encoder.forward(*self._read(parts))), parts)
 
     def value(self, parts: Parts) -> torch.Tensor:
         """Values (B,)."""
         encoder = self.encoder if self.config.vf_share_layers else self.value_encoder
-        values: torch.Tensor = self.value_head(encoder(*self._read(parts)))
-        return values.squeeze(-1)
+        return self.value_of(encoder.forward(*self._read(parts)))
 
     def policy_and_value(self, parts: Parts) -> tuple[torch.Tensor, torch.Tensor]:
         """``policy`` and ``value``, reading and (where shared) encoding the observation once."""
@@ -133,17 +127,18 @@ class ActorCriticNetwork(nn.Module):
     def _distribution_inputs(self, outputs: torch.Tensor, parts: Parts) -> torch.Tensor:
         if self.config.free_log_std:
             outputs = torch.cat([outputs, self.log_std.expand_as(outputs)], dim=-1)
-        if not self._masked:
+        if self._maskable is None:
             return outputs
         mask = parts[ACTION_MASK] != 0
-        if mask.device.type == "cpu" and not mask.any(dim=-1).all():
+        if mask.device.type == "cpu" and not self._maskable.leaves_a_choice(mask).all():
             raise DataError("an action mask forbids every action", where=ACTION_MASK)
         return outputs.float().where(mask, MASKED_LOGIT)
 
-    def _check_mask(self, size: int | None) -> None:
+    def _check_mask(self, size: int | None) -> Categorical | MultiCategorical | None:
+        """The distribution that takes a mask of ``size`` elements, None where there is no mask."""
         distribution = self.distribution
         if size is None:
-            return
+            return None
         if not isinstance(distribution, Categorical | MultiCategorical):
             raise SpaceError(
                 f"actions of {distribution.space} cannot be masked",
@@ -156,3 +151,4 @@ class ActorCriticNetwork(nn.Module):
                 where=ACTION_MASK,
                 remedy="one element for each action, those of a MultiDiscrete in a row",
             )
+        return distribution

@@ -45,6 +45,7 @@ class ObservationLayout:
         size: number of elements of the flat vector, those parts included.
         images: (height, width, channels) of each image, by name.
         mask_size: length of the action mask, None without one.
+        joined_only: whether the parts that the normalizer joins are all that there is to read.
 
     Raises:
         SpaceError: a part is of a space that no network here reads.
@@ -68,11 +69,7 @@ class ObservationLayout:
             )
         if not self.size and not self.images:
             raise SpaceError(f"nothing to observe in {space}", where=OBS)
-
-    @property
-    def joined_only(self) -> bool:
-        """Whether the parts that the normalizer joins are all that there is to read."""
-        return not (self.images or self._scales or self._one_hot)
+        self.joined_only = not (self.images or self._scales or self._one_hot)
 
     def _place(self, name: str, space: gym.Space, convolutions: bool) -> None:
         if isinstance(space, gym.spaces.Text):

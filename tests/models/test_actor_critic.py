@@ -251,6 +251,8 @@ def test_masks_of_several_discrete_actions():
     module = build(space, spaces.MultiDiscrete([2, 3]))
     inputs = module.policy({"obs/x": torch.randn(1, 4), "obs/action_mask": torch.tensor([[0, 1, 0, 0, 1]])})
     assert module.distribution.mode(inputs.detach().numpy()).tolist() == [[1, 2]]
+    with pytest.raises(DataError, match="forbids every action"):
+        module.policy({"obs/x": torch.randn(1, 4), "obs/action_mask": torch.tensor([[1, 1, 0, 0, 0]])})
 
 
 def test_free_log_std_is_one_parameter_for_all_observations():

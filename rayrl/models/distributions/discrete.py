@@ -68,6 +68,10 @@ class Categorical(ActionDistribution):
         """Σ p (log p − log q) (B,)."""
         return _categorical_kl(inputs_p.float(), inputs_q.float())
 
+    def leaves_a_choice(self, mask: torch.Tensor) -> torch.Tensor:
+        """Whether (B,) a mask (B, n) of allowed actions allows any."""
+        return mask.any(dim=-1)
+
     def probabilities(self, inputs: FloatArray) -> FloatArray:
         """softmax(logits) (N, n)."""
         probabilities: FloatArray = np.exp(inputs - inputs.max(1, keepdims=True))
@@ -125,6 +129,11 @@ class MultiCategorical(ActionDistribution):
     def kl(self, inputs_p: torch.Tensor, inputs_q: torch.Tensor) -> torch.Tensor:
         """The sum of the entries' divergences (B,)."""
         return _categorical_kl(self._by_entry(inputs_p), self._by_entry(inputs_q)).sum(-1)
+
+    def leaves_a_choice(self, mask: torch.Tensor) -> torch.Tensor:
+        """Whether (B,) a mask (B, Σn) of allowed actions allows one in every entry."""
+        entries = torch.split_with_sizes(mask, self._sizes, dim=-1)
+        return torch.stack([allowed.any(dim=-1) for allowed in entries]).all(dim=0)
 
     def _by_entry(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits (B, Σn) as (B, entries, widest), shorter entries filled with actions of probability 0."""
