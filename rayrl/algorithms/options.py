@@ -51,3 +51,22 @@ class TrainOptions(Config):
     """Seconds until a cluster must have given the first trial what it asks for, else the stage fails."""
     options: dict[str, Any] = Field(default={})
     """Options of the algorithm, by the names of its config (``lr``, ``gamma``, …)."""
+
+    def gpus_for_each_learner(self, available: float) -> float:
+        """GPUs of each learner, on a cluster that has ``available`` of them."""
+        if self.gpus_per_learner != "auto":
+            return self.gpus_per_learner
+        return 1.0 if available >= max(1, self.learners) else 0.0
+
+    def trial_bundles(self, available_gpus: float) -> list[dict[str, float]]:
+        """What one trial asks for: a bundle for its own process, one for each rollout worker and learner.
+
+        As ``Algorithm.default_resource_request`` of RLlib, which takes too long to import for a first check.
+        """
+        gpus = self.gpus_for_each_learner(available_gpus)
+        own_gpus, own_cpus = (0.0, 1.0) if self.learners else (gpus, max(1.0, self.cpus_per_learner))
+        return [
+            {"CPU": own_cpus, "GPU": own_gpus},
+            *({"CPU": self.cpus_per_env_runner, "GPU": 0.0} for _ in range(self.env_runners)),
+            *({"CPU": self.cpus_per_learner, "GPU": gpus} for _ in range(self.learners)),
+        ]

@@ -1,0 +1,8 @@
+"""Collects demonstrations."""
+
+import sys
+
+from rayrl.pipeline.entry import main
+
+if __name__ == "__main__":
+    sys.exit(main("collect"))

@@ -1,0 +1,8 @@
+"""Evaluates policies and demonstrators on fixed episodes."""
+
+import sys
+
+from rayrl.pipeline.entry import main
+
+if __name__ == "__main__":
+    sys.exit(main("evaluate"))

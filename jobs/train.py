@@ -1,0 +1,8 @@
+"""Trains all architectures, conditions and seeds."""
+
+import sys
+
+from rayrl.pipeline.entry import main
+
+if __name__ == "__main__":
+    sys.exit(main("train"))

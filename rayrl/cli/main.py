@@ -1,0 +1,185 @@
+"""The ``rayrl`` command: thin over library functions, which are imported when a command runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from rayrl.errors import RayrlError, RunError
+
+app = typer.Typer(
+    name="rayrl",
+    help="Distributed reinforcement learning on Ray: from logged experience to compared policies.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Experiment file (YAML).")]
+RunFolderPath = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Run folder.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replaces an option; repeatable.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Shows the traceback of an error.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Prints JSON.")]
+
+
+@app.command()
+def run(
+    file: File,
+    run_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Run folder; resumes the run that it holds.")
+    ] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Starts another run, even if one is unfinished.")
+    ] = False,
+    overrides: Overrides = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Cluster to send the jobs to, by its dashboard. Without it, RAY_API_SERVER_ADDRESS or "
+            "RAY_ADDRESS name one; without these, a private Ray is started.",
+        ),
+    ] = None,
+    cluster: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The cluster launcher's YAML file of that cluster.")
+    ] = None,
+    local: Annotated[bool, typer.Option("--local", help="Runs all stages in this process.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Cuts the experiment down to seconds.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Runs an experiment to its report, skipping what is done; the report's path is printed last."""
+    from rayrl.pipeline.controller import RunOptions, run_experiment
+    from rayrl.pipeline.progress import RunView
+
+    if local and address:
+        raise typer.BadParameter("--local runs in this process, and takes no --address")
+    if new and run_dir:
+        raise typer.BadParameter("--new makes a folder of its own, and takes no --run-dir")
+    options = RunOptions(
+        run_dir=run_dir,
+        new=new,
+        overrides=overrides or (),
+        address=None if local else address or _cluster_of_environment(),
+        cluster_file=cluster,
+        local=local,
+        smoke=smoke,
+    )
+    with RunView() as view:
+        folder = run_experiment(file, options, view)
+    typer.echo(folder.report_file if folder.report_file.exists() else folder.path)
+
+
+@app.command()
+def stage(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Stage, such as collect or train.")],
+    file: File,
+    run_dir: Annotated[Path, typer.Option(metavar="DIR", help="Run folder; made if it is not there.")],
+    overrides: Overrides = None,
+    architecture: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this architecture's part of the stage.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Runs one stage in this process, as jobs/<stage>.py does in a Ray Job."""
+    from rayrl.pipeline.entry import run_stage
+
+    run_stage(name, file, run_dir, overrides or (), architecture)
+
+
+@app.command()
+def status(
+    run_dir: RunFolderPath,
+    as_json: AsJson = False,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Shows URL and token of the run's Ray, on a terminal only.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Shows how far a run is."""
+    from rayrl.cli.tables import print_status
+    from rayrl.pipeline.run_folder import RunFolder
+    from rayrl.pipeline.status import dashboard_access, run_status
+
+    folder = RunFolder(run_dir)
+    if dashboard:
+        if not sys.stdout.isatty():
+            raise RunError("URL and token are shown on a terminal only", where="--dashboard")
+        access = dashboard_access(folder)
+        typer.echo(f"{access.dashboard}\ntoken: {access.token}")
+        return
+    found = run_status(folder)
+    if as_json:
+        typer.echo(json.dumps(found.model_dump(), indent=2))
+    else:
+        print_status(found)
+
+
+@app.command()
+def stop(run_dir: RunFolderPath, debug: Debug = False) -> None:
+    """Lets a run write a checkpoint and end; the same `rayrl run` goes on later."""
+    from rayrl.pipeline.lock import holder_of
+    from rayrl.pipeline.run_folder import RunFolder
+    from rayrl.pipeline.stop import request_stop
+
+    folder = RunFolder(run_dir)
+    run_id = folder.record.run_id
+    request_stop(folder, "rayrl stop")
+    holder = holder_of(folder.lock_file)
+    whom = f"; {holder} ends then" if holder else ", if a job of it still runs: no controller does"
+    typer.echo(f"{run_id} stops at its next checkpoint{whom}")
+
+
+class Kind(StrEnum):
+    """What ``rayrl list`` lists."""
+
+    envs = "envs"
+    architectures = "architectures"
+    algorithms = "algorithms"
+    demonstrators = "demonstrators"
+
+
+@app.command(name="list")
+def list_names(
+    kind: Annotated[Kind, typer.Argument(metavar="envs|architectures|algorithms|demonstrators")],
+    debug: Debug = False,
+) -> None:
+    """Lists the names that an experiment file may use."""
+    from rayrl.cli import names
+
+    for name in getattr(names, kind.value)():
+        typer.echo(name)
+
+
+def _cluster_of_environment() -> str | None:
+    return os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS")
+
+
+def main() -> NoReturn:
+    """Runs the command; an error is one message and exit code 1 (wrong usage 2, Ctrl-C 130)."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except RayrlError as error:
+        message = str(error)
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}\n  this is a fault of rayrl; --debug shows where"
+    else:
+        sys.exit(0)
+    if "--debug" in sys.argv:
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

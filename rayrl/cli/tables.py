@@ -1,0 +1,27 @@
+"""What the commands print as tables."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from rayrl.pipeline.status import RunStatus
+
+
+def print_status(status: RunStatus) -> None:
+    """Prints how far a run's stages and trials are."""
+    console = Console(highlight=False, soft_wrap=True)
+    by = f"run by {status.controller}" if status.controller else "no process runs it"
+    console.print(f"{status.run}: {'finished ' + status.finished if status.finished else by}", markup=False)
+    stages = Table("stage", "state", "", box=None)
+    for stage in status.stages:
+        stages.add_row(stage.stage, stage.state, stage.detail)
+    console.print(stages)
+    if not status.trials:
+        return
+    trials = Table("architecture", "condition", "seed", "state", "step", "resumed from", box=None)
+    for trial in status.trials:
+        resumed = ", ".join(f"{step:,}" for step in trial.resumed_from)
+        step = f"{trial.step:,} of {trial.total_steps:,}"
+        trials.add_row(trial.architecture, trial.condition, str(trial.seed), trial.state, step, resumed)
+    console.print(trials)

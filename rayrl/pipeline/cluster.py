@@ -1,0 +1,94 @@
+"""A cluster's Jobs API and nodes, asked over HTTP with a limit on how long that may take."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import requests
+from ray.exceptions import RayError
+from ray.job_submission import JobDetails, JobSubmissionClient
+from ray.util.state import list_nodes
+
+from rayrl.errors import RunError
+from rayrl.pipeline.private_ray import Access
+from rayrl.pipeline.resources import Bundle
+
+REQUEST_TIMEOUT_S = 15.0
+_RESOURCES = ("CPU", "GPU")
+
+
+class JobsClient(JobSubmissionClient):
+    """Ray's client of the Jobs API, which says what it cannot do in rayrl's errors."""
+
+    def find_job(self, submission_id: str) -> JobDetails | None:
+        """What the cluster knows of a job; None when it does not know it.
+
+        Raises:
+            OSError: the cluster does not answer, or not as it should.
+        """
+        try:
+            return self.get_job_info(submission_id)
+        except RuntimeError as error:
+            if "status code 404" in str(error):
+                return None
+            raise OSError(str(error)) from None
+
+    def submit(self, **arguments: Any) -> None:
+        """Submits a job; the arguments are those of ``submit_job``.
+
+        Raises:
+            RunError: the cluster did not take it.
+        """
+        try:
+            self.submit_job(**arguments)
+        except (RuntimeError, OSError) as error:
+            raise RunError(f"the cluster did not take the job: {error}", where=self.get_address()) from None
+
+    def nodes(self) -> list[Bundle]:
+        """CPUs and GPUs of each node that is alive.
+
+        Raises:
+            RunError: the cluster does not say.
+        """
+        try:
+            found = list_nodes(
+                address=self.get_address(), filters=[("state", "=", "ALIVE")], timeout=int(REQUEST_TIMEOUT_S)
+            )
+        except (RayError, RuntimeError, OSError) as error:
+            raise RunError(
+                f"the cluster does not list its nodes: {error}", where=self.get_address()
+            ) from None
+        return [{name: node.resources_total.get(name, 0.0) for name in _RESOURCES} for node in found]
+
+    def _do_request(self, method: str, endpoint: str, **arguments: Any) -> requests.Response:
+        response: requests.Response = super()._do_request(
+            method, endpoint, **{"timeout": REQUEST_TIMEOUT_S, **arguments}
+        )
+        return response
+
+
+def connect(address: str, access: Access | None = None) -> JobsClient:
+    """A client of a cluster's Jobs API.
+
+    Args:
+        address: URL of the dashboard, or any address of the cluster that Ray understands.
+        access: the token to use; without it Ray finds the user's own (``RAY_AUTH_MODE``, ``RAY_AUTH_TOKEN``).
+
+    Raises:
+        RunError: nothing answers there, or it refuses the token.
+    """
+    for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
+        # They would override the address that is asked for.
+        os.environ.pop(name, None)
+    headers = {"Authorization": f"Bearer {access.token}"} if access else None
+    try:
+        client = JobsClient(address, headers=headers)
+        client.list_jobs()
+    except (RayError, RuntimeError, OSError, ValueError) as error:
+        raise RunError(
+            f"the cluster does not answer: {error}",
+            where=f"--address {address}",
+            remedy="give its dashboard's URL; if it has a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN",
+        ) from None
+    return client

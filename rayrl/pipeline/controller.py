@@ -1,0 +1,225 @@
+"""Runs an experiment from wherever it is to its report.
+
+    load ─▶ preflight ─▶ folder ─▶ lock ─▶ leftovers ended ─▶ for each unit of the plan:
+                                             done with the same inputs and options ─▶ skip
+                                             else ─▶ Ray Job, or this process (--local) ─▶ manifest
+
+The controller holds no state that matters: killed at any point, the same command finds in the run folder, and
+in the cluster's jobs, where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rayrl.errors import RunError
+from rayrl.pipeline import preflight
+from rayrl.pipeline.cluster import JobsClient, connect
+from rayrl.pipeline.execution import signature, why_run
+from rayrl.pipeline.experiment import Experiment, load_experiment
+from rayrl.pipeline.jobs import JobRunner
+from rayrl.pipeline.local import local_runner
+from rayrl.pipeline.lock import Holder, Lock, hold
+from rayrl.pipeline.private_ray import PrivateRay
+from rayrl.pipeline.processes import end_marked
+from rayrl.pipeline.progress import RunView
+from rayrl.pipeline.records import ROOT, RecordHandler
+from rayrl.pipeline.resources import this_machine
+from rayrl.pipeline.run_folder import RunFolder, invocation_of, new_run_folder, unfinished_run_folder
+from rayrl.pipeline.stages import StageUnit, plan
+from rayrl.pipeline.stop import first_signal, request_stop, who_requested_stop
+
+RunOne = Callable[[StageUnit], bool]
+"""Runs a unit; whether it is done, or stopped on request."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run an experiment."""
+
+    run_dir: Path | None = None
+    """The run folder; None takes the newest unfinished one of the same file and overrides, or a new one."""
+    new: bool = False
+    """Whether to make a new folder although there is an unfinished one."""
+    overrides: Sequence[str] = ()
+    """``key.path=value``."""
+    address: str | None = None
+    """A cluster to send the jobs to; None starts a private Ray."""
+    cluster_file: Path | None = None
+    """The cluster launcher's YAML file of that cluster."""
+    local: bool = False
+    """Whether to run all stages in this process."""
+    smoke: bool = False
+    """Whether to cut the experiment down to seconds."""
+
+
+def run_experiment(file: Path, options: RunOptions, view: RunView) -> RunFolder:
+    """Runs an experiment to its end, skipping what is done.
+
+    Args:
+        file: the experiment file.
+        options: how to run it.
+        view: told what happens.
+
+    Returns:
+        The run folder, finished.
+
+    Raises:
+        ConfigError: the file or an override is wrong.
+        ResourceError: the machine or the cluster has no room for a trial.
+        EnvError: the environment cannot be built.
+        RunError: the folder holds another experiment, the cluster does not answer, or the run was stopped.
+        RayrlError: what a stage raised.
+        KeyboardInterrupt: the run was ended by Ctrl-C.
+    """
+    experiment = load_experiment(file, options.overrides, smoke=options.smoke)
+    client = _preflight(experiment, options, view)
+    folder = _choose_folder(file, experiment, options, view)
+    folder.check(experiment)
+    with hold(folder.lock_file, timeout_s=math.inf, on_wait=view.waiting) as lock:
+        _end_leftovers(lock)
+        folder.prepare(experiment, invocation_of(file, options.overrides, smoke=options.smoke))
+        folder.stop_file.unlink(missing_ok=True)
+        experiment = folder.experiment()
+        with _recorded(folder), _runner(options, client, folder, experiment, lock, view) as run_one:
+            for unit in plan(experiment):
+                if reason := why_run(unit, folder, experiment):
+                    folder.set_finished(False)
+                    view.started(unit, reason)
+                    _run(unit, folder, run_one, view)
+                else:
+                    view.skipped(unit)
+            folder.set_finished(True)
+    return folder
+
+
+def _preflight(experiment: Experiment, options: RunOptions, view: RunView) -> JobsClient | None:
+    """Checks all that can be checked before anything is made; returns the named cluster's client."""
+    client = None
+    if options.address is None:
+        preflight.check_machine(experiment)
+    else:
+        client = connect(options.address)
+        if warning := preflight.check_cluster(experiment, client, options.cluster_file):
+            view.say(f"warning: {warning}")
+    preflight.check_environment(experiment)
+    return client
+
+
+def _choose_folder(file: Path, experiment: Experiment, options: RunOptions, view: RunView) -> RunFolder:
+    if options.run_dir is not None:
+        return RunFolder(options.run_dir)
+    invocation = invocation_of(file, options.overrides, smoke=options.smoke)
+    if not options.new and (unfinished := unfinished_run_folder(invocation)):
+        view.say(f"goes on with the unfinished run in {unfinished} (--new starts another)")
+        return unfinished
+    folder = new_run_folder(experiment)
+    view.say(f"new run in {folder}")
+    return folder
+
+
+def _end_leftovers(lock: Lock) -> None:
+    """Ends what the last holder's private Ray left behind, if even its guard was killed."""
+    before = lock.previous
+    if before and before.mark and before.is_here:
+        end_marked(before.mark)
+
+
+@contextmanager
+def _runner(
+    options: RunOptions,
+    client: JobsClient | None,
+    folder: RunFolder,
+    experiment: Experiment,
+    lock: Lock,
+    view: RunView,
+) -> Iterator[RunOne]:
+    """How units are run: in this process, on the named cluster, or on a private Ray.
+
+    What that takes is started with the first unit that needs it.
+    """
+    with ExitStack() as stack:
+        runner: RunOne | None = None
+
+        def run_one(unit: StageUnit) -> bool:
+            nonlocal runner
+            if runner is None:
+                if options.local:
+                    runner = stack.enter_context(local_runner(folder, experiment, view))
+                elif client is not None:
+                    runner = _job_runner(JobRunner(client, folder, view), folder, experiment)
+                else:
+                    ray = stack.enter_context(_private_ray(folder, lock))
+                    view.say("starting a private Ray")
+                    access = ray.wait()
+                    jobs = JobRunner(connect(access.dashboard, access), folder, view, check=ray.check)
+                    runner = _job_runner(jobs, folder, experiment)
+            return runner(unit)
+
+        yield run_one
+
+
+def _job_runner(jobs: JobRunner, folder: RunFolder, experiment: Experiment) -> RunOne:
+    return lambda unit: jobs.run(unit, signature(unit, folder, experiment))
+
+
+def _private_ray(folder: RunFolder, lock: Lock) -> PrivateRay:
+    machine, mark = this_machine(), secrets.token_hex(16)
+    ray = PrivateRay(
+        cpus=int(machine["CPU"]),
+        gpus=int(machine["GPU"]),
+        log=folder.logs / "supervisor.log",
+        mark=mark,
+        hold=lock.descriptor,
+    )
+    lock.record(Holder(mark=mark, ray_temp=str(ray.temp)))
+    return ray
+
+
+def _run(unit: StageUnit, folder: RunFolder, run_one: RunOne, view: RunView) -> None:
+    """Runs a unit; the first signal meanwhile lets it write a checkpoint."""
+    start = time.monotonic()
+    signals: list[int] = []
+
+    def ask_to_stop(number: int) -> None:
+        signals.append(number)
+        request_stop(folder, signal.Signals(number).name)
+        view.say("stopping at the next checkpoint; once more ends at once", event="stopping")
+
+    how = "failed"
+    try:
+        with first_signal(ask_to_stop):
+            how = "done" if run_one(unit) else "stopped"
+    finally:
+        view.ended(unit, how, time.monotonic() - start)
+    if signals == [signal.SIGINT]:
+        raise KeyboardInterrupt
+    if signals:
+        raise SystemExit(128 + signals[0])
+    if how == "stopped":
+        raise RunError(
+            f"the run was stopped by {who_requested_stop(folder)}",
+            where=str(folder),
+            remedy="the same command goes on",
+        )
+
+
+@contextmanager
+def _recorded(folder: RunFolder) -> Iterator[None]:
+    """Keeps what the controller says in ``logs/run.jsonl``."""
+    log, handler = logging.getLogger(f"{ROOT}.run"), RecordHandler(folder.logs / "run.jsonl")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,153 @@
+"""Runs one unit in this process: from the manifests that it builds on to the one that marks it as done."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rayrl.errors import RayrlError, StageError
+from rayrl.pipeline.context import StageContext, StageOutputs
+from rayrl.pipeline.experiment import Experiment
+from rayrl.pipeline.lock import hold
+from rayrl.pipeline.records import ROOT, RecordHandler
+from rayrl.pipeline.run_folder import RunFolder
+from rayrl.pipeline.stages import StageKind, StageUnit, consumed_by, plan
+from rayrl.storage.atomic import storage_errors
+from rayrl.storage.hashing import sha256_json
+from rayrl.storage.manifest import MANIFEST_FILE, read_manifest, reason_to_run, verify_outputs, write_manifest
+
+_LOCK_TIMEOUT_S = 30.0
+"""A job that was killed may take a moment to end, before the next attempt may write."""
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def why_run(unit: StageUnit, folder: RunFolder, experiment: Experiment) -> str | None:
+    """Why a unit has to run, in words; None when it is done with the same inputs and options.
+
+    Raises:
+        IntegrityError: a manifest is damaged or of a version that is not known.
+    """
+    missing = [
+        other.name
+        for other in consumed_by(unit, plan(experiment))
+        if not (folder.stage(other.name) / MANIFEST_FILE).exists()
+    ]
+    if missing:
+        return f"{', '.join(missing)} has not finished yet"
+    return reason_to_run(
+        folder.stage(unit.name),
+        inputs=_inputs(unit, folder, experiment),
+        options=unit.options(folder.config),
+    )
+
+
+def signature(unit: StageUnit, folder: RunFolder, experiment: Experiment) -> str:
+    """Digest of a unit's inputs and options: a job that was submitted with another one does other work."""
+    return sha256_json([_inputs(unit, folder, experiment), unit.options(folder.config)])
+
+
+def run_unit(
+    unit: StageUnit,
+    folder: RunFolder,
+    experiment: Experiment,
+    *,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Runs a unit; whether it is done, or was asked to stop and can go on later.
+
+    Args:
+        unit: the unit.
+        folder: the run folder, prepared.
+        experiment: the run's experiment.
+        interrupted: whether the process was asked to end by a signal.
+
+    Raises:
+        StageError: a unit that it builds on is not done, or it ended early without being asked to.
+        RunLockedError: another process runs the same unit.
+        IntegrityError: an output of a unit that it builds on is missing or altered.
+        StorageError: the disk is full.
+        Exception: whatever its function raised.
+    """
+    home, start = folder.stage(unit.name), time.monotonic()
+    with hold(home / "lock", timeout_s=_LOCK_TIMEOUT_S), _recorded(folder, unit) as log, _disk_errors(folder):
+        consumed = consumed_by(unit, plan(experiment))
+        for other in consumed:
+            if not (folder.stage(other.name) / MANIFEST_FILE).exists():
+                raise StageError(
+                    f"it builds on {other.name}, which has not finished",
+                    where=f"stage {unit.name}",
+                    remedy=f"run `rayrl stage {other.kind.name}` first, or `rayrl run`",
+                )
+            verify_outputs(folder.stage(other.name))
+        (home / MANIFEST_FILE).unlink(missing_ok=True)
+        context = StageContext(experiment, folder, unit, interrupted=interrupted)
+        outputs = _function(unit.kind)(context)
+        if outputs is None:
+            if not context.stop_requested():
+                raise StageError("it ended early without being asked to", where=f"stage {unit.name}")
+            log.info("stopped on request", extra={"fields": {"event": "stopped"}})
+            return False
+        write_manifest(
+            home,
+            name=unit.name,
+            inputs=_inputs(unit, folder, experiment),
+            options=unit.options(folder.config),
+            outputs=[os.path.relpath(file, home) for file in outputs.files],
+            extra=outputs.extra,
+        )
+        seconds = round(time.monotonic() - start, 3)
+        log.info("finished in %.1f s", seconds, extra={"fields": {"event": "finished", "seconds": seconds}})
+    return True
+
+
+def _inputs(unit: StageUnit, folder: RunFolder, experiment: Experiment) -> dict[str, str]:
+    return {
+        other.name: read_manifest(folder.stage(other.name)).outputs_sha256
+        for other in consumed_by(unit, plan(experiment))
+    }
+
+
+def _function(kind: StageKind) -> Callable[[StageContext], StageOutputs | None]:
+    module, _, name = kind.run.partition(":")
+    function: Callable[[StageContext], StageOutputs | None] = getattr(importlib.import_module(module), name)
+    return function
+
+
+@contextmanager
+def _recorded(folder: RunFolder, unit: StageUnit) -> Iterator[logging.Logger]:
+    """Writes what rayrl logs within the block into the unit's records, from its start to how it ended."""
+    root, log = logging.getLogger(ROOT), logging.getLogger(f"{ROOT}.{unit.kind.name}")
+    handler = RecordHandler(folder.logs / f"{unit.name}.jsonl")
+    root.addHandler(handler)
+    level = root.level
+    root.setLevel(logging.INFO)
+    try:
+        started = {"event": "started", "pid": os.getpid(), "host": socket.gethostname()}
+        log.info("started", extra={"fields": started})
+        yield log
+    except Exception as error:
+        message = error.message if isinstance(error, RayrlError) else f"{type(error).__name__}: {error}"
+        log.error("failed: %s", message, extra={"fields": {"event": "failed", "error": message}})
+        raise
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def _disk_errors(folder: RunFolder) -> Iterator[None]:
+    """Names the disk when it is full, wherever in a stage that was noticed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_IS_FULL:
+            raise
+        with storage_errors(folder.path, "what the stage produces"):
+            raise

@@ -1,0 +1,123 @@
+"""The experiment file: one mapping, composed of the sections that each stage reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, NonNegativeInt, field_validator, model_validator
+
+from rayrl.algorithms.options import PretrainOptions, TrainOptions
+from rayrl.config import Config, read_document
+from rayrl.envs.spec import EnvSpec
+from rayrl.evaluation.options import EvaluateOptions
+from rayrl.report.options import ReportOptions
+from rayrl.rollout.options import CollectOptions
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
+"""Fit for a folder and a job id."""
+
+Condition = Literal["no_pretrain", "with_pretrain"]
+
+_SMOKE = {
+    "collect.steps": 1024,
+    "pretrain.epochs": 2,
+    "train.total_steps": 1024,
+    "evaluate.episodes": 2,
+}
+"""What a smoke run does at most."""
+
+
+class Experiment(Config):
+    """What to run: architectures × conditions × seeds on one environment."""
+
+    name: Name
+    """Starts the run folder's name and the ids of its Ray Jobs."""
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0, 1, 2)
+    """One trial each, for every architecture and condition."""
+    env: EnvSpec
+    architectures: Annotated[tuple[Name, ...], Field(min_length=1)] = ("mlp_baseline",)
+    """Named network configurations; ``rayrl list architectures`` shows those that are known."""
+    conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = ("no_pretrain", "with_pretrain")
+    """Whether trials start from scratch, or from the pretrained policy of their architecture and seed."""
+    collect: CollectOptions = CollectOptions()
+    pretrain: PretrainOptions = PretrainOptions()
+    train: TrainOptions = TrainOptions()
+    evaluate: EvaluateOptions = EvaluateOptions()
+    report: ReportOptions = ReportOptions()
+    artifacts: None = None
+    """Where results are uploaded to; only null is supported yet."""
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether any trial starts from a pretrained policy."""
+        return "with_pretrain" in self.conditions
+
+    @field_validator("seeds", "architectures", "conditions")
+    @classmethod
+    def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("must not name anything twice")
+        return values
+
+    @model_validator(mode="after")
+    def _something_to_pretrain_on(self) -> Self:
+        if self.pretrains and not self.collect.demonstrators and self.pretrain.from_ is None:
+            raise ValueError(
+                "the condition with_pretrain needs collect.demonstrators or pretrain.from; "
+                "name one of them, or set conditions: [no_pretrain]"
+            )
+        return self
+
+    def input_files(self) -> Iterator[tuple[tuple[str, ...], Path]]:
+        """Each file or folder that the options name, with the keys under which it stands."""
+        return _paths(self.model_dump(by_alias=True), ())
+
+    def with_inputs(self, copies: dict[tuple[str, ...], Path]) -> Experiment:
+        """The experiment with other paths for its input files, by the keys that ``input_files`` gives."""
+        values = self.model_dump(by_alias=True)
+        for (*keys, last), path in copies.items():
+            target = values
+            for key in keys:
+                target = target[key]
+            target[last] = path
+        return Experiment.model_validate(values)
+
+    def smoke(self) -> Experiment:
+        """The same experiment in seconds: one architecture and seed, few steps."""
+        values = self.model_dump(by_alias=True)
+        values |= {"seeds": self.seeds[:1], "architectures": self.architectures[:1]}
+        for path, most in _SMOKE.items():
+            section, field = path.split(".")
+            values[section][field] = min(values[section][field], most)
+        return Experiment.model_validate(values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values that make the same experiment again."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def load_experiment(file: Path, overrides: Sequence[str] = (), *, smoke: bool = False) -> Experiment:
+    """Reads an experiment file.
+
+    Args:
+        file: YAML or JSON; relative paths in it start at its folder.
+        overrides: ``key.path=value``; relative paths in them start at the working directory.
+        smoke: cut the experiment down to seconds.
+
+    Raises:
+        ConfigError: naming the file, the line or override, the field, its value and what would be right.
+    """
+    document = read_document(file).override(overrides, base=Path.cwd())
+    read = document.parse(Experiment)
+    experiment = Experiment.model_validate(read.to_json())
+    return experiment.smoke() if smoke else experiment
+
+
+def _paths(value: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Path]]:
+    if isinstance(value, Path):
+        yield keys, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _paths(item, (*keys, key))

@@ -1,0 +1,225 @@
+"""Units as Ray Jobs: submitted once, watched to their end, found again by a controller that was killed.
+
+Ids are ``<run>-<unit>-<attempt>``. An attempt of this run that is still alive is watched, not submitted
+again; one that failed or was stopped is followed by the next, since Ray refuses an id that was used. What a
+job's state is, only ``get_job_info`` says; what it printed is copied to ``logs/<unit>.log`` as well as that
+goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ray.job_submission import JobDetails, JobStatus
+
+from rayrl.config import Config
+from rayrl.errors import ConfigError, RunError, StageError
+from rayrl.pipeline import stage_error
+from rayrl.pipeline.cluster import JobsClient
+from rayrl.pipeline.job_log import JobLog
+from rayrl.pipeline.private_ray import STOP_WAIT_S
+from rayrl.pipeline.progress import RunView
+from rayrl.pipeline.records import RecordReader
+from rayrl.pipeline.run_folder import RunFolder
+from rayrl.pipeline.stages import StageUnit
+from rayrl.storage.atomic import read_json, write_json
+from rayrl.storage.manifest import MANIFEST_FILE
+
+_UNREACHABLE_TIMEOUT_S = 60.0
+"""Seconds for which the dashboard may fail to answer, before the run fails."""
+_POLL_S = 0.3
+_log = logging.getLogger(__name__)
+
+
+class JobRecord(Config):
+    """The newest attempt of a unit."""
+
+    submission_id: str
+    attempt: int
+
+
+class JobRunner:
+    """Runs units as Ray Jobs, one after the other.
+
+    Args:
+        client: the cluster's Jobs API.
+        folder: the run folder, on a file system that the cluster shares.
+        view: told of each job, and of what it records.
+        check: called several times a second while a job runs; raises when the cluster is gone.
+    """
+
+    def __init__(
+        self,
+        client: JobsClient,
+        folder: RunFolder,
+        view: RunView,
+        *,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._client = client
+        self._folder = folder
+        self._view = view
+        self._check = check
+
+    def run(self, unit: StageUnit, signature: str) -> bool:
+        """Runs a unit to its end; whether it is done, or stopped on request.
+
+        Args:
+            unit: the unit.
+            signature: digest of its inputs and options.
+
+        Raises:
+            RayrlError: what the unit's process raised.
+            StageError: the job ended otherwise, or is done without having written its manifest.
+            RunError: the cluster does not answer any more.
+        """
+        found = self._find(unit, signature)
+        info = self._wait(unit, found or self._submit(unit, signature))
+        if found and info.status == JobStatus.STOPPED and not self._folder.stop_file.exists():
+            # Whoever stopped it did so before this controller came.
+            info = self._wait(unit, self._submit(unit, signature))
+        return self._outcome(unit, info)
+
+    def _wait(self, unit: StageUnit, submission_id: str) -> JobDetails:
+        try:
+            return asyncio.run(self._watch(unit, submission_id))
+        except KeyboardInterrupt:
+            self._stop(submission_id)
+            raise
+
+    def _find(self, unit: StageUnit, signature: str) -> str | None:
+        """The unit's job of this run that is still alive, if there is one."""
+        record = self._record(unit)
+        info = self._client.find_job(record.submission_id) if record else None
+        if info is None or info.status.is_terminal() or not self._is_ours(info):
+            return None
+        if (info.metadata or {}).get("signature") != signature:
+            raise RunError(
+                f"job {info.submission_id} of this run still runs with other options",
+                where=str(self._folder),
+                remedy=f"wait until it ends, or end it with `rayrl stop {self._folder}`",
+            )
+        self._view.job(unit, info.submission_id, found=True)
+        return str(info.submission_id)
+
+    def _submit(self, unit: StageUnit, signature: str) -> str:
+        """Submits the unit's next attempt."""
+        record, run_id = self._record(unit), self._folder.record.run_id
+        attempt = record.attempt + 1 if record else 1
+        while self._client.find_job(submission_id := f"{run_id}-{unit.name}-{attempt}") is not None:
+            attempt += 1
+        # Noted before it is submitted: a controller that is killed in between must find it.
+        made = JobRecord(submission_id=submission_id, attempt=attempt)
+        write_json(self._record_file(unit), made.model_dump(), "the job's record")
+        python_path = [str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._client.submit(
+            entrypoint=shlex.join(command(unit, self._folder)),
+            submission_id=submission_id,
+            metadata={"run": run_id, "folder": str(self._folder), "unit": unit.name, "signature": signature},
+            runtime_env={
+                "env_vars": {
+                    "PYTHONPATH": os.pathsep.join(python_path),
+                    "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S),
+                }
+            },
+        )
+        self._view.job(unit, submission_id, found=False)
+        return submission_id
+
+    async def _watch(self, unit: StageUnit, submission_id: str) -> JobDetails:
+        """Waits until a job has ended, copying its output meanwhile."""
+        log = JobLog(self._client, submission_id, self._folder.logs / f"{unit.name}.log")
+        records = RecordReader(self._folder.logs / f"{unit.name}.jsonl", from_end=True)
+        following = asyncio.create_task(log.follow())
+        give_up = stop_by = None
+        try:
+            while True:
+                self._check()
+                for record in records.read():
+                    self._view.record(unit, record)
+                now = time.monotonic()
+                try:
+                    info = self._client.find_job(submission_id)
+                    give_up = None
+                except OSError as error:
+                    give_up = give_up or now + _UNREACHABLE_TIMEOUT_S
+                    if now > give_up:
+                        raise RunError(f"the cluster does not answer any more: {error}") from None
+                else:
+                    if info is None:
+                        raise StageError("the cluster does not know the job any more", where=submission_id)
+                    if info.status.is_terminal():
+                        return info
+                if self._folder.stop_file.exists():
+                    stop_by = stop_by or now + STOP_WAIT_S
+                    if now > stop_by:
+                        stop_by = math.inf
+                        self._stop(submission_id)
+                await asyncio.sleep(_POLL_S)
+        finally:
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await following
+            log.complete()
+
+    def _outcome(self, unit: StageUnit, info: JobDetails) -> bool:
+        stopping, log = self._folder.stop_file.exists(), self._folder.logs / f"{unit.name}.log"
+        where = f"stage {unit.name}"
+        if info.status == JobStatus.SUCCEEDED:
+            if (self._folder.stage(unit.name) / MANIFEST_FILE).exists():
+                return True
+            if stopping:
+                return False
+            raise StageError(
+                f"job {info.submission_id} succeeded, but its manifest is not in {self._folder}",
+                where=where,
+                remedy="the run folder must lie on a file system that the cluster's nodes share",
+            )
+        if info.status == JobStatus.STOPPED and stopping:
+            return False
+        if error := stage_error.from_output(info.message or ""):
+            raise error
+        raise StageError(
+            f"job {info.submission_id} {info.status.value.lower()} without saying why "
+            f"(exit code {info.driver_exit_code}, {info.error_type or 'no error type'})",
+            where=where,
+            remedy=f"its log is {log}; the same command goes on with the next attempt",
+        )
+
+    def _is_ours(self, info: JobDetails) -> bool:
+        return bool((info.metadata or {}).get("folder") == str(self._folder))
+
+    def _stop(self, submission_id: str) -> None:
+        try:
+            self._client.stop_job(submission_id)
+        except (RuntimeError, OSError) as error:
+            _log.warning("job %s could not be stopped: %s", submission_id, error)
+
+    def _record_file(self, unit: StageUnit) -> Path:
+        return self._folder.stage(unit.name) / "job.json"
+
+    def _record(self, unit: StageUnit) -> JobRecord | None:
+        file = self._record_file(unit)
+        if not file.exists():
+            return None
+        try:
+            return JobRecord.parse(read_json(file, "the job's record"), where=str(file))
+        except ConfigError as error:
+            raise RunError(error.message, where=str(file), remedy="delete the file") from None
+
+
+def command(unit: StageUnit, folder: RunFolder) -> list[str]:
+    """The command line that runs a unit of a run, with the interpreter of this environment."""
+    script = unit.kind.entry_point
+    run = [str(script)] if script else ["-m", "rayrl.cli.main", "stage", unit.kind.name]
+    part = ["--architecture", unit.architecture] if unit.architecture else []
+    return [sys.executable, *run, str(folder.config_file), "--run-dir", str(folder), *part]

@@ -1,0 +1,73 @@
+"""What is checked before anything is submitted, in the order of what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rayrl.pipeline.cluster import JobsClient
+from rayrl.pipeline.experiment import Experiment
+from rayrl.pipeline.resources import Capacity, read_autoscaler, require, this_machine
+
+BOOTSTRAP_FILE = Path("~/ray_bootstrap_config.yaml")
+"""Where the cluster launcher leaves its configuration on the head node."""
+
+_REMEDY = "lower train.env_runners, train.learners, or the CPUs and GPUs of each; or name a larger cluster"
+
+
+def check_machine(experiment: Experiment) -> None:
+    """Makes sure that a private Ray on this machine can hold a trial.
+
+    Raises:
+        ResourceError: it cannot, naming the missing CPUs and GPUs.
+    """
+    machine = this_machine()
+    require(
+        experiment.train.trial_bundles(machine["GPU"]),
+        Capacity((machine,)),
+        where="this machine",
+        remedy=_REMEDY,
+    )
+
+
+def check_cluster(experiment: Experiment, client: JobsClient, cluster_file: Path | None) -> str | None:
+    """Makes sure that a cluster has room for a trial, or may grow to have it.
+
+    Args:
+        experiment: the experiment.
+        client: the cluster's Jobs API.
+        cluster_file: the cluster launcher's YAML file; without it, the one that it left on the head node, if
+            this is the head node.
+
+    Returns:
+        A warning where the trial does not fit into the nodes that are there, and nothing says whether others
+        may be started; the train stage then fails after ``train.resource_timeout_s``.
+
+    Raises:
+        ResourceError: there is no room, naming the missing CPUs and GPUs.
+        ConfigError: the cluster file is missing, or no cluster launcher's configuration.
+        RunError: the cluster does not list its nodes.
+    """
+    there = Capacity(tuple(client.nodes()))
+    bundles = experiment.train.trial_bundles(there.total("GPU"))
+    if there.holds(bundles):
+        return None
+    file = cluster_file or BOOTSTRAP_FILE.expanduser()
+    growing = read_autoscaler(file) if cluster_file or file.exists() else None
+    if growing is None:
+        return (
+            "a trial does not fit into the cluster's present nodes, and what its autoscaler may start is not "
+            f"known; the train stage fails after {experiment.train.resource_timeout_s:g} s without room"
+        )
+    require(experiment.train.trial_bundles(growing.total("GPU")), growing, where=str(file), remedy=_REMEDY)
+    return None
+
+
+def check_environment(experiment: Experiment) -> None:
+    """Builds the environment once.
+
+    Raises:
+        EnvError: it is unknown, or its constructor raised.
+    """
+    from rayrl.rollout.vector_env import make_vector_env
+
+    make_vector_env(experiment.env.id, experiment.env.config, num_envs=1).close()

@@ -1,0 +1,95 @@
+"""What a run says on the terminal: bars where there is one, plain lines where the output is piped."""
+
+from __future__ import annotations
+
+import logging
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from rayrl.pipeline.lock import Holder
+from rayrl.pipeline.records import ROOT
+from rayrl.pipeline.stages import StageUnit
+
+_PLAIN_EVERY_S = 10.0
+_log = logging.getLogger(f"{ROOT}.run")
+
+
+class RunView:
+    """Tells the user, and the run's records, what the controller does and how far the stages are.
+
+    Args:
+        console: where to; standard output when not given.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._bars: Progress | None = None
+        if self._console.is_terminal:
+            columns = TextColumn("{task.fields[name]}"), BarColumn(), TextColumn("{task.description}")
+            self._bars = Progress(*columns, TimeElapsedColumn(), console=self._console, transient=True)
+        self._bar: TaskID | None = None
+        self._next_plain = 0.0
+
+    def __enter__(self) -> Self:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def say(self, text: str, **fields: Any) -> None:
+        """One line.
+
+        Args:
+            text: the line.
+            fields: what else the run's records shall hold.
+        """
+        self._console.print(text, markup=False)
+        _log.info("%s", text, extra={"fields": fields})
+
+    def waiting(self, holder: Holder | None) -> None:
+        """Another process runs this run already."""
+        self.say(f"waiting: the run folder is held by {holder or 'another process'}", event="waiting")
+
+    def skipped(self, unit: StageUnit) -> None:
+        """A unit is done already."""
+        self.say(f"{unit.name}: done already", event="skipped", stage=unit.name)
+
+    def started(self, unit: StageUnit, reason: str) -> None:
+        """A unit runs."""
+        self.say(f"{unit.name}: runs, because {reason}", event="started", stage=unit.name, reason=reason)
+        self._next_plain = time.monotonic() + _PLAIN_EVERY_S
+        if self._bars:
+            self._bar = self._bars.add_task("starting", total=None, name=unit.name)
+
+    def job(self, unit: StageUnit, submission_id: str, found: bool) -> None:
+        """A unit's job was submitted, or found."""
+        how = "found running" if found else "submitted"
+        self.say(f"{unit.name}: job {submission_id} {how}", event="job", stage=unit.name, job=submission_id)
+
+    def record(self, unit: StageUnit, record: dict[str, Any]) -> None:
+        """A running unit wrote a record; the newest progress is shown."""
+        if record.get("event") != "progress":
+            return
+        if self._bars and self._bar is not None:
+            self._bars.update(
+                self._bar, completed=record["done"], total=record["total"], description=record["message"]
+            )
+        elif time.monotonic() >= self._next_plain:
+            self._next_plain = time.monotonic() + _PLAIN_EVERY_S
+            self._console.print(f"{unit.name}: {record['message']}", markup=False)
+
+    def ended(self, unit: StageUnit, how: str, seconds: float) -> None:
+        """A unit has ended."""
+        if self._bars and self._bar is not None:
+            self._bars.remove_task(self._bar)
+            self._bar = None
+        self.say(f"{unit.name}: {how} after {seconds:.1f} s", event=how, stage=unit.name, seconds=seconds)

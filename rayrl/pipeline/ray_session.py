@@ -1,0 +1,55 @@
+"""Ray for a stage that runs in this process: the cluster of the job that it is, or one of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rayrl.pipeline.private_ray import short_temp_base
+from rayrl.pipeline.resources import this_machine
+
+_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+
+
+def in_ray_job() -> bool:
+    """Whether this process is the entry point of a Ray Job."""
+    return _JOB in os.environ
+
+
+@contextmanager
+def ray_session() -> Iterator[None]:
+    """Ray, initialized for the length of a block.
+
+    In a Ray Job it is the job's cluster; elsewhere one that Ray starts and ends with this process, without a
+    dashboard, with a token of its own.
+    """
+    if in_ray_job():
+        import ray
+
+        ray.init(address="auto")
+        try:
+            yield
+        finally:
+            ray.shutdown()
+        return
+    os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+    import ray
+
+    machine = this_machine()
+    temp = tempfile.mkdtemp(prefix="rayrl-", dir=short_temp_base())
+    try:
+        ray.init(
+            address="local",
+            num_cpus=int(machine["CPU"]),
+            num_gpus=int(machine["GPU"]),
+            include_dashboard=False,
+            _temp_dir=temp,
+        )
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(temp, ignore_errors=True)

@@ -1,0 +1,258 @@
+"""The folder of one run of an experiment.
+
+config.json      the experiment, complete; itself an experiment file
+run.json         what was asked for, when, and the hashes of the inputs
+inputs/          copies of the files that the experiment names, by hash
+logs/            <unit>.log as the job printed it, <unit>.jsonl as structured records
+stages/<unit>/   manifest.json (its presence says that the unit is done), job.json, lock
+collect/  <architecture>/  tune/  report/  all_results.json      what the stages write
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rayrl.config import Config
+from rayrl.errors import RayrlError, RunError
+from rayrl.pipeline.experiment import Experiment, load_experiment
+from rayrl.storage.atomic import (
+    atomic_file,
+    atomic_folder,
+    read_json,
+    remove_leftovers,
+    storage_errors,
+    write_json,
+)
+from rayrl.storage.hashing import sha256_path
+from rayrl.storage.versions import versions
+
+LOCK_FILE = ".lock"
+_RECORD_FILE = "run.json"
+_FOREIGN = "name a new folder, or leave --run-dir out"
+
+
+class Invocation(Config):
+    """What the user asked for."""
+
+    file: str
+    """Absolute path of the experiment file."""
+    overrides: tuple[str, ...] = ()
+    smoke: bool = False
+
+
+class InputCopy(Config):
+    """A file or folder that the experiment names, and its copy in the run folder."""
+
+    source: str
+    copy_: str
+    """Relative to the run folder."""
+    sha256: str
+
+
+class RunRecord(Config):
+    """What is known of a run."""
+
+    run_id: str
+    """Starts the ids of its Ray Jobs."""
+    invocation: Invocation
+    created: str
+    """ISO 8601, UTC."""
+    finished: str | None = None
+    """When all stages were done; null while any is not."""
+    inputs: dict[str, InputCopy]
+    """By the option that names it."""
+    versions: dict[str, str]
+
+
+class RunFolder:
+    """A run's folder.
+
+    Args:
+        path: the folder; need not exist before ``prepare``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def config_file(self) -> Path:
+        """The experiment, complete."""
+        return self.path / "config.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the controller, and by its private Ray until that has ended."""
+        return self.path / LOCK_FILE
+
+    @property
+    def stop_file(self) -> Path:
+        """Its presence asks the running stage to write a checkpoint and end."""
+        return self.path / "stop.json"
+
+    @property
+    def logs(self) -> Path:
+        """Logs by unit."""
+        return self.path / "logs"
+
+    @property
+    def report_file(self) -> Path:
+        """The page that the report stage writes."""
+        return self.path / "report" / "report.html"
+
+    def stage(self, unit: str) -> Path:
+        """The folder of a unit's manifest, job record and lock."""
+        return self.path / "stages" / unit
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was prepared here."""
+        return (self.path / _RECORD_FILE).exists()
+
+    @property
+    def record(self) -> RunRecord:
+        """What is known of the run.
+
+        Raises:
+            RunError: the folder holds no run.
+        """
+        if not self.exists:
+            raise RunError("there is no run in this folder", where=str(self.path))
+        file = self.path / _RECORD_FILE
+        return RunRecord.parse(read_json(file, "the run's record"), where=str(file))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The experiment as plain JSON values; its paths are relative to this folder.
+
+        Raises:
+            IntegrityError: the file is missing or damaged.
+        """
+        values: dict[str, Any] = read_json(self.config_file, "the run's experiment")
+        return values
+
+    def experiment(self) -> Experiment:
+        """The run's experiment.
+
+        Raises:
+            ConfigError: ``config.json`` was altered into something that is no experiment.
+        """
+        return load_experiment(self.config_file)
+
+    def check(self, experiment: Experiment) -> None:
+        """Makes sure that the folder is free for, or holds, a run of the experiment.
+
+        Raises:
+            RunError: it holds a run of another experiment, or other files.
+        """
+        if self.exists:
+            here = self.config
+            known = (here.get("name"), here.get("env", {}).get("id"))
+            if known != (experiment.name, experiment.env.id):
+                raise RunError(
+                    f"the folder holds a run of another experiment: {known[0]!r} on {known[1]!r}, "
+                    f"not {experiment.name!r} on {experiment.env.id!r}",
+                    where=str(self.path),
+                    remedy=_FOREIGN,
+                )
+        elif self.path.is_dir() and any(entry.name != LOCK_FILE for entry in self.path.iterdir()):
+            raise RunError("the folder holds files, but no run", where=str(self.path), remedy=_FOREIGN)
+
+    def prepare(self, experiment: Experiment, invocation: Invocation) -> None:
+        """Makes the folder a run of the experiment, or updates the run that it holds; its lock must be held.
+
+        Raises:
+            RunError: the folder holds a run of another experiment, or other files.
+            StorageError: the disk is full or not writable.
+        """
+        self.check(experiment)
+        with storage_errors(self.path, "the run folder"):
+            for folder in (self.path, self.logs):
+                folder.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self.path)
+        copies = {keys: self._copy(source) for keys, source in experiment.input_files()}
+        values = experiment.to_json()
+        for (*keys, last), copy in copies.items():
+            target = values
+            for key in keys:
+                target = target[key]
+            target[last] = copy.copy_
+        created = self.record if self.exists else None
+        now = datetime.now(UTC)
+        record = RunRecord(
+            run_id=created.run_id if created else f"{experiment.name}_{now:%Y%m%d-%H%M%S}",
+            invocation=invocation,
+            created=created.created if created else now.isoformat(timespec="seconds"),
+            finished=created.finished if created else None,
+            inputs={".".join(keys): copy for keys, copy in copies.items()},
+            versions=versions(),
+        )
+        write_json(self.config_file, values, "the run's experiment")
+        self._write(record)
+
+    def set_finished(self, finished: bool) -> None:
+        """Notes whether all stages are done.
+
+        Raises:
+            StorageError: the disk is full or not writable.
+        """
+        record = self.record
+        if finished != bool(record.finished):
+            when = datetime.now(UTC).isoformat(timespec="seconds") if finished else None
+            self._write(record.model_copy(update={"finished": when}))
+
+    def _write(self, record: RunRecord) -> None:
+        write_json(self.path / _RECORD_FILE, record.model_dump(), "the run's record")
+
+    def _copy(self, source: Path) -> InputCopy:
+        digest = sha256_path(source)
+        relative = Path("inputs", digest[:12], source.name)
+        copy = self.path / relative
+        if not copy.exists():
+            if source.is_dir():
+                with atomic_folder(copy, "a copy of an input") as folder:
+                    shutil.copytree(source, folder, dirs_exist_ok=True)
+            else:
+                with atomic_file(copy, "a copy of an input") as target, source.open("rb") as file:
+                    shutil.copyfileobj(file, target)
+        return InputCopy(source=str(source), copy_=str(relative), sha256=digest)
+
+
+def new_run_folder(experiment: Experiment, root: Path = Path("runs")) -> RunFolder:
+    """Makes an empty folder ``<root>/<name>_<timestamp>``.
+
+    Raises:
+        StorageError: the disk is full or not writable.
+    """
+    with storage_errors(root, "the run folder"):
+        root.mkdir(parents=True, exist_ok=True)
+        while (path := root / f"{experiment.name}_{datetime.now():%Y%m%d-%H%M%S}").exists():
+            time.sleep(0.2)
+        path.mkdir()
+    return RunFolder(path)
+
+
+def unfinished_run_folder(invocation: Invocation, root: Path = Path("runs")) -> RunFolder | None:
+    """The newest folder below ``root`` whose run has the same file and overrides and is not finished."""
+    found = []
+    for folder in (RunFolder(path.parent) for path in root.glob(f"*/{_RECORD_FILE}")):
+        try:
+            record = folder.record
+        except RayrlError:
+            # A damaged run is of no use here, and no reason to refuse a new one.
+            continue
+        if record.invocation == invocation and record.finished is None:
+            found.append((record.created, folder.path.name, folder))
+    return max(found)[-1] if found else None
+
+
+def invocation_of(file: Path, overrides: Sequence[str], *, smoke: bool) -> Invocation:
+    """What the user asked for, comparable between calls from different folders."""
+    return Invocation(file=str(file.resolve()), overrides=tuple(overrides), smoke=smoke)

@@ -1,0 +1,165 @@
+"""The kinds of stages, and the plan of an experiment.
+
+A kind names a function ``run(context: StageContext) -> StageOutputs | None`` by ``module:name``; the module
+is imported where the stage runs. The function
+
+- reads its options from ``context.experiment`` and the outputs of earlier stages from ``context.folder``;
+- finds Ray initialized, if its kind says ``uses_ray``;
+- calls ``context.progress(done, total, ...)`` often (records are thinned out) and logs with ``context.log``;
+- asks ``context.stop_requested()`` between steps, and then writes a checkpoint and returns None;
+- is called again after anything: it goes on from its own checkpoints in the run folder;
+- returns the files that it wrote, which are hashed into the manifest that marks the unit as done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rayrl.config.base import nearest
+from rayrl.errors import StageError
+from rayrl.pipeline.experiment import Experiment
+
+_JOBS = Path(__file__).resolve().parents[2] / "jobs"
+
+
+@dataclass(frozen=True, slots=True)
+class StageKind:
+    """One kind of stage."""
+
+    name: str
+    run: str
+    """``module:function``, as the module's docstring describes it."""
+    reads: tuple[str, ...]
+    """Sections of the experiment that decide its outputs; a change in one of them makes it run again."""
+    after: tuple[str, ...] = ()
+    """Stages whose outputs it consumes, as far as they are part of the plan."""
+    needed: Callable[[Experiment], bool] = lambda experiment: True
+    """Whether an experiment has this stage."""
+    per_architecture: bool = False
+    """Whether each architecture is a unit, and so a Ray Job, of its own."""
+    uses_ray: bool = True
+    """Whether its function needs Ray."""
+    script: Path | None = None
+    """Its job's script; ``jobs/<name>.py`` when not given."""
+
+    @property
+    def entry_point(self) -> Path | None:
+        """The script that its job runs; None where there is none, and ``rayrl stage`` runs it."""
+        script = self.script or _JOBS / f"{self.name}.py"
+        return script if script.is_file() else None
+
+
+@dataclass(frozen=True, slots=True)
+class StageUnit:
+    """What runs as one Ray Job: a stage, or its part for one architecture."""
+
+    kind: StageKind
+    architecture: str | None = None
+
+    @property
+    def name(self) -> str:
+        """``<stage>`` or ``<stage>-<architecture>``; names its log, its folder and its job."""
+        return self.kind.name if self.architecture is None else f"{self.kind.name}-{self.architecture}"
+
+    def options(self, config: dict[str, Any]) -> dict[str, Any]:
+        """The options that decide its outputs.
+
+        Args:
+            config: the experiment as plain JSON values.
+        """
+        options = {section: config[section] for section in self.kind.reads}
+        return options if self.architecture is None else options | {"architectures": [self.architecture]}
+
+
+_kinds: dict[str, StageKind] = {}
+
+
+def register_stage(kind: StageKind) -> None:
+    """Makes a kind of stage known; it takes its place in plans after all that are known already.
+
+    Raises:
+        ValueError: its name is taken, or it consumes the outputs of a stage that is not known.
+    """
+    if kind.name in _kinds:
+        raise ValueError(f"a stage {kind.name!r} is registered already")
+    if unknown := [name for name in kind.after if name not in _kinds]:
+        raise ValueError(f"stage {kind.name!r} comes after {unknown}, which are not registered")
+    _kinds[kind.name] = kind
+
+
+def stage_kind(name: str) -> StageKind:
+    """The kind of that name.
+
+    Raises:
+        StageError: there is none; the nearest name is offered.
+    """
+    if name not in _kinds:
+        raise StageError(f"there is no stage {name!r}", remedy=nearest(name, _kinds))
+    return _kinds[name]
+
+
+def units_of(kind: StageKind, experiment: Experiment) -> list[StageUnit]:
+    """The units of one kind in an experiment; none where the experiment does not need it."""
+    if not kind.needed(experiment):
+        return []
+    if not kind.per_architecture:
+        return [StageUnit(kind)]
+    return [StageUnit(kind, architecture) for architecture in experiment.architectures]
+
+
+def plan(experiment: Experiment) -> list[StageUnit]:
+    """All units of an experiment, in the order in which they run."""
+    return [unit for kind in _kinds.values() for unit in units_of(kind, experiment)]
+
+
+def consumed_by(unit: StageUnit, units: Sequence[StageUnit]) -> list[StageUnit]:
+    """The units of a plan whose outputs a unit consumes; of another architecture's it needs none."""
+    return [
+        other
+        for other in units
+        if other.kind.name in unit.kind.after
+        and (unit.architecture is None or other.architecture in (None, unit.architecture))
+    ]
+
+
+_TRIALS = ("env", "seeds", "architectures", "conditions")
+
+for _kind in (
+    StageKind(
+        "collect",
+        run="rayrl.pipeline.collect_stage:run",
+        reads=("env", "collect"),
+        needed=lambda experiment: experiment.pretrains and bool(experiment.collect.demonstrators),
+    ),
+    StageKind(
+        "pretrain",
+        run="rayrl.pipeline.pretrain_stage:run",
+        reads=("env", "seeds", "pretrain"),
+        after=("collect",),
+        needed=lambda experiment: experiment.pretrains,
+        per_architecture=True,
+    ),
+    StageKind(
+        "train",
+        run="rayrl.pipeline.train_stage:run",
+        reads=(*_TRIALS, "train"),
+        after=("pretrain",),
+    ),
+    StageKind(
+        "evaluate",
+        run="rayrl.pipeline.evaluate_stage:run",
+        reads=(*_TRIALS, "evaluate"),
+        after=("pretrain", "train"),
+    ),
+    StageKind(
+        "report",
+        run="rayrl.pipeline.report_stage:run",
+        reads=("name", *_TRIALS, "report"),
+        after=("collect", "pretrain", "train", "evaluate"),
+        uses_ray=False,
+    ),
+):
+    register_stage(_kind)

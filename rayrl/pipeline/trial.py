@@ -1,0 +1,64 @@
+"""How far each trial is, as the train stage writes it and ``rayrl status`` and the report read it.
+
+``<architecture>/<condition>/seed_<n>/trial.json`` is written anew after every checkpoint.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import NonNegativeInt
+
+from rayrl.config import Config
+from rayrl.pipeline.run_folder import RunFolder
+from rayrl.storage.atomic import read_json, write_json
+
+TRIAL_FILE = "trial.json"
+_WHAT = "a trial's state"
+
+
+class TrialState(Config):
+    """How far one trial is."""
+
+    architecture: str
+    condition: str
+    seed: int
+    state: Literal["running", "stopped", "finished", "failed"]
+    step: NonNegativeInt
+    """Environment steps so far."""
+    total_steps: int
+    resumed_from: tuple[int, ...] = ()
+    """The step of the checkpoint that each restart went on from."""
+    exact: bool = True
+    """Whether every restart continued exactly; false where a worker was restarted within the run."""
+    metrics: dict[str, float]
+    """The newest metrics worth showing, by RLlib's keys."""
+
+
+def trial_folder(folder: RunFolder, architecture: str, condition: str, seed: int) -> Path:
+    """Where a trial keeps its checkpoints, policy and state."""
+    return folder.path / architecture / condition / f"seed_{seed}"
+
+
+def write_trial(folder: RunFolder, state: TrialState) -> None:
+    """Replaces a trial's state.
+
+    Raises:
+        StorageError: the disk is full or not writable.
+    """
+    home = trial_folder(folder, state.architecture, state.condition, state.seed)
+    write_json(home / TRIAL_FILE, state.model_dump(), _WHAT)
+
+
+def read_trials(folder: RunFolder) -> list[TrialState]:
+    """The trials that have written their state, by architecture, condition and seed.
+
+    Raises:
+        IntegrityError: a state is damaged.
+    """
+    states = [
+        TrialState.parse(read_json(file, _WHAT), where=str(file))
+        for file in folder.path.glob(f"*/*/seed_*/{TRIAL_FILE}")
+    ]
+    return sorted(states, key=lambda state: (state.architecture, state.condition, state.seed))
