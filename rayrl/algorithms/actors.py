@@ -14,9 +14,10 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 from ray.rllib.core.learner.learner_group import LearnerGroup
+from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
-from rayrl.algorithms.experience_data import ExperienceData, Part
+from rayrl.algorithms.experience_data import Part
 from rayrl.errors import LearnerTimeoutError, RayrlError, TrainingError
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.rollout.receipt import Receipt
@@ -99,7 +100,7 @@ def sample_remote(
 
 
 def update_learners(
-    group: LearnerGroup, data: ExperienceData, timesteps: dict[str, Any], timeout_s: float
+    group: LearnerGroup, data: TrainingData, timesteps: dict[str, Any], timeout_s: float
 ) -> list[dict[str, Any]]:
     """Updates every learner on its shard of the data.
 

@@ -148,11 +148,13 @@ class ColumnarAlgorithm(Algorithm):
         }
         self.metrics.log_dict(values, key=ENV_RUNNER_RESULTS, window=1)
 
-    def restore_env_runners(self, env_runner_group: EnvRunnerGroup) -> list[int]:
+    def restore_env_runners(self, env_runner_group: EnvRunnerGroup | None) -> list[int]:
         """Takes back workers that Ray has restarted; they begin a new epoch, with new episodes.
 
         They get their weights with the next order to sample.
         """
+        if env_runner_group is None:
+            return []
         restored: list[int] = env_runner_group.probe_unhealthy_env_runners() or []
         for index in restored:
             self._epochs[index] = self._epochs.get(index, 0) + 1

@@ -32,13 +32,11 @@ from ray.rllib.utils.metrics import (
 from torch import Tensor
 
 from rayrl.algorithms.collective import copy_from_first, gather_counts, rank, sum_over_learners
-from rayrl.algorithms.experience_data import ExperienceData
 from rayrl.algorithms.gradients import FlatGradient, LossScale
 from rayrl.algorithms.minibatches import plan_minibatches
 from rayrl.config.seeding import Role, generator
 from rayrl.errors import TrainingError
 from rayrl.experience import columns as c
-from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.ragged import Column, Ragged
 from rayrl.models.actor_critic import ActorCritic
 
@@ -53,7 +51,7 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 class ColumnarLearner(TorchLearner):
     """Base of rayrl's learners: everything but what to prepare and what to minimize.
 
-    Subclasses name their per-row statistics in ``statistics`` and implement ``prepare`` and ``loss``.
+    Subclasses name their per-row statistics in ``statistics`` and implement ``learn`` and ``loss``.
     """
 
     statistics: Sequence[str] = ()
@@ -108,7 +106,7 @@ class ColumnarLearner(TorchLearner):
         """Learns from some trajectories.
 
         Args:
-            training_data: ``ExperienceData``.
+            training_data: what the subclass learns from.
             timesteps: counters that schedules go by, with RLlib's keys.
             kwargs: RLlib's further arguments, which have no meaning here.
 
@@ -116,23 +114,17 @@ class ColumnarLearner(TorchLearner):
             The reduced metrics.
         """
         started = time.perf_counter()
-        if not isinstance(training_data, ExperienceData):
-            raise TrainingError(
-                f"a {type(training_data).__name__} was given to a columnar learner",
-                remedy="pass training_data=ExperienceData(...)",
-            )
         self.before_gradient_based_update(timesteps=timesteps or {})
-        batch = training_data.fetch()
+        rows, results = self.learn(training_data)
         self._weights_seq_no += 1
-        results = self.learn(batch)
         self._updates += 1
         self.metrics.log_dict(
             {
                 **{(DEFAULT_MODULE_ID, name): value for name, value in results.items()},
                 (DEFAULT_MODULE_ID, "seconds"): time.perf_counter() - started,
                 (DEFAULT_MODULE_ID, NUM_TRAINABLE_PARAMETERS): self._gradient.flat.numel(),
-                (DEFAULT_MODULE_ID, NUM_MODULE_STEPS_TRAINED): batch.num_steps,
-                ("__all_modules__", NUM_ENV_STEPS_TRAINED): batch.num_steps,
+                (DEFAULT_MODULE_ID, NUM_MODULE_STEPS_TRAINED): rows,
+                ("__all_modules__", NUM_ENV_STEPS_TRAINED): rows,
             },
             window=1,
         )
@@ -140,14 +132,16 @@ class ColumnarLearner(TorchLearner):
         reduced: dict[str, Any] = self.metrics.reduce()
         return reduced
 
-    def learn(self, batch: TrajectoryBatch) -> dict[str, float]:
-        """One update from a batch; the numbers to report."""
-        columns = self.prepare(batch)
-        return self.run_epochs(columns, self.config.num_epochs, self.config.minibatch_size)
-
     @abstractmethod
-    def prepare(self, batch: TrajectoryBatch) -> Columns:
-        """The columns that ``loss`` needs, on the device: ``(rows, ...)`` tensors."""
+    def learn(self, training_data: TrainingData | None) -> tuple[int, dict[str, float]]:
+        """One update.
+
+        Raises:
+            TrainingError: the data are not of the kind that the learner takes.
+
+        Returns:
+            How many of this learner's rows were learned from, and the numbers to report.
+        """
 
     @abstractmethod
     def loss(self, minibatch: Columns) -> tuple[Tensor, Tensor]:
@@ -168,7 +162,7 @@ class ColumnarLearner(TorchLearner):
         """
         raise TrainingError(
             "columnar learners have no per-module loss",
-            remedy="call update(training_data=ExperienceData(...))",
+            remedy="call update(training_data=...)",
         )
 
     def run_epochs(self, columns: Columns, num_epochs: int, minibatch_size: int | None) -> dict[str, float]:

@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch import Tensor
 
 from rayrl.algorithms.collective import sum_over_learners
+from rayrl.algorithms.experience_data import ExperienceData
 from rayrl.algorithms.gae import generalized_advantages
 from rayrl.algorithms.learner import ColumnarLearner, Columns
 from rayrl.algorithms.reward_scaling import RewardScaler
 from rayrl.algorithms.schedule import scheduled
+from rayrl.errors import TrainingError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
 
@@ -43,15 +46,21 @@ class PPOLearner(ColumnarLearner):
         step = timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0)
         self._entropy_coeff = scheduled(self.config.entropy_coeff, step)
 
-    def learn(self, batch: TrajectoryBatch) -> dict[str, float]:
+    def learn(self, training_data: TrainingData | None) -> tuple[int, dict[str, float]]:
         """One PPO update; the normalizer takes the observations in last, for the next rollout."""
+        if not isinstance(training_data, ExperienceData):
+            raise TrainingError(
+                f"a {type(training_data).__name__} was given to PPO",
+                remedy="pass training_data=ExperienceData(...)",
+            )
+        batch = training_data.fetch()
         columns = self.prepare(batch)
         explained = self._explained_variance
         results = self.run_epochs(columns, self.config.num_epochs, self.config.minibatch_size)
         self.update_normalizer({name: columns[name] for name in self._parts})
         if self.config.use_kl_loss:
             self._adapt_kl_coeff(results["mean_kl_loss"])
-        return {
+        return batch.num_steps, {
             **results,
             "vf_explained_var": explained,
             "curr_kl_coeff": self._kl_coeff,

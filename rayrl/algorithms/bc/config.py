@@ -1,0 +1,120 @@
+"""Behaviour cloning's options, and the algorithm itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import gymnasium as gym
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
+from ray.rllib.utils.metrics import (
+    LEARNER_RESULTS,
+    LEARNER_UPDATE_TIMER,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    TIMERS,
+)
+
+from rayrl.algorithms.actors import update_learners
+from rayrl.algorithms.algorithm import ColumnarAlgorithm
+from rayrl.algorithms.bc.data import DemonstrationData
+from rayrl.algorithms.bc.learner import BCLearner
+from rayrl.algorithms.config import ColumnarConfig
+from rayrl.errors import ConfigError
+from rayrl.experience.dataset import open_dataset
+
+
+class BCConfig(ColumnarConfig, AlgorithmConfig):
+    """Clones the demonstrations of a dataset; one training iteration is one epoch.
+
+    Attributes:
+        dataset: the dataset's folder.
+        val_fraction: share of the episodes that are measured on and not learned from.
+        early_stop_patience: epochs without a lower validation loss after which ``early_stop`` is reported;
+            None for never.
+    """
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        super().__init__(algo_class=algo_class or BC)
+        self._is_online = False
+        self.lr = 1e-3
+        self.minibatch_size = 256
+        self.grad_clip = None
+        self.dataset: str | None = None
+        self.val_fraction = 0.1
+        self.early_stop_patience: int | None = None
+
+    def training(
+        self,
+        *,
+        dataset: str | Path = NotProvided,
+        val_fraction: float = NotProvided,
+        early_stop_patience: int | None = NotProvided,
+        **kwargs: Any,
+    ) -> Self:
+        """Sets the options; those not named here are RLlib's and rayrl's common ones."""
+        super().training(**kwargs)
+        if dataset is not NotProvided:
+            self.dataset = str(dataset)
+        if val_fraction is not NotProvided:
+            self.val_fraction = val_fraction
+        if early_stop_patience is not NotProvided:
+            self.early_stop_patience = early_stop_patience
+        return self
+
+    def get_default_learner_class(self) -> type[BCLearner]:
+        """The columnar learner."""
+        return BCLearner
+
+    def validate(self) -> None:
+        """Checks the options, and takes the spaces from the dataset.
+
+        Raises:
+            ConfigError: naming the option, its value and what would be right.
+            IntegrityError: the dataset is damaged.
+        """
+        where = type(self).__name__
+        if not self.dataset:
+            raise ConfigError("dataset is not given", where=where, remedy="training(dataset=FOLDER)")
+        if not 0 <= self.val_fraction < 1:
+            raise ConfigError(f"val_fraction = {self.val_fraction!r}", where=where, remedy="in [0, 1)")
+        if not self._is_frozen:
+            spaces = open_dataset(self.dataset).spaces
+            self.observation_space, self.action_space = spaces.observation, spaces.action
+        super().validate()
+
+    @staticmethod
+    def agreement_name(action_space: gym.Space[Any]) -> str:
+        """What is reported beside the loss: ``accuracy`` of discrete actions, ``action_error`` of others."""
+        return "action_error" if isinstance(action_space, gym.spaces.Box) else "accuracy"
+
+
+class BC(ColumnarAlgorithm):
+    """Behaviour cloning."""
+
+    @classmethod
+    def get_default_config(cls) -> Any:
+        """The default options."""
+        return BCConfig()
+
+    def training_step(self) -> None:
+        """One epoch."""
+        with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
+            results = update_learners(
+                self.learner_group,
+                DemonstrationData(path=self.config.dataset),
+                {NUM_ENV_STEPS_SAMPLED_LIFETIME: 0},
+                self.config.learner_timeout_s,
+            )
+        self.metrics.aggregate(results, key=LEARNER_RESULTS)
+        epoch = self.training_iteration + 1
+        best = self.metrics.peek((LEARNER_RESULTS, "default_policy", "best_epoch"))
+        patience = self.config.early_stop_patience
+        self.metrics.log_value(
+            "early_stop", float(patience is not None and epoch - best >= patience), window=1
+        )
+
+    def best_weights(self) -> dict[str, Any]:
+        """The weights of the epoch with the lowest validation loss, by name."""
+        results = self.learner_group.foreach_learner(lambda learner: learner.best_weights())
+        weights: dict[str, Any] = next(iter(results)).get()
+        return weights

@@ -1,0 +1,81 @@
+"""DemonstrationData: an epoch over a dataset, which each learner reads for itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray.rllib.core.learner.training_data import TrainingData
+
+from rayrl.errors import TrainingError
+from rayrl.experience.batch import TrajectoryBatch
+from rayrl.experience.columns import Split
+from rayrl.experience.dataset import open_dataset
+from rayrl.experience.split import select_split, with_split
+
+
+@dataclass
+class DemonstrationData(TrainingData):
+    """Names the dataset; nothing of it travels.
+
+    Args:
+        path: the dataset's folder, as every learner sees it.
+    """
+
+    path: str = ""
+
+    def validate(self) -> None:
+        """Checks that a dataset is named.
+
+        Raises:
+            TrainingError: there is none.
+        """
+        if not self.path:
+            raise TrainingError("an epoch was given no dataset")
+
+    def shard(self, num_shards: int, **kwargs: Any) -> list[tuple[DemonstrationData, dict[str, Any]]]:
+        """The same for every learner; each takes the trajectories of its rank."""
+        return [(self, {}) for _ in range(num_shards)]
+
+    def solve_refs(self) -> None:
+        """Nothing: the learner opens the dataset once, and keeps it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstrations:
+    """One learner's share of a dataset.
+
+    Args:
+        train: trajectories to learn from.
+        val: trajectories to measure on.
+    """
+
+    train: TrajectoryBatch
+    val: TrajectoryBatch
+
+    @classmethod
+    def open(
+        cls, path: str | Path, *, val_fraction: float, seed: int, rank: int, learners: int
+    ) -> Demonstrations:
+        """Reads a dataset and takes one learner's part of both sides of the split.
+
+        Args:
+            path: the dataset's folder.
+            val_fraction: share of the episodes to measure on.
+            seed: another seed gives another split.
+            rank: the learner.
+            learners: how many share the dataset.
+
+        Raises:
+            IntegrityError: the dataset is damaged.
+            TrainingError: it holds no trajectories.
+        """
+        batch = open_dataset(path).load()
+        if not batch.num_trajectories:
+            raise TrainingError("the dataset holds no trajectories", where=str(path))
+        batch = with_split(batch, val_fraction, seed)
+        train, val = (
+            select_split(batch, side).split_by_rows(learners)[rank] for side in (Split.train, Split.val)
+        )
+        return cls(train, val)
