@@ -1,0 +1,134 @@
+"""Estimates with 95 % intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from rayrl.config import Config
+from rayrl.config.seeding import Role, generator
+
+RESAMPLES = 10_000
+_QUANTILES = (0.025, 0.975)
+_BLOCK = 1_000
+"""Resamples drawn at once, which bounds the memory."""
+
+
+class Estimate(Config):
+    """A number, and the 95 % interval in which it may lie.
+
+    Attributes:
+        value: the estimate itself; None where nothing is known.
+        low: lower end of the interval; None where there is too little to tell, as with a single sample.
+        high: upper end.
+        n: samples behind it.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the whole interval lies above or below 0, else 0."""
+        if self.low is None or self.high is None:
+            return 0
+        return int(self.low > 0) - int(self.high < 0)
+
+
+class Summary(Config):
+    """What is told of one metric's values over episodes; None where there are too few of them."""
+
+    n: int
+    """Episodes in which it is known."""
+    mean: float | None
+    low: float | None
+    """Lower end of the mean's 95 % interval."""
+    high: float | None
+    std: float | None
+    """Sample standard deviation."""
+    median: float | None
+
+
+def bootstrap_means(samples: NDArray[np.float64], *, resamples: int = RESAMPLES) -> NDArray[np.float64]:
+    """Means of samples drawn with replacement.
+
+    Rows are drawn whole, so that columns which belong together stay paired. The draws are the same in every
+    call: the same samples give the same interval.
+
+    Args:
+        samples: (n, k): n samples of k numbers each.
+        resamples: how many means to draw.
+
+    Returns:
+        (resamples, k).
+    """
+    random = generator(0, Role.evaluation)
+    means = np.empty((resamples, samples.shape[1]))
+    for start in range(0, resamples, _BLOCK):
+        block = means[start : start + _BLOCK]
+        rows = random.integers(len(samples), size=(len(block), len(samples)), dtype=np.int32)
+        block[:] = samples[rows].mean(axis=1)
+    return means
+
+
+def mean_over_episodes(values: ArrayLike) -> Estimate:
+    """The mean with its percentile-bootstrap interval (Efron & Tibshirani 1993, chapter 13).
+
+    Args:
+        values: one number per episode; NaN where it is not known.
+    """
+    known = _known(values)
+    if not len(known):
+        return Estimate(value=None, low=None, high=None, n=0)
+    low, high = percentile_interval(bootstrap_means(known[:, None])[:, 0]) if len(known) > 1 else (None, None)
+    return Estimate(value=float(known.mean()), low=low, high=high, n=len(known))
+
+
+def mean_over_runs(values: Sequence[float]) -> Estimate:
+    """The mean with Student's t interval, for the few samples that training runs are.
+
+    mean ± t(0.975, n − 1) · s / √n. With so few samples a bootstrap interval is too narrow (Colas, Sigaud &
+    Oudeyer 2018, "How many random seeds?").
+
+    Args:
+        values: one number per run.
+    """
+    known = _known(values)
+    n = len(known)
+    if not n:
+        return Estimate(value=None, low=None, high=None, n=0)
+    mean = float(known.mean())
+    if n == 1:
+        return Estimate(value=mean, low=None, high=None, n=1)
+    half = float(stats.t.ppf(_QUANTILES[1], n - 1) * known.std(ddof=1) / np.sqrt(n))
+    return Estimate(value=mean, low=mean - half, high=mean + half, n=n)
+
+
+def summarize(values: ArrayLike) -> Summary:
+    """Mean with its bootstrap interval, standard deviation and median; NaN counts as unknown."""
+    known = _known(values)
+    mean = mean_over_episodes(known)
+    return Summary(
+        n=mean.n,
+        mean=mean.value,
+        low=mean.low,
+        high=mean.high,
+        std=float(known.std(ddof=1)) if mean.n > 1 else None,
+        median=float(np.median(known)) if mean.n else None,
+    )
+
+
+def percentile_interval(draws: NDArray[np.float64]) -> tuple[float, float]:
+    """The central 95 % of bootstrap draws."""
+    low, high = np.quantile(draws, _QUANTILES)
+    return float(low), float(high)
+
+
+def _known(values: ArrayLike) -> NDArray[np.float64]:
+    array = np.asarray(values, np.float64)
+    return array[~np.isnan(array)]
