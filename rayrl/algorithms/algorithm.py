@@ -21,6 +21,7 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core import (
     COMPONENT_LEARNER_GROUP,
     COMPONENT_METRICS_LOGGER,
+    DEFAULT_MODULE_ID,
 )
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.rllib.utils.checkpoints import Checkpointable
@@ -50,6 +51,7 @@ from rayrl.algorithms.actors import (
 from rayrl.algorithms.experience_data import ExperienceData
 from rayrl.algorithms.recent_episodes import RecentEpisodes
 from rayrl.errors import TrainingError
+from rayrl.models.actor_critic import ActorCritic
 
 WORKERS = "workers"
 PROGRESS = "progress"
@@ -64,6 +66,7 @@ class ColumnarAlgorithm(Algorithm):
         env_steps: environment steps sampled in the trial's life.
         exact: nothing has happened that keeps this run from being what an undisturbed one would be: no worker
             was restarted, and every environment could be restored.
+        weights: what env runners need of the newest weights, and their version.
     """
 
     def setup(self, config: Any) -> None:
@@ -74,7 +77,7 @@ class ColumnarAlgorithm(Algorithm):
         super().setup(config)
         self._episodes = RecentEpisodes(self.config.metrics_num_episodes_for_smoothing)
         if self.env_runner_group is not None:
-            self._weights = learner_weights(self.learner_group)
+            self.weights = learner_weights(self.learner_group)
 
     def training_step(self) -> None:
         """Collects one train batch, and learns from it."""
@@ -84,7 +87,7 @@ class ColumnarAlgorithm(Algorithm):
         with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
             self._update([sample.part for sample in samples])
         with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
-            self._sync_weights()
+            self.sync_weights()
 
     def sample(self) -> list[Sample]:
         """Collects exactly one train batch.
@@ -111,7 +114,7 @@ class ColumnarAlgorithm(Algorithm):
                 self.restore_env_runners(group)
                 continue
             new, lost = sample_remote(
-                group, self._weights, fragment, -(-missing // fragment), self.config.sample_timeout_s
+                group, self.weights, fragment, -(-missing // fragment), self.config.sample_timeout_s
             )
             samples += new
             self.exact &= not lost
@@ -126,10 +129,11 @@ class ColumnarAlgorithm(Algorithm):
         )
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
 
-    def _sync_weights(self) -> None:
-        self._weights = learner_weights(self.learner_group)
+    def sync_weights(self) -> None:
+        """Takes the learners' weights for the next order to sample, and gives them to the local worker."""
+        self.weights = learner_weights(self.learner_group)
         if self.env_runner is not None:
-            self.env_runner.set_state(self._weights)
+            self.env_runner.set_state(self.weights)
 
     def _log_samples(self, samples: list[Sample]) -> None:
         receipts = [sample.receipt for sample in samples]
@@ -147,6 +151,21 @@ class ColumnarAlgorithm(Algorithm):
             "exact": float(self.exact),
         }
         self.metrics.log_dict(values, key=ENV_RUNNER_RESULTS, window=1)
+
+    def learner_module(self) -> ActorCritic:
+        """The complete policy as the learners have it, on the CPU of this process."""
+        module: ActorCritic = self.config.get_rl_module_spec(
+            spaces={DEFAULT_MODULE_ID: self._module_spaces()}, inference_only=False
+        ).build()
+        weights = self.learner_group.get_weights()
+        module.set_state(weights.get(DEFAULT_MODULE_ID, weights))
+        return module
+
+    def _module_spaces(self) -> tuple[Any, Any]:
+        if self.spaces is not None:
+            spaces: tuple[Any, Any] = self.spaces[DEFAULT_MODULE_ID]
+            return spaces
+        return self.config.observation_space, self.config.action_space
 
     def restore_env_runners(self, env_runner_group: EnvRunnerGroup | None) -> list[int]:
         """Takes back workers that Ray has restarted; they begin a new epoch, with new episodes.
@@ -223,7 +242,7 @@ class ColumnarAlgorithm(Algorithm):
 
     def _use_restored_weights(self) -> None:
         if self.env_runner_group is not None:
-            self._sync_weights()
+            self.sync_weights()
 
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
         """The learner group; all workers are in the algorithm's own state, by index."""

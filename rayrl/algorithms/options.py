@@ -24,6 +24,12 @@ class PretrainOptions(Config):
     """Passes over the training split, at most."""
     batch_size: PositiveInt = 256
     """Steps in a minibatch."""
+    lr: PositiveFloat = 1e-3
+    """Learning rate."""
+    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the episodes that are held out: measured on, and not learned from."""
+    early_stop_patience: PositiveInt | None = None
+    """Epochs without a lower held-out loss after which to end; null for never."""
     from_: InputPath | None = Field(default=None, alias="from")
     """A policy folder to start from, instead of demonstrations alone."""
 
@@ -47,6 +53,8 @@ class TrainOptions(Config):
     """CPUs of each learner."""
     cpus_per_env_runner: NonNegativeFloat = 1
     """CPUs of each rollout worker."""
+    checkpoint_every_s: PositiveFloat = 10
+    """Seconds between a trial's checkpoints; it also writes one when it ends or is asked to stop."""
     resource_timeout_s: PositiveFloat = 600
     """Seconds until a cluster must have given the first trial what it asks for, else the stage fails."""
     options: dict[str, Any] = Field(default={})

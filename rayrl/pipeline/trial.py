@@ -34,6 +34,8 @@ class TrialState(Config):
     """Whether every restart continued exactly; false where a worker was restarted within the run."""
     metrics: dict[str, float]
     """The newest metrics worth showing, by RLlib's keys."""
+    error: str | None = None
+    """Why it failed."""
 
 
 def trial_folder(folder: RunFolder, architecture: str, condition: str, seed: int) -> Path:
@@ -49,6 +51,16 @@ def write_trial(folder: RunFolder, state: TrialState) -> None:
     """
     home = trial_folder(folder, state.architecture, state.condition, state.seed)
     write_json(home / TRIAL_FILE, state.model_dump(), _WHAT)
+
+
+def read_trial(folder: RunFolder, architecture: str, condition: str, seed: int) -> TrialState | None:
+    """A trial's state; None before it has written any.
+
+    Raises:
+        IntegrityError: the state is damaged.
+    """
+    file = trial_folder(folder, architecture, condition, seed) / TRIAL_FILE
+    return TrialState.parse(read_json(file, _WHAT), where=str(file)) if file.exists() else None
 
 
 def read_trials(folder: RunFolder) -> list[TrialState]:

@@ -31,6 +31,7 @@ class BCConfig(ColumnarConfig, AlgorithmConfig):
         val_fraction: share of the episodes that are measured on and not learned from.
         early_stop_patience: epochs without a lower validation loss after which ``early_stop`` is reported;
             None for never.
+        fit_all: learn from the episodes that are measured on as well; what is measured then is a ceiling.
     """
 
     def __init__(self, algo_class: type | None = None) -> None:
@@ -42,6 +43,7 @@ class BCConfig(ColumnarConfig, AlgorithmConfig):
         self.dataset: str | None = None
         self.val_fraction = 0.1
         self.early_stop_patience: int | None = None
+        self.fit_all = False
 
     def training(
         self,
@@ -49,6 +51,7 @@ class BCConfig(ColumnarConfig, AlgorithmConfig):
         dataset: str | Path = NotProvided,
         val_fraction: float = NotProvided,
         early_stop_patience: int | None = NotProvided,
+        fit_all: bool = NotProvided,
         **kwargs: Any,
     ) -> Self:
         """Sets the options; those not named here are RLlib's and rayrl's common ones."""
@@ -59,6 +62,8 @@ class BCConfig(ColumnarConfig, AlgorithmConfig):
             self.val_fraction = val_fraction
         if early_stop_patience is not NotProvided:
             self.early_stop_patience = early_stop_patience
+        if fit_all is not NotProvided:
+            self.fit_all = fit_all
         return self
 
     def get_default_learner_class(self) -> type[BCLearner]:

@@ -56,7 +56,14 @@ class Demonstrations:
 
     @classmethod
     def open(
-        cls, path: str | Path, *, val_fraction: float, seed: int, rank: int, learners: int
+        cls,
+        path: str | Path,
+        *,
+        val_fraction: float,
+        seed: int,
+        rank: int,
+        learners: int,
+        fit_all: bool = False,
     ) -> Demonstrations:
         """Reads a dataset and takes one learner's part of both sides of the split.
 
@@ -66,6 +73,7 @@ class Demonstrations:
             seed: another seed gives another split.
             rank: the learner.
             learners: how many share the dataset.
+            fit_all: let ``train`` have the episodes of ``val`` as well.
 
         Raises:
             IntegrityError: the dataset is damaged.
@@ -75,7 +83,6 @@ class Demonstrations:
         if not batch.num_trajectories:
             raise TrainingError("the dataset holds no trajectories", where=str(path))
         batch = with_split(batch, val_fraction, seed)
-        train, val = (
-            select_split(batch, side).split_by_rows(learners)[rank] for side in (Split.train, Split.val)
-        )
-        return cls(train, val)
+        train = batch if fit_all else select_split(batch, Split.train)
+        val = select_split(batch, Split.val)
+        return cls(train.split_by_rows(learners)[rank], val.split_by_rows(learners)[rank])

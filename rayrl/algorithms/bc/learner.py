@@ -68,6 +68,7 @@ class BCLearner(ColumnarLearner):
             seed=config.seed,
             rank=rank(),
             learners=world_size(),
+            fit_all=config.fit_all,
         )
         self._train, self._val = self._columns(data.train), self._columns(data.val)
         self._parts = tuple(name for name in self._train if name != c.ACTIONS)

@@ -1,0 +1,55 @@
+"""Starts training from a policy: weights load strictly, and what was loaded is told."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rayrl.algorithms.algorithm import ColumnarAlgorithm
+from rayrl.errors import PolicyError
+from rayrl.models.policy import Policy
+from rayrl.models.weights import LoadReport, load_weights
+from rayrl.storage.spaces import Spaces
+
+
+def warm_start(algorithm: ColumnarAlgorithm, policy: Policy, *, where: str) -> LoadReport:
+    """Gives all learners and env runners the weights of a policy, its normalizer included.
+
+    Args:
+        algorithm: built, and not trained yet.
+        policy: of the same spaces and architecture.
+        where: what to name in an error, such as the policy's folder.
+
+    Raises:
+        PolicyError: spaces or weights do not fit; nothing is changed then.
+    """
+    module = algorithm.env_runner.module if algorithm.env_runner else None
+    if module is not None:
+        own = Spaces(module.observation_space, module.action_space)
+        if differences := own.differences(Spaces(*policy.spaces)):
+            raise PolicyError(
+                "the policy was made for other spaces: " + "; ".join(differences),
+                where=where,
+                remedy="use a policy of the same environment and options",
+            )
+    state = {name: tensor.numpy(force=True) for name, tensor in policy.network.state_dict().items()}
+    answers = algorithm.learner_group.foreach_learner(
+        lambda learner, state=state, where=where: load_weights(learner.policy.network, state, where=where)
+    )
+    reports: list[LoadReport] = [answer.get() for answer in answers]
+    for report in reports:
+        if isinstance(report, Exception):
+            raise report
+    algorithm.sync_weights()
+    _check(algorithm, policy, where)
+    return reports[0]
+
+
+def _check(algorithm: ColumnarAlgorithm, policy: Policy, where: str) -> None:
+    """Compares what the workers will act with to what was given: a load that did nothing must not pass."""
+    weights = algorithm.weights["rl_module"]
+    sent = weights.get("default_policy", weights)
+    for name, tensor in policy.network.state_dict().items():
+        if (arrived := sent.get(f"network.{name}")) is not None and not np.array_equal(
+            arrived, tensor.numpy(force=True)
+        ):
+            raise PolicyError(f"{name} did not arrive at the workers as it was given", where=where)

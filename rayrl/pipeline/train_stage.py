@@ -1,0 +1,194 @@
+"""The train stage: all unfinished trials as one new Tune experiment.
+
+Never ``Tuner.restore``: each start is a new experiment over the trials that are not done, and each trial goes
+on from its own newest checkpoint. So more seeds or a longer training add only what is missing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune import Callback
+
+from rayrl.errors import RayrlError, ResourceError, StageError
+from rayrl.pipeline.context import StageContext, StageOutputs
+from rayrl.pipeline.run_folder import RunFolder
+from rayrl.pipeline.trial_run import TrialRun
+from rayrl.pipeline.trial_spec import TrialSpec, build_config, trials_of
+
+_POLL_S = 0.5
+_RETRIES = 3
+"""How often Tune starts a trial again whose process was lost."""
+
+
+def run(context: StageContext) -> StageOutputs | None:
+    """Trains every trial that is not done.
+
+    Raises:
+        StageError: trials failed; the others are done, and the same command tries the failed ones again.
+        ResourceError: the cluster did not give the first trial what it asks for in time.
+    """
+    trials = list(trials_of(context.experiment))
+    unfinished = []
+    for spec in trials:
+        reason = make_run(context.folder, spec).reason_to_run()
+        if reason is None:
+            context.log.info("%s is done already", spec.name)
+        else:
+            unfinished.append(spec)
+    if unfinished:
+        _tune(context, unfinished, done=len(trials) - len(unfinished))
+    left = [spec for spec in trials if make_run(context.folder, spec).reason_to_run() is not None]
+    if left and context.stop_requested():
+        return None
+    if left:
+        raise StageError(
+            "\n".join(f"{spec.name}: {_error_of(spec, context.folder)}" for spec in left),
+            where=f"{len(left)} of {len(trials)} trials failed",
+            remedy="mend the cause; the same command goes on from their newest checkpoints",
+        )
+    return StageOutputs(tuple(spec.folder(context.folder) / "manifest.json" for spec in trials))
+
+
+def make_run(folder: RunFolder, spec: TrialSpec) -> TrialRun:
+    """A trial of the run that a folder holds, ready to train."""
+    experiment = folder.experiment()
+    config = build_config(experiment, spec, run_name=folder.record.run_id, gpus=_gpus())
+    return TrialRun(
+        spec,
+        folder,
+        config,
+        folder.config,
+        total_steps=experiment.train.total_steps,
+        checkpoint_every_s=experiment.train.checkpoint_every_s,
+    )
+
+
+def _gpus() -> float:
+    return float(ray.cluster_resources().get("GPU", 0.0)) if ray.is_initialized() else 0.0
+
+
+def _tune(context: StageContext, specs: list[TrialSpec], *, done: int) -> None:
+    attempt = time.strftime("%Y%m%d-%H%M%S")
+    storage = context.folder.path / "tune"
+    stop_file = storage / attempt / "stop"
+    stop_file.parent.mkdir(parents=True, exist_ok=True)
+    config = build_config(context.experiment, specs[0], run_name="", gpus=_gpus())
+    resources = config.algo_class.default_resource_request(config)
+    tuner = tune.Tuner(
+        tune.with_resources(_train_trial, resources),
+        param_space={
+            "run_dir": str(context.folder),
+            "stop_file": str(stop_file),
+            "trial": tune.grid_search([_plain(spec) for spec in specs]),
+        },
+        tune_config=tune.TuneConfig(
+            trial_name_creator=lambda trial: TrialSpec(**trial.config["trial"]).name,
+            trial_dirname_creator=lambda trial: TrialSpec(**trial.config["trial"]).name,
+            reuse_actors=False,
+        ),
+        run_config=tune.RunConfig(
+            name=attempt,
+            storage_path=str(storage),
+            failure_config=tune.FailureConfig(max_failures=_RETRIES),
+            callbacks=[_Progress(context, specs, done, resources, stop_file)],
+            verbose=0,
+        ),
+    )
+    with _StopWatch(context, stop_file):
+        tuner.fit()
+
+
+def _plain(spec: TrialSpec) -> dict[str, Any]:
+    return {"architecture": spec.architecture, "condition": spec.condition, "seed": spec.seed}
+
+
+def _train_trial(config: dict[str, Any]) -> None:
+    """One trial, as Tune calls it in an actor of its own."""
+    folder = RunFolder(Path(config["run_dir"]))
+    trial = make_run(folder, TrialSpec(**config["trial"]))
+    if trial.reason_to_run() is None:
+        return
+    stop_file = Path(config["stop_file"])
+    try:
+        trial.train(tune.report, lambda: stop_file.exists() or folder.stop_file.exists())
+    except RayrlError as error:
+        # To try again would end the same way: only a lost process makes Tune start a trial again.
+        trial.fail(str(error))
+
+
+def _error_of(spec: TrialSpec, folder: RunFolder) -> str:
+    from rayrl.pipeline.trial import read_trial
+
+    state = read_trial(folder, spec.architecture, spec.condition, spec.seed)
+    if state is None:
+        return "it never started; see logs/train.log"
+    return (
+        state.error or f"its process was lost {_RETRIES + 1} times, at step {state.step}; see logs/train.log"
+    )
+
+
+class _StopWatch:
+    """Passes the request to stop on to the trials, which may run on other nodes."""
+
+    def __init__(self, context: StageContext, stop_file: Path) -> None:
+        self._context = context
+        self._stop_file = stop_file
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="stop-watch", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(_POLL_S):
+            if self._context.stop_requested():
+                self._stop_file.touch()
+                return
+
+
+class _Progress(Callback):
+    """Tells how far the trials are, and gives up when the cluster does not give what they ask for."""
+
+    def __init__(
+        self, context: StageContext, specs: list[TrialSpec], done: int, resources: Any, stop_file: Path
+    ) -> None:
+        self._context = context
+        self._steps = {spec.name: 0 for spec in specs}
+        self._returns: dict[str, float] = {}
+        self._done = done
+        self._resources = resources
+        self._stop_file = stop_file
+        self._deadline = time.monotonic() + context.experiment.train.resource_timeout_s
+        self._started = False
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if not self._started and any(trial.status != "PENDING" for trial in trials):
+            self._started = True
+        if not self._started and time.monotonic() > self._deadline:
+            raise ResourceError(
+                f"no trial could start within {self._context.experiment.train.resource_timeout_s:g} s: "
+                f"each asks for {self._resources.required_resources}, and the cluster has "
+                f"{ray.cluster_resources()}",
+                where="train",
+                remedy="ask for less (train.env_runners, train.learners, …), or add nodes",
+            )
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        total = self._context.experiment.train.total_steps
+        self._steps[str(trial)] = int(result["num_env_steps_sampled_lifetime"])
+        mean = float(result["env_runners"]["episode_return_mean"])
+        values = {} if mean != mean else {"episode_return_mean": mean}
+        done = sum(min(steps, total) for steps in self._steps.values()) + self._done * total
+        self._context.progress(done, total * (len(self._steps) + self._done), "steps", **values)

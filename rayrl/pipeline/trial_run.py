@@ -1,0 +1,308 @@
+"""TrialRun: trains one trial from its newest checkpoint to its last step. Needs Ray, but not Tune.
+
+<trial folder>/
+    identity.json       what decides its course; checkpoints of another course are set aside
+    checkpoints/        step_<n>/, complete once it has that name; the newest two are kept
+    progress.jsonl      one line an iteration
+    tensorboard/        the same for TensorBoard
+    trial.json          how far it is
+    policy/             the final policy
+    manifest.json       written last: the trial is done
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from tensorboardX import SummaryWriter
+
+from rayrl.algorithms.algorithm import ColumnarAlgorithm
+from rayrl.algorithms.config import ColumnarConfig
+from rayrl.algorithms.warm_start import warm_start
+from rayrl.errors import StorageError
+from rayrl.models.policy_folder import load_policy, save_policy
+from rayrl.pipeline.run_folder import RunFolder
+from rayrl.pipeline.trial import TrialState, write_trial
+from rayrl.pipeline.trial_spec import TrialSpec
+from rayrl.storage.atomic import atomic_folder, read_json, storage_errors, write_json
+from rayrl.storage.hashing import sha256_path
+from rayrl.storage.manifest import reason_to_run, write_manifest
+
+_CHECKPOINT = "step_{:012d}"
+_KEPT = 2
+
+_log = logging.getLogger(__name__)
+
+
+class TrialRun:
+    """One trial, in this process and the actors that its algorithm starts.
+
+    Args:
+        spec: the trial.
+        folder: the run folder.
+        config: the algorithm's config.
+        options: the experiment as plain JSON values.
+        total_steps: environment steps after which it ends, at the end of a train batch.
+        checkpoint_every_s: seconds between checkpoints.
+    """
+
+    def __init__(
+        self,
+        spec: TrialSpec,
+        folder: RunFolder,
+        config: ColumnarConfig,
+        options: dict[str, Any],
+        *,
+        total_steps: int,
+        checkpoint_every_s: float,
+    ) -> None:
+        self.spec = spec
+        self.path = spec.folder(folder)
+        self._run = folder
+        self._config = config
+        self._options = spec.identity(options)
+        self._total_steps = total_steps
+        self._checkpoint_every_s = checkpoint_every_s
+        self._resumed_from: tuple[int, ...] = ()
+        self._metrics: dict[str, float] = {}
+
+    def reason_to_run(self) -> str | None:
+        """Why the trial has to run, in words; None when it is done with the same inputs and options."""
+        options = self._options | {"total_steps": self._total_steps}
+        return reason_to_run(self.path, inputs=self._inputs(), options=options)
+
+    def train(self, report: Callable[[dict[str, Any]], None], stop_requested: Callable[[], bool]) -> bool:
+        """Trains to the end, or until asked to stop; whether the trial is done.
+
+        Args:
+            report: gets each iteration's result.
+            stop_requested: asked after each iteration; a checkpoint is written then.
+
+        Raises:
+            RayrlError: the environment or training failed, a policy does not fit, or the disk is full.
+        """
+        checkpoint = self._prepare()
+        algorithm = self._config.build_algo()
+        try:
+            self._start(algorithm, checkpoint)
+            finished = self._loop(algorithm, report, stop_requested)
+            self._save(algorithm)
+            if finished:
+                self._finish(algorithm)
+            else:
+                self._write_state(algorithm, "stopped")
+            return finished
+        finally:
+            algorithm.stop()
+
+    def fail(self, message: str) -> None:
+        """Notes that the trial failed; the same command tries again from its newest checkpoint."""
+        state = TrialState(
+            architecture=self.spec.architecture,
+            condition=self.spec.condition,
+            seed=self.spec.seed,
+            state="failed",
+            step=max(self._steps(), default=0),
+            total_steps=self._total_steps,
+            resumed_from=self._resumed_from,
+            metrics=self._metrics,
+            error=message,
+        )
+        write_trial(self._run, state)
+
+    def _prepare(self) -> Path | None:
+        """Makes the folder ready; the newest checkpoint of this very trial."""
+        with storage_errors(self.path, "a trial"):
+            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            (self.path / "manifest.json").unlink(missing_ok=True)
+        identity_file = self.path / "identity.json"
+        identity = self._options | {"inputs": self._inputs()}
+        if identity_file.exists() and read_json(identity_file, "a trial's identity") != identity:
+            _log.warning("%s: its options or its starting policy changed; it starts anew", self.spec.name)
+            for step in self._steps():
+                shutil.rmtree(self._checkpoint(step))
+            shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
+            (self.path / "trial.json").unlink(missing_ok=True)
+        write_json(identity_file, identity, "a trial's identity")
+        newest = max(self._steps(), default=0)
+        self._cut_progress(newest)
+        if (self.path / "trial.json").exists():
+            before = TrialState.parse(
+                read_json(self.path / "trial.json", "a trial's state"), where=self.spec.name
+            )
+            self._resumed_from = (*before.resumed_from, newest) if newest else before.resumed_from
+        return self._checkpoint(newest) if newest else None
+
+    def _start(self, algorithm: ColumnarAlgorithm, checkpoint: Path | None) -> None:
+        if checkpoint is not None:
+            algorithm.restore_from_path(checkpoint)
+            _log.info("%s: goes on from step %d", self.spec.name, algorithm.env_steps)
+        elif (start := self.spec.starting_policy(self._run)) is not None:
+            report = warm_start(algorithm, load_policy(start), where=str(start))
+            _log.info("%s: starts from %s: %s", self.spec.name, start, report)
+        self._write_state(algorithm, "running")
+
+    def _loop(
+        self,
+        algorithm: ColumnarAlgorithm,
+        report: Callable[[dict[str, Any]], None],
+        stop_requested: Callable[[], bool],
+    ) -> bool:
+        saved = time.monotonic()
+        step = algorithm.env_steps
+        with (
+            (self.path / "progress.jsonl").open("a", encoding="utf-8", buffering=1) as progress,
+            SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1) as board,
+        ):
+            while algorithm.env_steps < self._total_steps:
+                if stop_requested():
+                    return False
+                result = algorithm.train()
+                line = progress_line(result)
+                self._metrics = {
+                    name: line[name]
+                    for name in ("episode_return_mean", "episode_len_mean", "success_rate")
+                    if line.get(name) is not None
+                }
+                with storage_errors(self.path / "progress.jsonl", "a trial's progress"):
+                    progress.write(json.dumps(line) + "\n")
+                for name, value in _scalars(line):
+                    board.add_scalar(name, value, algorithm.env_steps)
+                report(result)
+                if time.monotonic() - saved >= self._checkpoint_every_s:
+                    self._save(algorithm)
+                    saved = time.monotonic()
+        return True
+
+    def _save(self, algorithm: ColumnarAlgorithm) -> None:
+        """Writes a checkpoint under its final name only when it is complete, and drops older ones."""
+        target = self._checkpoint(algorithm.env_steps)
+        if not target.exists():
+            with atomic_folder(target, "a checkpoint") as folder:
+                algorithm.save_to_path(str(folder))
+                # RLlib does not look at whether a remote learner could save itself.
+                for file in ("algorithm_state.pkl", "learner_group/learner/state.pkl"):
+                    if not (folder / file).is_file():
+                        raise StorageError(
+                            f"a checkpoint lacks {file}",
+                            where=str(target),
+                            remedy="the folder must be on a file system that the learners' nodes share",
+                        )
+        for step in sorted(self._steps())[:-_KEPT]:
+            shutil.rmtree(self._checkpoint(step))
+        self._write_state(algorithm, "running")
+
+    def _finish(self, algorithm: ColumnarAlgorithm) -> None:
+        module = algorithm.learner_module()
+        save_policy(
+            self.path / "policy",
+            module.network,
+            architecture=self.spec.architecture,
+            provenance={
+                "run": self._run.record.run_id,
+                "trial": self.spec.name,
+                "seed": self.spec.seed,
+                "step": algorithm.env_steps,
+            },
+        )
+        self._write_state(algorithm, "finished")
+        write_manifest(
+            self.path,
+            name=self.spec.name,
+            inputs=self._inputs(),
+            options=self._options | {"total_steps": self._total_steps},
+            outputs=["policy/policy.json", "policy/weights.safetensors", "progress.jsonl"],
+            extra={"step": algorithm.env_steps, "exact": algorithm.exact},
+        )
+
+    def _write_state(
+        self, algorithm: ColumnarAlgorithm, state: Literal["running", "stopped", "finished"]
+    ) -> None:
+        write_trial(
+            self._run,
+            TrialState(
+                architecture=self.spec.architecture,
+                condition=self.spec.condition,
+                seed=self.spec.seed,
+                state=state,
+                step=algorithm.env_steps,
+                total_steps=self._total_steps,
+                resumed_from=self._resumed_from,
+                exact=algorithm.exact,
+                metrics=self._metrics,
+            ),
+        )
+
+    def _inputs(self) -> dict[str, str]:
+        start = self.spec.starting_policy(self._run)
+        return {"policy": sha256_path(start / "weights.safetensors")} if start is not None else {}
+
+    def _checkpoint(self, step: int) -> Path:
+        return self.path / "checkpoints" / _CHECKPOINT.format(step)
+
+    def _steps(self) -> list[int]:
+        """Steps of the complete checkpoints."""
+        return [int(path.name.removeprefix("step_")) for path in self.path.glob("checkpoints/step_*")]
+
+    def _cut_progress(self, step: int) -> None:
+        """Drops the lines after the checkpoint: those iterations are done again."""
+        file = self.path / "progress.jsonl"
+        if file.exists():
+            kept = [line for line in _lines(file) if line["step"] <= step]
+            text = "".join(json.dumps(line) + "\n" for line in kept)
+            with storage_errors(file, "a trial's progress"):
+                file.write_text(text, encoding="utf-8")
+
+
+def progress_line(result: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of an iteration's result; a mean of no episodes is null, since JSON has no NaN."""
+    runners, timers = result["env_runners"], result["timers"]
+    learner = result["learners"]["default_policy"]
+    line = {
+        "step": int(result["num_env_steps_sampled_lifetime"]),
+        "iteration": int(result["training_iteration"]),
+        "episode_return_mean": float(runners["episode_return_mean"]),
+        "episode_len_mean": float(runners["episode_len_mean"]),
+        "learner": {name: float(value) for name, value in learner.items()},
+        "seconds": {
+            "sample": float(timers["env_runner_sampling_timer"]),
+            "learn": float(timers["learner_update_timer"]),
+            "total": float(result["time_this_iter_s"]),
+        },
+    }
+    if "success_rate" in runners:
+        line["success_rate"] = float(runners["success_rate"])
+    finite: dict[str, Any] = _without_nan(line)
+    return finite
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nan(item) for name, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _scalars(line: dict[str, Any], prefix: str = "train") -> Iterator[tuple[str, float]]:
+    for name, value in line.items():
+        if isinstance(value, dict):
+            yield from _scalars(value, "time" if name == "seconds" else f"{prefix}/{name}")
+        elif value is not None and name != "step":
+            yield f"{prefix}/{name}", value
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    lines = []
+    for text in file.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            # A process that was killed may have left half a line.
+            continue
+    return lines

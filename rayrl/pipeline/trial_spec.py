@@ -1,0 +1,123 @@
+"""What one trial trains: an architecture under a condition with a seed, as an algorithm's config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rayrl.algorithms.config import ColumnarConfig
+from rayrl.algorithms.registry import algorithm_config, set_options
+from rayrl.models.architectures import architecture
+from rayrl.pipeline.experiment import Experiment
+from rayrl.pipeline.run_folder import RunFolder
+from rayrl.pipeline.trial import trial_folder
+
+_NOT_IDENTITY = (
+    "total_steps",
+    "gpus_per_learner",
+    "cpus_per_learner",
+    "cpus_per_env_runner",
+    "resource_timeout_s",
+    "checkpoint_every_s",
+)
+"""Options that may change between the parts of a trial: none of them alters what it learns."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialSpec:
+    """One trial.
+
+    Args:
+        architecture: a registered architecture.
+        condition: ``no_pretrain`` or ``with_pretrain``.
+        seed: of environments, networks and minibatches.
+    """
+
+    architecture: str
+    condition: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Names the trial in Tune, logs and errors."""
+        return f"{self.architecture}-{self.condition}-seed_{self.seed}"
+
+    def folder(self, run: RunFolder) -> Path:
+        """Where its checkpoints, policy and state are."""
+        return trial_folder(run, self.architecture, self.condition, self.seed)
+
+    def starting_policy(self, run: RunFolder) -> Path | None:
+        """The policy folder that it starts from; None for a fresh network."""
+        if self.condition == "no_pretrain":
+            return None
+        return pretrain_folder(run, self.architecture, self.seed) / "policy"
+
+    def identity(self, config: dict[str, Any]) -> dict[str, Any]:
+        """What decides its course: with another one, its checkpoints are of no use.
+
+        Args:
+            config: the experiment as plain JSON values.
+        """
+        train = {name: value for name, value in config["train"].items() if name not in _NOT_IDENTITY}
+        return {"env": config["env"], "train": train}
+
+
+def trials_of(experiment: Experiment) -> Iterator[TrialSpec]:
+    """All trials, seed by seed, so that the first results compare conditions."""
+    for seed in experiment.seeds:
+        for name in experiment.architectures:
+            for condition in experiment.conditions:
+                yield TrialSpec(name, condition, seed)
+
+
+def pretrain_folder(run: RunFolder, architecture: str, seed: int) -> Path:
+    """Where a seed's pretrained policy is."""
+    return run.path / architecture / "pretrain" / f"seed_{seed}"
+
+
+def model_config(name: str, options: dict[str, Any] | None = None) -> dict[str, Any]:
+    """An architecture's ``model_config``, with some of its options replaced.
+
+    Raises:
+        ConfigError: there is no such architecture.
+    """
+    return architecture(name)().model_dump() | (options or {})
+
+
+def build_config(experiment: Experiment, spec: TrialSpec, *, run_name: str, gpus: float) -> ColumnarConfig:
+    """The algorithm's config of a trial.
+
+    Args:
+        experiment: the run's experiment.
+        spec: the trial.
+        run_name: part of the episodes' ids.
+        gpus: how many there are, for ``gpus_per_learner: auto``.
+
+    Raises:
+        ConfigError: an option of the algorithm or the architecture is wrong.
+    """
+    train = experiment.train
+    per_learner = train.gpus_per_learner
+    if per_learner == "auto":
+        per_learner = 1 if gpus >= max(1, train.learners) else 0
+    options = dict(train.options)
+    model = model_config(spec.architecture, options.pop("model_config", None))
+    config = algorithm_config(train.algorithm)
+    config.environment(experiment.env.id, env_config=dict(experiment.env.config))
+    config.env_runners(
+        num_env_runners=train.env_runners,
+        num_envs_per_env_runner=train.envs_per_runner,
+        num_cpus_per_env_runner=train.cpus_per_env_runner,
+    )
+    config.learners(
+        num_learners=train.learners,
+        num_gpus_per_learner=per_learner,
+        num_cpus_per_learner=train.cpus_per_learner,
+    )
+    config.training(run_name=f"{run_name}/{spec.name}")
+    config.rl_module(model_config=model)
+    config.debugging(seed=spec.seed, log_level="ERROR")
+    set_options(config, options, where="train.options")
+    return config
