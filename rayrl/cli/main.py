@@ -165,6 +165,8 @@ def _cluster_of_environment() -> str | None:
 
 def main() -> NoReturn:
     """Runs the command; an error is one message and exit code 1 (wrong usage 2, Ctrl-C 130)."""
+    # As `python -m` does: an environment may be a module in the working directory.
+    sys.path.insert(0, str(Path.cwd()))
     try:
         app()
     except KeyboardInterrupt:

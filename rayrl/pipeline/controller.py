@@ -19,13 +19,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rayrl.errors import RunError
 from rayrl.pipeline import preflight
-from rayrl.pipeline.cluster import JobsClient, connect
 from rayrl.pipeline.execution import signature, why_run
 from rayrl.pipeline.experiment import Experiment, load_experiment
-from rayrl.pipeline.jobs import JobRunner
 from rayrl.pipeline.local import local_runner
 from rayrl.pipeline.lock import Holder, Lock, hold
 from rayrl.pipeline.private_ray import PrivateRay
@@ -36,6 +35,10 @@ from rayrl.pipeline.resources import this_machine
 from rayrl.pipeline.run_folder import RunFolder, invocation_of, new_run_folder, unfinished_run_folder
 from rayrl.pipeline.stages import StageUnit, plan
 from rayrl.pipeline.stop import first_signal, request_stop, who_requested_stop
+
+if TYPE_CHECKING:
+    # Ray takes a second to import, and reads its environment then: a run imports it where it is needed.
+    from rayrl.pipeline.cluster import JobsClient
 
 RunOne = Callable[[StageUnit], bool]
 """Runs a unit; whether it is done, or stopped on request."""
@@ -107,6 +110,8 @@ def _preflight(experiment: Experiment, options: RunOptions, view: RunView) -> Jo
     if options.address is None:
         preflight.check_machine(experiment)
     else:
+        from rayrl.pipeline.cluster import connect
+
         client = connect(options.address)
         if warning := preflight.check_cluster(experiment, client, options.cluster_file):
             view.say(f"warning: {warning}")
@@ -154,21 +159,30 @@ def _runner(
             if runner is None:
                 if options.local:
                     runner = stack.enter_context(local_runner(folder, experiment, view))
-                elif client is not None:
-                    runner = _job_runner(JobRunner(client, folder, view), folder, experiment)
                 else:
-                    ray = stack.enter_context(_private_ray(folder, lock))
-                    view.say("starting a private Ray")
-                    access = ray.wait()
-                    jobs = JobRunner(connect(access.dashboard, access), folder, view, check=ray.check)
-                    runner = _job_runner(jobs, folder, experiment)
+                    runner = stack.enter_context(_job_runner(client, folder, experiment, lock, view))
             return runner(unit)
 
         yield run_one
 
 
-def _job_runner(jobs: JobRunner, folder: RunFolder, experiment: Experiment) -> RunOne:
-    return lambda unit: jobs.run(unit, signature(unit, folder, experiment))
+@contextmanager
+def _job_runner(
+    client: JobsClient | None, folder: RunFolder, experiment: Experiment, lock: Lock, view: RunView
+) -> Iterator[RunOne]:
+    """Runs units as jobs of the named cluster, or else of a private Ray."""
+    from rayrl.pipeline.cluster import connect
+    from rayrl.pipeline.jobs import JobRunner
+
+    with ExitStack() as stack:
+        if client is not None:
+            jobs = JobRunner(client, folder, view)
+        else:
+            view.say("starting a private Ray")
+            ray = stack.enter_context(_private_ray(folder, lock))
+            access = ray.wait()
+            jobs = JobRunner(connect(access.dashboard, access), folder, view, check=ray.check)
+        yield lambda unit: jobs.run(unit, signature(unit, folder, experiment))
 
 
 def _private_ray(folder: RunFolder, lock: Lock) -> PrivateRay:

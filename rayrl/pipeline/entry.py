@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import logging
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,12 +42,8 @@ def main(stage: str, arguments: Sequence[str] | None = None) -> int:
     )
     try:
         run_stage(stage, options.file, options.run_dir, options.set, options.architecture)
-    except Exception as error:
-        if isinstance(error, RayrlError):
-            print(error, file=sys.stderr)
-        else:
-            traceback.print_exc()
-        print(stage_error.to_line(error, stage), file=sys.stderr, flush=True)
+    except RayrlError as error:
+        print(f"{error}\n{stage_error.to_line(error)}", file=sys.stderr, flush=True)
         return 1
     return 0
 

@@ -72,7 +72,7 @@ def run_unit(
         RunLockedError: another process runs the same unit.
         IntegrityError: an output of a unit that it builds on is missing or altered.
         StorageError: the disk is full.
-        Exception: whatever its function raised.
+        RayrlError: what its function raised; another exception is the cause of a ``StageError``.
     """
     home, start = folder.stage(unit.name), time.monotonic()
     with hold(home / "lock", timeout_s=_LOCK_TIMEOUT_S), _recorded(folder, unit) as log, _disk_errors(folder):
@@ -131,14 +131,30 @@ def _recorded(folder: RunFolder, unit: StageUnit) -> Iterator[logging.Logger]:
         started = {"event": "started", "pid": os.getpid(), "host": socket.gethostname()}
         log.info("started", extra={"fields": started})
         yield log
-    except Exception as error:
-        message = error.message if isinstance(error, RayrlError) else f"{type(error).__name__}: {error}"
-        log.error("failed: %s", message, extra={"fields": {"event": "failed", "error": message}})
-        raise
+    except Exception as raised:
+        error = _cause(raised)
+        known = isinstance(error, RayrlError)
+        if not known:
+            error = StageError(
+                f"{type(error).__name__}: {error}",
+                where=f"stage {unit.name}",
+                remedy=f"the traceback is in {folder.logs / unit.name}.jsonl",
+            )
+        log.error(
+            "failed: %s", error, extra={"fields": {"event": "failed"}}, exc_info=None if known else raised
+        )
+        raise error from raised
     finally:
         root.setLevel(level)
         root.removeHandler(handler)
         handler.close()
+
+
+def _cause(error: Exception) -> Exception:
+    """What was raised where it happened, when Ray brought it here from another process."""
+    while isinstance(cause := getattr(error, "cause", None), Exception):
+        error = cause
+    return error
 
 
 @contextmanager

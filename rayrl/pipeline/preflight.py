@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rayrl.pipeline.cluster import JobsClient
 from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.resources import Capacity, read_autoscaler, require, this_machine
+
+if TYPE_CHECKING:
+    from rayrl.pipeline.cluster import JobsClient
 
 BOOTSTRAP_FILE = Path("~/ray_bootstrap_config.yaml")
 """Where the cluster launcher leaves its configuration on the head node."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +38,11 @@ def ray_session() -> Iterator[None]:
         finally:
             ray.shutdown()
         return
-    os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+    # Without a token of its own, Ray would write one into the home folder.
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    if "ray" not in sys.modules:
+        # Ray reads the mode when it is imported; one that was imported before turns it on in `init`.
+        os.environ["RAY_AUTH_MODE"] = "token"
     import ray
 
     machine = this_machine()
@@ -47,6 +53,7 @@ def ray_session() -> Iterator[None]:
             num_cpus=int(machine["CPU"]),
             num_gpus=int(machine["GPU"]),
             include_dashboard=False,
+            logging_level=logging.WARNING,
             _temp_dir=temp,
         )
         yield

@@ -8,19 +8,13 @@ from __future__ import annotations
 import json
 
 from rayrl import errors
-from rayrl.errors import RayrlError, StageError
+from rayrl.errors import RayrlError
 
 _PREFIX = "rayrl-error: "
 
 
-def to_line(error: Exception, unit: str) -> str:
-    """The line that stands for an error; one that is not rayrl's becomes a ``StageError``."""
-    if not isinstance(error, RayrlError):
-        error = StageError(
-            f"{type(error).__name__}: {error}",
-            where=f"stage {unit}",
-            remedy="the traceback stands in its log",
-        )
+def to_line(error: RayrlError) -> str:
+    """The line that stands for an error."""
     values = {
         "type": type(error).__name__,
         "message": error.message,

@@ -49,13 +49,17 @@ def count(context: StageContext) -> StageOutputs | None:
     file = context.folder.path / CHECKPOINT
     state = json.loads(file.read_text()) if file.exists() else {"n": 0, "starts": []}
     state["starts"].append(state["n"])
-    counter = ray.remote(num_cpus=0)(_Counter).remote()
+    if ray.is_initialized():
+        counter = ray.remote(num_cpus=0)(_Counter).remote()
+        add = lambda n: ray.get(counter.add.remote(n))  # noqa: E731
+    else:
+        add = (1).__add__
     if "file_size_limit" in options:
         resource.setrlimit(resource.RLIMIT_FSIZE, (options["file_size_limit"],) * 2)
     while state["n"] < options["to"]:
         if context.stop_requested():
             return None
-        state["n"] = ray.get(counter.add.remote(state["n"]))
+        state["n"] = add(state["n"])
         write_json(file, state, "the count")
         context.progress(state["n"], options["to"], "numbers", square=state["n"] ** 2)
         time.sleep(options.get("delay", 0.0))
@@ -91,7 +95,7 @@ if __name__ == "__main__":
     if sys.argv[1] == "rayrl":
         from rayrl.cli.main import main as rayrl
 
-        sys.argv = sys.argv[1:]
+        del sys.argv[1]
         rayrl()
     else:
         from rayrl.pipeline.entry import main
