@@ -1,0 +1,171 @@
+"""B router episodes side by side: what both environments, single and vectorized, run on.
+
+actions ─▶ route ────▶ measure ───▶ reward ─▶ observe ─▶ policy
+           simulator   telemetry    reward    observation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rayrl.envs.router.config import RouterConfig
+from rayrl.envs.router.metrics import episode_metrics
+from rayrl.envs.router.observation import Layout, observe
+from rayrl.envs.router.reward import RewardFormula, RewardMemory, reward
+from rayrl.envs.router.simulator import NONE, Serving, Simulation, drain, route
+from rayrl.envs.router.telemetry import Telemetry, measure
+from rayrl.envs.router.workload import Workload
+from rayrl.errors import DataError, EnvError
+
+
+class StepResult(NamedTuple):
+    """What a step of B episodes brought."""
+
+    observations: NDArray[np.float32]
+    """(B, D)"""
+    rewards: NDArray[np.float64]
+    """(B,)"""
+    truncated: NDArray[np.bool_]
+    """(B,): this step's decision was the episode's last."""
+    metrics: dict[str, NDArray[np.float64]]
+    """Of the truncated episodes, in order of their slots; empty when there are none."""
+
+
+class RouterEpisodes:
+    """State and dynamics of ``num_envs`` independent episodes; one that is over is begun anew by ``step``.
+
+    Raises:
+        ConfigError, DataError: as ``Workload`` does.
+    """
+
+    def __init__(self, config: RouterConfig, num_envs: int) -> None:
+        self.config = config
+        self.num_envs = num_envs
+        self.workload = Workload(config)
+        self.serving = Serving.of(config)
+        self.simulation = Simulation.empty(config, num_envs)
+        self.telemetry = Telemetry.empty(config, num_envs)
+        self._layout = Layout.of(config, offered_rate=self.workload.rate)
+        self._formula = RewardFormula.of(
+            config.reward, offered_rate=self.workload.rate, kv_blocks=config.kv_cache.blocks
+        )
+        self._memory = RewardMemory.empty(num_envs)
+        self._seeds = np.zeros(num_envs, np.uint64)
+        self._begun = np.zeros(num_envs, np.int64)
+        self._over: NDArray[np.bool_] | None = None
+
+    @property
+    def over(self) -> NDArray[np.bool_]:
+        """Which episodes have had their last decision, (B,).
+
+        Raises:
+            EnvError: before the first reset.
+        """
+        if self._over is None:
+            raise EnvError("step before the first reset", where="rayrl/Router-v0")
+        return self._over
+
+    def reset(self, seeds: NDArray[np.uint64] | None = None) -> NDArray[np.float32]:
+        """Begins the first episode of each seed (B,), or the next one where no seeds are given.
+
+        Without any seed so far, the operating system gives them. Returns the observations, (B, D).
+        """
+        if seeds is None and self._over is None:
+            seeds = np.random.SeedSequence().generate_state(self.num_envs, np.uint64).astype(np.uint64)
+        if seeds is not None:
+            self._seeds[:], self._begun[:] = seeds, 0
+        self._begin(range(self.num_envs))
+        self._over = np.zeros(self.num_envs, np.bool_)
+        return self._measure()[0]
+
+    def step(self, actions: NDArray[np.int64]) -> StepResult:
+        """Routes the request of every episode to the replica that ``actions`` (B,) names.
+
+        An episode that was over ignores its action and begins anew, with reward 0.
+
+        Raises:
+            EnvError: before the first reset, or if an action names no replica.
+        """
+        invalid = route(self.simulation, self.serving, actions, self.over)
+        if invalid != NONE:
+            raise EnvError(
+                f"action {actions[invalid]} names no replica",
+                where="rayrl/Router-v0",
+                remedy=f"Replicas are 0 to {self.config.replicas - 1}.",
+            )
+        if self.over.any():
+            self._begin(np.flatnonzero(self.over).tolist())
+        observations, rewards = self._measure()
+        self._over = self._last_decision_made()
+        metrics = {}
+        if self._over.any():
+            drain(self.simulation, self.serving, self._over)
+            metrics = episode_metrics(
+                self.simulation, self.telemetry, self.config.slo, np.flatnonzero(self._over)
+            )
+        return StepResult(observations, rewards, self._over.copy(), metrics)
+
+    def get_state(self) -> dict[str, NDArray[np.generic]]:
+        """Copies of all arrays that the episodes consist of; ``set_state`` goes on from them bitwise."""
+        return {name: array.copy() for name, array in self._arrays().items()}
+
+    def set_state(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Restores what ``get_state`` returned.
+
+        Raises:
+            DataError: the state is of another configuration or number of environments.
+        """
+        arrays = self._arrays()
+        if state.keys() != arrays.keys():
+            names = ", ".join(sorted(state.keys() ^ arrays.keys()))
+            raise DataError(f"not a state of this environment; missing or unknown: {names}")
+        for name, array in arrays.items():
+            if state[name].shape != array.shape:
+                raise DataError(
+                    f"the state is of another configuration: {name} has shape {state[name].shape}, "
+                    f"expected {array.shape}"
+                )
+        for name, array in arrays.items():
+            array[...] = state[name]
+        self._over = self._last_decision_made()
+
+    def _arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Views of the whole state, one per array or field of a record."""
+        parts: dict[str, Any] = {
+            "simulation": self.simulation,
+            "telemetry": self.telemetry,
+            "reward": self._memory,
+        }
+        arrays: dict[str, NDArray[np.generic]] = {"seeds": self._seeds, "begun": self._begun}
+        for part, record in parts.items():
+            for name, array in zip(record._fields, record, strict=True):
+                fields = array.dtype.names or ()
+                arrays |= {f"{part}/{name}/{field}": array[field] for field in fields}
+                if not fields:
+                    arrays[f"{part}/{name}"] = array
+        return arrays
+
+    def _begin(self, slots: range | list[int]) -> None:
+        for b in slots:
+            requests = self.workload.draw(int(self._seeds[b]), int(self._begun[b]))
+            self.simulation.begin(b, *requests)
+            self.telemetry.begin(b)
+            self._memory.begin(b)
+            self._begun[b] += 1
+
+    def _last_decision_made(self) -> NDArray[np.bool_]:
+        made: NDArray[np.bool_] = self.simulation.episodes["decision"] == self.config.requests
+        return made
+
+    def _measure(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Observations (B, D) and rewards (B,) at the arrivals that now await routing."""
+        observations = np.empty((self.num_envs, len(self._layout.units)), np.float32)
+        rewards = np.empty(self.num_envs, np.float64)
+        measure(self.simulation, self.serving, self.telemetry)
+        reward(self.telemetry, self._memory, self._formula, self.over, rewards)
+        observe(self.simulation, self.telemetry, self._layout, observations)
+        return observations, rewards
