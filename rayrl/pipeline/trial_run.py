@@ -263,8 +263,7 @@ class TrialRun:
 
 def progress_line(result: dict[str, Any]) -> dict[str, Any]:
     """What is kept of an iteration's result; a mean of no episodes is null, since JSON has no NaN."""
-    runners, timers = result["env_runners"], result["timers"]
-    learner = result["learners"]["default_policy"]
+    runners, learner = result["env_runners"], result["learners"]["default_policy"]
     line = {
         "step": int(result["num_env_steps_sampled_lifetime"]),
         "iteration": int(result["training_iteration"]),
@@ -272,8 +271,8 @@ def progress_line(result: dict[str, Any]) -> dict[str, Any]:
         "episode_len_mean": float(runners["episode_len_mean"]),
         "learner": {name: float(value) for name, value in learner.items()},
         "seconds": {
-            "sample": float(timers["env_runner_sampling_timer"]),
-            "learn": float(timers["learner_update_timer"]),
+            "sample": float(runners["sample_seconds"]),
+            "learn": float(learner["seconds"]),
             "total": float(result["time_this_iter_s"]),
         },
     }
