@@ -42,7 +42,13 @@ def set_options(config: ColumnarConfig, options: Mapping[str, Any], *, where: st
     Raises:
         ConfigError: a name is unknown, or names no option.
     """
-    known = {name for name in vars(config) if not name.startswith("_")}
+    properties = {
+        name
+        for cls in type(config).__mro__
+        for name, value in vars(cls).items()
+        if isinstance(value, property) and value.fset is not None
+    }
+    known = {name for name in [*vars(config), *properties] if not name.startswith("_")}
     for name, value in options.items():
         if name not in known:
             raise ConfigError(f"{name}: unknown option; {nearest(name, known)}", where=where)

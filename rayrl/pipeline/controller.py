@@ -116,6 +116,7 @@ def _preflight(experiment: Experiment, options: RunOptions, view: RunView) -> Jo
         if warning := preflight.check_cluster(experiment, client, options.cluster_file):
             view.say(f"warning: {warning}")
     preflight.check_environment(experiment)
+    preflight.check_algorithm(experiment)
     return client
 
 

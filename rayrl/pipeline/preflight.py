@@ -65,6 +65,19 @@ def check_cluster(experiment: Experiment, client: JobsClient, cluster_file: Path
     return None
 
 
+def check_algorithm(experiment: Experiment) -> None:
+    """Builds the algorithm's config of each architecture.
+
+    Raises:
+        ConfigError: the algorithm, one of its options or an architecture is unknown or wrong.
+    """
+    from rayrl.pipeline.trial_spec import build_config, trials_of
+
+    configs = {spec.architecture: spec for spec in trials_of(experiment)}
+    for spec in configs.values():
+        build_config(experiment, spec, run_name="", gpus=0).validate()
+
+
 def check_environment(experiment: Experiment) -> None:
     """Builds the environment once.
 
