@@ -8,6 +8,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils import force_list
+from ray.util.debug import log_once
 
 from rayrl.errors import ConfigError
 from rayrl.models.actor_critic import ActorCritic
@@ -101,6 +102,8 @@ class ColumnarConfig(AlgorithmConfig):
         Raises:
             ConfigError: naming the option, its value and what would be right.
         """
+        # RLlib would advise, once, to leave its new API stack, which is what all this is built on.
+        log_once(f"{self.algo_class.__name__}_on_new_api_stack")
         # RLlib derives an evaluation config from this one, with settings of its own.
         reference = AlgorithmConfig() if not self.in_evaluation else self
         for name, remedy in UNSUPPORTED.items():
