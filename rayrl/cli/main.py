@@ -172,13 +172,15 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     except RayrlError as error:
-        message = str(error)
+        _fail(error, str(error))
     except Exception as error:
-        message = f"{type(error).__name__}: {error}\n  this is a fault of rayrl; --debug shows where"
-    else:
-        sys.exit(0)
+        _fail(error, f"{type(error).__name__}: {error}\n  this is a fault of rayrl; --debug shows where")
+    sys.exit(0)
+
+
+def _fail(error: Exception, message: str) -> NoReturn:
     if "--debug" in sys.argv:
-        traceback.print_exc()
+        traceback.print_exception(error)
     print(f"error: {message}", file=sys.stderr)
     sys.exit(1)
 

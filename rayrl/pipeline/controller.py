@@ -30,6 +30,7 @@ from rayrl.pipeline.lock import Holder, Lock, hold
 from rayrl.pipeline.private_ray import PrivateRay
 from rayrl.pipeline.processes import end_marked
 from rayrl.pipeline.progress import RunView
+from rayrl.pipeline.ray_session import choose_token
 from rayrl.pipeline.records import ROOT, RecordHandler
 from rayrl.pipeline.resources import this_machine
 from rayrl.pipeline.run_folder import RunFolder, invocation_of, new_run_folder, unfinished_run_folder
@@ -84,9 +85,12 @@ def run_experiment(file: Path, options: RunOptions, view: RunView) -> RunFolder:
         KeyboardInterrupt: the run was ended by Ctrl-C.
     """
     experiment = load_experiment(file, options.overrides, smoke=options.smoke)
+    if options.run_dir is not None:
+        RunFolder(options.run_dir).check(experiment)
+    if options.local:
+        choose_token()
     client = _preflight(experiment, options, view)
     folder = _choose_folder(file, experiment, options, view)
-    folder.check(experiment)
     with hold(folder.lock_file, timeout_s=math.inf, on_wait=view.waiting) as lock:
         _end_leftovers(lock)
         folder.prepare(experiment, invocation_of(file, options.overrides, smoke=options.smoke))

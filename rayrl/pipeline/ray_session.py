@@ -22,6 +22,17 @@ def in_ray_job() -> bool:
     return _JOB in os.environ
 
 
+def choose_token() -> None:
+    """Gives the Ray that this process will start a token of its own, if it has none yet.
+
+    Ray reads the mode when it is imported, so this comes before. Without a token, Ray would write one into
+    the user's home folder.
+    """
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    if "ray" not in sys.modules:
+        os.environ["RAY_AUTH_MODE"] = "token"
+
+
 @contextmanager
 def ray_session() -> Iterator[None]:
     """Ray, initialized for the length of a block.
@@ -38,11 +49,7 @@ def ray_session() -> Iterator[None]:
         finally:
             ray.shutdown()
         return
-    # Without a token of its own, Ray would write one into the home folder.
-    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    if "ray" not in sys.modules:
-        # Ray reads the mode when it is imported; one that was imported before turns it on in `init`.
-        os.environ["RAY_AUTH_MODE"] = "token"
+    choose_token()
     import ray
 
     machine = this_machine()

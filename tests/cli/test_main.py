@@ -1,0 +1,210 @@
+"""The `rayrl` command: its surface, its errors and what it prints."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+import typer
+
+from rayrl.cli.main import app, main
+from rayrl.pipeline.experiment import load_experiment
+from rayrl.pipeline.run_folder import RunFolder, invocation_of
+from rayrl.pipeline.trial import TrialState, write_trial
+
+EXPERIMENT = """
+name: small
+env: {id: CartPole-v1}
+conditions: [no_pretrain]
+train: {gpus_per_learner: 0}
+"""
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    path = tmp_path / "small.yaml"
+    path.write_text(EXPERIMENT)
+    return path
+
+
+@pytest.fixture
+def rayrl(monkeypatch, capsys):
+    """Runs the command in this process; returns exit code, standard output and error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["rayrl", *map(str, arguments)])
+        monkeypatch.setattr(sys, "path", sys.path.copy())
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return ended.value.code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def folder(file, tmp_path):
+    """A prepared run."""
+    run = RunFolder(tmp_path / "run")
+    run.prepare(load_experiment(file), invocation_of(file, (), smoke=False))
+    return run
+
+
+def test_the_surface():
+    commands = typer.main.get_command(app).commands
+    options = {
+        name: sorted(option for parameter in command.params for option in parameter.opts if "-" in option)
+        for name, command in commands.items()
+    }
+    surface = {
+        "run": ["--address", "--cluster", "--debug", "--local", "--new", "--run-dir", "--set", "--smoke"],
+        "stage": ["--architecture", "--debug", "--run-dir", "--set"],
+        "status": ["--dashboard", "--debug", "--json"],
+        "stop": ["--debug"],
+        "list": ["--debug"],
+    }
+    assert {name: options[name] for name in surface} == surface
+
+
+def test_help_imports_nothing_that_takes_long():
+    heavy = "{'ray', 'torch', 'gymnasium', 'numpy', 'pydantic'}"
+    code = f"import sys, rayrl.cli.main; print({heavy} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "train.total_step=1"], "train.total_step: unknown key; did you mean 'total_steps'?"),
+        (
+            ["--set", "train.env_runners=-2"],
+            "train.env_runners = -2: Input should be greater than or equal to 0",
+        ),
+        (
+            ["--set", "env.id=CartPol-v1"],
+            "env CartPol-v1: is not a registered environment\n  did you mean 'CartPole-v1'?",
+        ),
+        (["--set", "env.id=no_module:Env"], "module 'no_module' cannot be imported"),
+        (["--set", "train.gpus_per_learner=9"], "missing 9 GPUs (it asks for 9, and there are 0)"),
+        (["--run-dir", "."], "the folder holds files, but no run"),
+        (["--address", "http://127.0.0.1:9"], "--address http://127.0.0.1:9: the cluster does not answer"),
+    ],
+)
+def test_bad_input_is_one_message_and_leaves_nothing(rayrl, file, tmp_path, arguments, message):
+    code, _, err = rayrl("run", file, *arguments)
+    assert code == 1
+    assert err.startswith("error: ")
+    assert message in err
+    assert "Traceback" not in err
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+def test_a_trial_that_is_too_large_is_refused_within_5_s(rayrl, file):
+    start = time.monotonic()
+    code, _, err = rayrl("run", file, "--set", "train.env_runners=640")
+    assert code == 1
+    assert time.monotonic() - start < 5
+    assert "this machine: a trial cannot be placed: missing " in err
+    assert " CPUs (it asks for 641, and there are " in err
+
+
+def test_a_missing_file_is_named(rayrl, file, tmp_path):
+    code, _, err = rayrl("run", tmp_path / "none.yaml")
+    assert (code, err) == (1, f"error: {tmp_path / 'none.yaml'}: there is no such file\n")
+
+
+def test_a_folder_of_another_experiment_is_refused(rayrl, file, folder):
+    code, _, err = rayrl("run", file, "--run-dir", folder, "--set", "name=other")
+    assert code == 1
+    assert "the folder holds a run of another experiment: 'small' on 'CartPole-v1'" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["run"], ["run", "x", "--local", "--address", "y"], ["run", "x", "--new", "--run-dir", "y"], ["fly"]],
+)
+def test_wrong_usage_is_exit_code_2(rayrl, file, arguments):
+    assert rayrl(*arguments)[0] == 2
+
+
+def test_debug_shows_the_traceback(rayrl, file, tmp_path):
+    _, _, err = rayrl("run", tmp_path / "none.yaml", "--debug")
+    assert "Traceback" in err
+    assert err.endswith(f"error: {tmp_path / 'none.yaml'}: there is no such file\n")
+
+
+def test_an_unexpected_exception_is_one_line_too(rayrl, file, monkeypatch):
+    monkeypatch.setattr("rayrl.pipeline.controller.load_experiment", lambda *a, **k: 1 / 0)
+    code, _, err = rayrl("run", file)
+    assert code == 1
+    assert (
+        err == "error: ZeroDivisionError: division by zero\n  this is a fault of rayrl; --debug shows where\n"
+    )
+
+
+def test_status_as_json_and_as_text(rayrl, folder):
+    trial = TrialState(
+        architecture="mlp_baseline",
+        condition="no_pretrain",
+        seed=0,
+        state="running",
+        step=2048,
+        total_steps=4096,
+        resumed_from=(1024,),
+        metrics={},
+    )
+    write_trial(folder, trial)
+    code, out, _ = rayrl("status", folder, "--json")
+    status = json.loads(out)
+    assert code == 0
+    assert [stage["stage"] for stage in status["stages"]] == ["train", "evaluate", "report"]
+    known = {"architecture": "mlp_baseline", "condition": "no_pretrain", "seed": 0}
+    assert known | {"step": 2048, "resumed_from": [1024]} == {
+        name: status["trials"][0][name] for name in (*known, "step", "resumed_from")
+    }
+    code, out, _ = rayrl("status", folder)
+    assert "no process runs it" in out
+    assert "2,048 of 4,096" in out
+
+
+def test_status_of_a_folder_without_a_run(rayrl, tmp_path, file):
+    code, _, err = rayrl("status", tmp_path)
+    assert (code, err) == (1, f"error: {tmp_path}: there is no run in this folder\n")
+
+
+def test_a_token_is_never_printed_into_a_pipe(rayrl, folder):
+    code, out, err = rayrl("status", folder, "--dashboard")
+    assert (code, out) == (1, "")
+    assert "on a terminal only" in err
+
+
+def test_stop_leaves_a_request(rayrl, folder):
+    code, out, _ = rayrl("stop", folder)
+    assert code == 0
+    assert "no controller" in out
+    assert folder.stop_file.exists()
+
+
+def test_stage_refuses_what_the_experiment_does_not_have(rayrl, file, tmp_path):
+    code, _, err = rayrl("stage", "collect", file, "--run-dir", tmp_path / "run")
+    assert code == 1
+    assert "the experiment has no stage 'collect'" in err
+    code, _, err = rayrl("stage", "trian", file, "--run-dir", tmp_path / "run")
+    assert "there is no stage 'trian'\n  did you mean 'train'?" in err
+
+
+def test_a_relative_run_folder_in_a_ray_job_is_an_error(rayrl, file, monkeypatch):
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    code, _, err = rayrl("stage", "train", file, "--run-dir", "run")
+    assert code == 1
+    assert "--run-dir run is relative" in err
+
+
+def test_list(rayrl):
+    assert rayrl("list", "envs")[1].splitlines()[-1].startswith("rayrl/")
+    assert "mlp_baseline" in rayrl("list", "architectures")[1].splitlines()
+    assert any(line.endswith("  random") for line in rayrl("list", "demonstrators")[1].splitlines())

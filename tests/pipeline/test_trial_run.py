@@ -1,0 +1,205 @@
+"""Trials as the train stage runs them, without Tune: to the end, on after a stop, anew, and failing."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from rayrl.errors import EnvError, PolicyError
+from rayrl.models import load_policy
+from rayrl.pipeline.experiment import load_experiment
+from rayrl.pipeline.run_folder import RunFolder, invocation_of
+from rayrl.pipeline.train_stage import make_run
+from rayrl.pipeline.trial import read_trial
+from rayrl.pipeline.trial_spec import TrialSpec, build_config, pretrain_folder, trials_of
+from tests.algorithms.stateful_env import StatefulCartPole
+
+EXPERIMENT = {
+    "name": "cart",
+    "seeds": [0],
+    "env": {"id": "tests.algorithms.stateful_env:StatefulCartPole"},
+    "conditions": ["no_pretrain"],
+    "train": {
+        "total_steps": 300,
+        "envs_per_runner": 4,
+        "gpus_per_learner": 0,
+        "checkpoint_every_s": 0.001,
+        "options": {
+            "train_batch_size_per_learner": 64,
+            "minibatch_size": 32,
+            "num_epochs": 1,
+            "model_config": {"fcnet_hiddens": [8]},
+        },
+    },
+}
+SPEC = TrialSpec("mlp_baseline", "no_pretrain", 0)
+
+
+class Broken(StatefulCartPole):
+    def step(self, action):
+        raise RuntimeError("the pole fell off")
+
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+@pytest.fixture
+def prepare(tmp_path):
+    """Prepares the run folder for the experiment with some sections of ``train`` and ``env`` replaced."""
+
+    def make(name="run", env=None, **train) -> RunFolder:
+        values = {**EXPERIMENT, "train": EXPERIMENT["train"] | train, "env": env or EXPERIMENT["env"]}
+        file = tmp_path / "cart.yaml"
+        file.write_text(yaml.safe_dump(values))
+        folder = RunFolder(tmp_path / name)
+        folder.prepare(load_experiment(file), invocation_of(file, (), smoke=False))
+        return folder
+
+    return make
+
+
+def train(
+    folder: RunFolder, spec: TrialSpec = SPEC, *, stop_after: int | None = None
+) -> tuple[bool, list[int]]:
+    """Trains a trial; whether it is done, and the steps of its iterations."""
+    steps: list[int] = []
+    done = make_run(folder, spec).train(
+        lambda result: steps.append(result["num_env_steps_sampled_lifetime"]),
+        lambda: stop_after is not None and len(steps) >= stop_after,
+    )
+    return done, steps
+
+
+def weights_of(folder: RunFolder) -> dict[str, np.ndarray]:
+    network = load_policy(SPEC.folder(folder) / "policy").network
+    return {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+
+
+def lines_of(folder: RunFolder) -> list[dict]:
+    text = (SPEC.folder(folder) / "progress.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def without_timings(lines: list[dict]) -> list[dict]:
+    for line in lines:
+        del line["seconds"], line["learner"]["seconds"]
+    return lines
+
+
+def test_it_ends_at_the_first_multiple_of_its_batch_past_the_total(prepare):
+    folder = prepare()
+    assert make_run(folder, SPEC).reason_to_run() is not None
+    assert train(folder) == (True, [64, 128, 192, 256, 320])
+    state = read_trial(folder, "mlp_baseline", "no_pretrain", 0)
+    assert (state.state, state.step, state.total_steps, state.resumed_from) == ("finished", 320, 300, ())
+    assert make_run(folder, SPEC).reason_to_run() is None
+    assert [line["step"] for line in lines_of(folder)] == [64, 128, 192, 256, 320]
+    assert len(list(SPEC.folder(folder).glob("checkpoints/step_*"))) == 2
+    assert list(SPEC.folder(folder).glob("tensorboard/events.*"))
+
+
+def test_a_stopped_trial_goes_on_as_if_it_had_not_been(prepare):
+    whole, parts = prepare("whole"), prepare("parts")
+    train(whole)
+    assert train(parts, stop_after=2) == (False, [64, 128])
+    assert read_trial(parts, "mlp_baseline", "no_pretrain", 0).state == "stopped"
+    assert train(parts) == (True, [192, 256, 320])
+    assert read_trial(parts, "mlp_baseline", "no_pretrain", 0).resumed_from == (128,)
+    assert read_trial(parts, "mlp_baseline", "no_pretrain", 0).exact
+    for name, value in weights_of(whole).items():
+        np.testing.assert_array_equal(value, weights_of(parts)[name], err_msg=name)
+    assert without_timings(lines_of(whole)) == without_timings(lines_of(parts))
+
+
+def test_iterations_after_the_newest_checkpoint_are_forgotten(prepare):
+    folder = prepare()
+    train(folder, stop_after=2)
+    file = SPEC.folder(folder) / "progress.jsonl"
+    lost = lines_of(folder)[-1] | {"step": 192, "iteration": 3}
+    file.write_text(file.read_text() + json.dumps(lost) + '\n{"step": 25')
+    train(folder)
+    assert [line["step"] for line in lines_of(folder)] == [64, 128, 192, 256, 320]
+
+
+def test_a_longer_training_adds_only_what_is_missing(prepare):
+    train(prepare())
+    longer = prepare(total_steps=400)
+    assert "total_steps" in make_run(longer, SPEC).reason_to_run()
+    assert train(longer) == (True, [384, 448])
+
+
+def test_other_options_start_the_trial_anew(prepare):
+    train(prepare())
+    options = EXPERIMENT["train"]["options"] | {"lr": 0.01}
+    folder = prepare(options=options, total_steps=64)
+    assert train(folder) == (True, [64])
+    assert [line["step"] for line in lines_of(folder)] == [64]
+
+
+def test_a_checkpoint_that_was_not_finished_is_not_used(prepare):
+    folder = prepare()
+    train(folder, stop_after=2)
+    half = SPEC.folder(folder) / "checkpoints" / "step_000000000192"
+    (half.parent / f"{half.name}.tmp").mkdir()
+    assert train(folder) == (True, [192, 256, 320])
+
+
+def test_an_environment_that_keeps_raising_is_told_with_its_traceback(prepare):
+    folder = prepare(env={"id": "tests.pipeline.test_trial_run:Broken"})
+    with pytest.raises(EnvError, match="the pole fell off") as error:
+        train(folder)
+    make_run(folder, SPEC).fail(str(error.value))
+    state = read_trial(folder, "mlp_baseline", "no_pretrain", 0)
+    assert state.state == "failed"
+    assert "in step" in state.error
+
+
+def test_a_trial_starts_from_its_seeds_pretrained_policy(prepare):
+    source = prepare("source")
+    train(source)
+    folder = prepare("warm")
+    spec = TrialSpec("mlp_baseline", "with_pretrain", 0)
+    policy = pretrain_folder(folder, "mlp_baseline", 0)
+    policy.mkdir(parents=True)
+    (SPEC.folder(source) / "policy").rename(policy / "policy")
+    # A learning rate of nothing leaves the weights as they were given.
+    still = EXPERIMENT["train"]["options"] | {"lr": 0.0}
+    folder = prepare("warm", options=still, total_steps=64)
+    train(folder, spec)
+    given = load_policy(policy / "policy").network.state_dict()
+    learned = load_policy(spec.folder(folder) / "policy").network.state_dict()
+    for name, value in given.items():
+        if not name.startswith("normalizer"):
+            np.testing.assert_array_equal(value.numpy(), learned[name].numpy(), err_msg=name)
+
+
+def test_a_pretrained_policy_of_another_architecture_is_refused(prepare):
+    source = prepare("source")
+    train(source)
+    other = EXPERIMENT["train"]["options"] | {"model_config": {"fcnet_hiddens": [16]}}
+    folder = prepare("warm", options=other)
+    home = pretrain_folder(folder, "mlp_baseline", 0)
+    home.mkdir(parents=True)
+    (SPEC.folder(source) / "policy").rename(home / "policy")
+    with pytest.raises(PolicyError, match="encoder"):
+        train(folder, TrialSpec("mlp_baseline", "with_pretrain", 0))
+
+
+def test_trials_are_ordered_seed_by_seed(prepare):
+    folder = prepare()
+    experiment = folder.experiment().model_copy(
+        update={"seeds": (3, 4), "conditions": ("no_pretrain", "with_pretrain")}
+    )
+    assert [spec.name for spec in trials_of(experiment)] == [
+        "mlp_baseline-no_pretrain-seed_3",
+        "mlp_baseline-with_pretrain-seed_3",
+        "mlp_baseline-no_pretrain-seed_4",
+        "mlp_baseline-with_pretrain-seed_4",
+    ]
+
+
+@pytest.mark.parametrize(("gpus", "learners", "each"), [(0, 0, 0), (1, 0, 1), (1, 2, 0), (2, 2, 1)])
+def test_gpus_are_taken_where_there_is_one_for_each_learner(prepare, gpus, learners, each):
+    experiment = prepare(gpus_per_learner="auto", learners=learners).experiment()
+    assert build_config(experiment, SPEC, run_name="", gpus=gpus).num_gpus_per_learner == each
