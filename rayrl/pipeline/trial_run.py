@@ -31,7 +31,7 @@ from rayrl.models.policy_folder import load_policy, save_policy
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.trial import TrialState, write_trial
 from rayrl.pipeline.trial_spec import TrialSpec
-from rayrl.storage.atomic import atomic_folder, read_json, storage_errors, write_json
+from rayrl.storage.atomic import atomic_folder, read_json, remove_leftovers, storage_errors, write_json
 from rayrl.storage.hashing import sha256_path
 from rayrl.storage.manifest import reason_to_run, write_manifest
 
@@ -122,6 +122,8 @@ class TrialRun:
         with storage_errors(self.path, "a trial"):
             (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
             (self.path / "manifest.json").unlink(missing_ok=True)
+        for folder in (self.path, self.path / "checkpoints"):
+            remove_leftovers(folder)
         identity_file = self.path / "identity.json"
         identity = self._options | {"inputs": self._inputs()}
         if identity_file.exists() and read_json(identity_file, "a trial's identity") != identity:

@@ -1,18 +1,20 @@
 """Trials as the train stage runs them, without Tune: to the end, on after a stop, anew, and failing."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import yaml
 
 from rayrl.errors import EnvError, PolicyError
-from rayrl.models import load_policy
+from rayrl.models.policy_folder import load_policy
 from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.run_folder import RunFolder, invocation_of
 from rayrl.pipeline.train_stage import make_run
 from rayrl.pipeline.trial import read_trial
 from rayrl.pipeline.trial_spec import TrialSpec, build_config, pretrain_folder, trials_of
+from rayrl.storage.atomic import atomic_folder
 from tests.algorithms.stateful_env import StatefulCartPole
 
 EXPERIMENT = {
@@ -141,8 +143,13 @@ def test_a_checkpoint_that_was_not_finished_is_not_used(prepare):
     folder = prepare()
     train(folder, stop_after=2)
     half = SPEC.folder(folder) / "checkpoints" / "step_000000000192"
-    (half.parent / f"{half.name}.tmp").mkdir()
+    with pytest.raises(KeyboardInterrupt), atomic_folder(half, "a checkpoint") as temporary:
+        kept = shutil.copytree(temporary, temporary.with_name("kept"))
+        name = temporary.name
+        raise KeyboardInterrupt
+    kept.rename(half.with_name(name))
     assert train(folder) == (True, [192, 256, 320])
+    assert not half.with_name(name).exists()
 
 
 def test_an_environment_that_keeps_raising_is_told_with_its_traceback(prepare):
