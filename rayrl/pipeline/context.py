@@ -35,6 +35,7 @@ class StageContext:
         folder: the run folder.
         unit: the unit that runs.
         interrupted: whether the process was asked to end by a signal.
+        local: keep everything in this process, for debugging.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class StageContext:
         unit: StageUnit,
         *,
         interrupted: Callable[[], bool] = lambda: False,
+        local: bool = False,
     ) -> None:
         self.experiment = experiment
         self.folder = folder
         self.unit = unit
+        self.local = local
         self.log = logging.getLogger(f"{ROOT}.{unit.kind.name}")
         self._interrupted = interrupted
         self._next_progress = 0.0

@@ -50,11 +50,29 @@ def run(context: StageContext) -> StageOutputs | None:
         PolicyError: a policy does not fit the environment.
         EnvError: the environment raised.
     """
-    experiment = context.experiment
     work = list(_work(context))
+    summaries = _here(context, work) if context.local else _in_parallel(context, work)
+    if summaries is None:
+        return None
+    results = context.folder.path / "all_results.json"
+    write_json(results, {item.name: summaries[item.name] for item in work}, "all results")
+    return StageOutputs((results, *(item.file for item in work)))
+
+
+def _here(context: StageContext, work: list[Work]) -> dict[str, Any] | None:
+    experiment, summaries = context.experiment, {}
+    for item in work:
+        if context.stop_requested():
+            return None
+        summaries[item.name] = _evaluate(item.actor, experiment.env, experiment.evaluate, item.file)
+        context.progress(len(summaries), len(work), "evaluations")
+    return summaries
+
+
+def _in_parallel(context: StageContext, work: list[Work]) -> dict[str, Any] | None:
+    experiment, summaries = context.experiment, {}
     task = ray.remote(num_cpus=1)(_evaluate)
     pending = {task.remote(item.actor, experiment.env, experiment.evaluate, item.file): item for item in work}
-    total, summaries = len(work), {}
     while pending:
         if context.stop_requested():
             for reference in pending:
@@ -67,10 +85,8 @@ def run(context: StageContext) -> StageOutputs | None:
                 summaries[item.name] = ray.get(reference)
             except ray.exceptions.RayTaskError as error:
                 raise error.cause if isinstance(error.cause, RayrlError) else error from None
-            context.progress(total - len(pending), total, "evaluations")
-    results = context.folder.path / "all_results.json"
-    write_json(results, {item.name: summaries[item.name] for item in work}, "all results")
-    return StageOutputs((results, *(item.file for item in work)))
+            context.progress(len(summaries), len(work), "evaluations")
+    return summaries
 
 
 def _work(context: StageContext) -> Iterator[Work]:

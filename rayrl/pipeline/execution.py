@@ -58,6 +58,7 @@ def run_unit(
     experiment: Experiment,
     *,
     interrupted: Callable[[], bool] = lambda: False,
+    local: bool = False,
 ) -> bool:
     """Runs a unit; whether it is done, or was asked to stop and can go on later.
 
@@ -66,6 +67,7 @@ def run_unit(
         folder: the run folder, prepared.
         experiment: the run's experiment.
         interrupted: whether the process was asked to end by a signal.
+        local: keep everything in this process, for debugging.
 
     Raises:
         StageError: a unit that it builds on is not done, or it ended early without being asked to.
@@ -86,7 +88,7 @@ def run_unit(
                 )
             verify_outputs(folder.stage(other.name))
         (home / MANIFEST_FILE).unlink(missing_ok=True)
-        context = StageContext(experiment, folder, unit, interrupted=interrupted)
+        context = StageContext(experiment, folder, unit, interrupted=interrupted, local=local)
         outputs = _function(unit.kind)(context)
         if outputs is None:
             if not context.stop_requested():

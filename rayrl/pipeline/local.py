@@ -38,7 +38,7 @@ def local_runner(
             shown = _Shown(view, unit)
             root.addHandler(shown)
             try:
-                return run_unit(unit, folder, experiment)
+                return run_unit(unit, folder, experiment, local=True)
             finally:
                 root.removeHandler(shown)
 

@@ -41,7 +41,9 @@ def run(context: StageContext) -> StageOutputs | None:
             context.log.info("%s is done already", spec.name)
         else:
             unfinished.append(spec)
-    if unfinished:
+    if unfinished and context.local:
+        _train_here(context, unfinished)
+    elif unfinished:
         _tune(context, unfinished, done=len(trials) - len(unfinished))
     left = [spec for spec in trials if make_run(context.folder, spec).reason_to_run() is not None]
     if left and context.stop_requested():
@@ -102,6 +104,19 @@ def _tune(context: StageContext, specs: list[TrialSpec], *, done: int) -> None:
     )
     with _StopWatch(context, stop_file):
         tuner.fit()
+
+
+def _train_here(context: StageContext, specs: list[TrialSpec]) -> None:
+    """One trial after the other in this process, where breakpoints work and errors keep their traceback."""
+    total = context.experiment.train.total_steps
+    for index, spec in enumerate(specs):
+
+        def report(result: dict[str, Any], before: int = index * total) -> None:
+            step = int(result["num_env_steps_sampled_lifetime"])
+            context.progress(before + min(step, total), len(specs) * total, "steps")
+
+        if not make_run(context.folder, spec).train(report, context.stop_requested):
+            return
 
 
 def _plain(spec: TrialSpec) -> dict[str, Any]:
