@@ -58,10 +58,11 @@ class InnerError(ValueError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence that offers the known name closest to ``name``, or lists what is known."""
+    """A sentence that offers the known name closest to ``name``, or lists what is known if that is short."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+    if close := difflib.get_close_matches(name, names, n=1, cutoff=0.6):
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(names)}" if len(names) <= 30 else f"none of {len(names)} known names is close"
 
 
 def describe(

@@ -34,7 +34,7 @@ from rayrl.pipeline.ray_session import choose_token
 from rayrl.pipeline.records import ROOT, RecordHandler
 from rayrl.pipeline.resources import this_machine
 from rayrl.pipeline.run_folder import RunFolder, invocation_of, new_run_folder, unfinished_run_folder
-from rayrl.pipeline.stages import StageUnit, plan
+from rayrl.pipeline.stages import StageUnit, load, plan
 from rayrl.pipeline.stop import first_signal, request_stop, who_requested_stop
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ def _preflight(experiment: Experiment, options: RunOptions, view: RunView) -> Jo
         if warning := preflight.check_cluster(experiment, client, options.cluster_file):
             view.say(f"warning: {warning}")
     preflight.check_environment(experiment)
-    preflight.check_algorithm(experiment)
+    for check in dict.fromkeys(unit.kind.check for unit in plan(experiment) if unit.kind.check):
+        load(check)(experiment)
     return client
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import logging
 import os
 import socket
@@ -17,7 +16,7 @@ from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.lock import hold
 from rayrl.pipeline.records import ROOT, RecordHandler
 from rayrl.pipeline.run_folder import RunFolder
-from rayrl.pipeline.stages import StageKind, StageUnit, consumed_by, plan
+from rayrl.pipeline.stages import StageUnit, consumed_by, load, plan
 from rayrl.storage.atomic import storage_errors
 from rayrl.storage.hashing import sha256_json
 from rayrl.storage.manifest import MANIFEST_FILE, read_manifest, reason_to_run, verify_outputs, write_manifest
@@ -89,7 +88,7 @@ def run_unit(
             verify_outputs(folder.stage(other.name))
         (home / MANIFEST_FILE).unlink(missing_ok=True)
         context = StageContext(experiment, folder, unit, interrupted=interrupted, local=local)
-        outputs = _function(unit.kind)(context)
+        outputs: StageOutputs | None = load(unit.kind.run)(context)
         if outputs is None:
             if not context.stop_requested():
                 raise StageError("it ended early without being asked to", where=f"stage {unit.name}")
@@ -113,12 +112,6 @@ def _inputs(unit: StageUnit, folder: RunFolder, experiment: Experiment) -> dict[
         other.name: read_manifest(folder.stage(other.name)).outputs_sha256
         for other in consumed_by(unit, plan(experiment))
     }
-
-
-def _function(kind: StageKind) -> Callable[[StageContext], StageOutputs | None]:
-    module, _, name = kind.run.partition(":")
-    function: Callable[[StageContext], StageOutputs | None] = getattr(importlib.import_module(module), name)
-    return function
 
 
 @contextmanager

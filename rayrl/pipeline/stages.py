@@ -13,6 +13,7 @@ is imported where the stage runs. The function
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ class StageKind:
     """Whether each architecture is a unit, and so a Ray Job, of its own."""
     uses_ray: bool = True
     """Whether its function needs Ray."""
+    check: str | None = None
+    """``module:function`` that raises what is wrong with an experiment, before anything is submitted."""
     script: Path | None = None
     """Its job's script; ``jobs/<name>.py`` when not given."""
 
@@ -72,6 +75,13 @@ class StageUnit:
         """
         options = {section: config[section] for section in self.kind.reads}
         return options if self.architecture is None else options | {"architectures": [self.architecture]}
+
+
+def load(target: str) -> Callable[..., Any]:
+    """The function that a kind names by ``module:function``."""
+    module, _, name = target.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
 
 
 _kinds: dict[str, StageKind] = {}
@@ -147,6 +157,7 @@ for _kind in (
         run="rayrl.pipeline.train_stage:run",
         reads=(*_TRIALS, "train"),
         after=("pretrain",),
+        check="rayrl.pipeline.preflight:check_algorithm",
     ),
     StageKind(
         "evaluate",

@@ -116,11 +116,11 @@ class PrivateProcesses:
     """The processes of one private Ray, found by their mark, and apart from it by their working directory."""
 
     def __init__(self, mark: str, temp: str) -> None:
-        self._mark = mark
+        self.mark = mark
         self._temp = temp
 
     def marked(self) -> list[psutil.Process]:
-        return marked(self._mark)
+        return marked(self.mark)
 
     def in_folder(self) -> list[psutil.Process]:
         """Processes whose working directory is Ray's temporary folder, even after its removal."""

@@ -93,7 +93,7 @@ def test_a_request_to_stop_leaves_a_checkpoint_and_no_manifest(units):
 
 def test_a_stage_may_not_end_early_of_itself(units, monkeypatch):
     folder, experiment, count, _ = units()
-    monkeypatch.setattr(execution, "_function", lambda kind: lambda context: None)
+    monkeypatch.setattr(execution, "load", lambda target: lambda context: None)
     with pytest.raises(StageError, match="it ended early without being asked to"):
         run_unit(count, folder, experiment)
 
@@ -126,7 +126,7 @@ def test_what_another_process_raised_is_told_as_it_was_there(units, monkeypatch)
         raise FromAfarError("a long text about actors")
 
     folder, experiment, count, _ = units()
-    monkeypatch.setattr(execution, "_function", lambda kind: fail)
+    monkeypatch.setattr(execution, "load", lambda target: fail)
     with pytest.raises(TrainingError, match="far away"):
         run_unit(count, folder, experiment)
 
@@ -136,7 +136,7 @@ def test_a_full_disk_is_named_wherever_it_was_noticed(units, monkeypatch):
         raise OSError(28, "No space left on device")
 
     folder, experiment, count, _ = units()
-    monkeypatch.setattr(execution, "_function", lambda kind: fill)
+    monkeypatch.setattr(execution, "load", lambda target: fill)
     with pytest.raises(StorageError, match="the disk is full"):
         run_unit(count, folder, experiment)
 

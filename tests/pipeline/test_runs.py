@@ -3,20 +3,9 @@
 import signal
 
 import pytest
-from rayrl_command import Watch
 
 from rayrl.pipeline.cluster import connect
 from rayrl.pipeline.private_ray import Access
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "run"
-
-
-@pytest.fixture
-def watch(folder):
-    return Watch(folder)
 
 
 @pytest.fixture

@@ -1,0 +1,89 @@
+"""Runs of the counting stages, in this process and as the `rayrl` command."""
+
+import os
+import socket
+from pathlib import Path
+
+import counting_stage
+import pytest
+from rayrl_command import Command, Watch
+
+from rayrl.pipeline import stages
+from rayrl.pipeline.experiment import load_experiment
+from rayrl.pipeline.private_ray import PrivateRay
+from rayrl.pipeline.run_folder import RunFolder, invocation_of
+
+EXPERIMENT = """
+name: counting
+seeds: [0]
+env: {id: CartPole-v1}
+conditions: [no_pretrain]
+train: {gpus_per_learner: 0, options: {to: 6, delay: 0.1}}
+"""
+
+
+@pytest.fixture
+def counting(monkeypatch):
+    """The counting stages as the only ones in this process."""
+    monkeypatch.setattr(stages, "_kinds", {})
+    counting_stage.register()
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    path = tmp_path / "counting.yaml"
+    path.write_text(EXPERIMENT)
+    return path
+
+
+@pytest.fixture
+def prepared(tmp_path, file, counting):
+    """A prepared run folder of the counting experiment, and its experiment."""
+
+    def prepare(*overrides: str):
+        folder = RunFolder(tmp_path / "run")
+        folder.prepare(load_experiment(file, overrides), invocation_of(file, overrides, smoke=False))
+        return folder, folder.experiment()
+
+    return prepare
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def watch(folder) -> Watch:
+    return Watch(folder)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """A Ray that was started by hand, with a token; yields what makes the command find it."""
+    home = tmp_path_factory.mktemp("cluster")
+    lock = os.open(home / "lock", os.O_CREAT | os.O_RDWR)
+    mark = f"test-{socket.gethostname()}-{os.getpid()}"
+    with PrivateRay(cpus=2, gpus=0, log=home / "supervisor.log", mark=mark, hold=lock) as ray:
+        access = ray.wait()
+        yield {
+            "RAY_API_SERVER_ADDRESS": access.dashboard,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": access.token,
+        }
+    os.close(lock)
+
+
+@pytest.fixture
+def rayrl(tmp_path, file):
+    """Starts `rayrl` with the counting stages, as a process; those still alive at the end are killed."""
+    started: list[Command] = []
+
+    def start(*arguments: object, env: dict[str, str] | None = None) -> Command:
+        command = Command([str(argument) for argument in arguments], cwd=tmp_path, env=env or {})
+        started.append(command)
+        return command
+
+    yield start
+    for command in started:
+        command.kill()
