@@ -1,0 +1,58 @@
+"""What all tests share: they touch nothing of the user's, and at most one of them runs Ray at a time."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+STARTS_RAY = ("algorithms", "chaos", "pipeline", "rollout")
+"""Folders whose tests start Ray; elsewhere, files named ``*_ray.py`` do."""
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+_scratch = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gives this process, and so each worker of pytest-xdist, a home and a Ray folder of its own.
+
+    A `ray.init()` without an address would join whatever Ray the user runs; the folder hides that from it.
+    It is short because Ray's sockets lie deep below it, and their paths may have 107 bytes.
+    """
+    scratch = config.stash[_scratch] = Path(tempfile.mkdtemp(prefix="rayrl-", dir="/tmp"))
+    for name in [name for name in os.environ if name.startswith(("RAY_", "XDG_"))]:
+        del os.environ[name]
+    os.environ |= {
+        "HOME": str(scratch),
+        "RAY_TMPDIR": str(scratch),
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Removes that folder."""
+    shutil.rmtree(config.stash[_scratch], ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps the tests that start Ray on one worker: two Rays on two cores starve each other."""
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        if folder in STARTS_RAY or item.path.stem.endswith("_ray"):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips what this machine has no device or program for."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("there is no CUDA device")
+    if item.get_closest_marker("browser") and not any(map(shutil.which, CHROMIUM)):
+        pytest.skip(f"there is none of {', '.join(CHROMIUM)}")
