@@ -11,14 +11,25 @@ import torch
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from rayrl.envs.demonstrators import Demonstrator, DemonstratorFactory
-from rayrl.experience.columns import ACTION_DIST_INPUTS, ACTION_LOGP, ColumnSpec, unflatten_observation
+from rayrl.envs.demonstrators import Demonstrator
+from rayrl.errors import DataError
+from rayrl.experience.columns import (
+    ACTION_DIST_INPUTS,
+    ACTION_LOGP,
+    ACTIONS,
+    ColumnSpec,
+    unflatten_observation,
+)
 from rayrl.models.actor_critic import ActorCritic
+from rayrl.models.observations import ACTION_MASK
+from rayrl.rollout.step_buffer import StepBuffer
 
 Array = NDArray[Any]
-
+Columns = dict[str, Any]
 NOISE_STEPS = 256
-"""Vector steps whose sampling noise is drawn at once."""
+"""At most so many vector steps have their sampling noise drawn at once,"""
+NOISE_BYTES = 1 << 22
+"""and no more of it than this, unless one step takes more."""
 
 
 class Behavior(Protocol):
@@ -29,27 +40,25 @@ class Behavior(Protocol):
         """The step columns that ``act`` fills besides the actions."""
         ...
 
-    def begin(self, env: VectorEnv, generator: np.random.Generator) -> None:
-        """Called before a rollout's first step; all randomness comes from ``generator``."""
+    def begin(self, num_envs: int, generator: np.random.Generator) -> None:
+        """Called before the first step of a rollout; all its randomness comes from ``generator``."""
         ...
 
-    def act(
-        self, time: int, observations: Mapping[str, Array], steps: Mapping[str, Array]
-    ) -> tuple[Array, Any]:
-        """Actions for one vector step.
+    def act(self, env: VectorEnv, buffer: StepBuffer, idle: NDArray[np.bool_] | None) -> tuple[Array, Array]:
+        """Actions for one vector step; fills row ``buffer.length`` of its own columns.
 
         Args:
-            time: row of the step buffer; ``observations[name][time]`` is what to act on, ``(N, ...)``.
-            observations: observation parts, time first.
-            steps: the columns named by ``columns``, time first; row ``time`` is to be filled.
+            env: the vector environment.
+            buffer: row ``buffer.length`` of its observations, ``(N, ...)``, is what to act on.
+            idle: ``(N,)`` sub-environments that will reset themselves instead; None where none will.
 
         Returns:
             The actions to keep, ``(N, ...)``, and the actions to give to the environment.
         """
         ...
 
-    def finish(self, columns: dict[str, Any]) -> dict[str, Any]:
-        """The columns that are computed for a whole batch at once, from those collected."""
+    def finish(self, columns: Columns) -> Columns:
+        """The columns that are computed for all rows at once, from those collected."""
         ...
 
 
@@ -65,68 +74,82 @@ class PolicyBehavior:
         self._network = module.network
         self._distribution = module.distribution
         self._explore = explore
-        self._noise: Array = np.empty(0)
-        self._drawn = 0
 
     @property
     def columns(self) -> Mapping[str, ColumnSpec]:
         """The inputs of the action distribution, as RLlib names them."""
         return {ACTION_DIST_INPUTS: ColumnSpec(np.dtype(np.float32), (self._distribution.input_size,))}
 
-    def begin(self, env: VectorEnv, generator: np.random.Generator) -> None:
+    def begin(self, num_envs: int, generator: np.random.Generator) -> None:
         """Starts a new stream of sampling noise."""
         self._generator = generator
-        self._num_envs = env.num_envs
-        self._drawn = NOISE_STEPS
+        self._num_envs = num_envs
+        self._noise: Array = np.empty(0)
+        self._drawn = 0
 
-    def act(
-        self, time: int, observations: Mapping[str, Array], steps: Mapping[str, Array]
-    ) -> tuple[Array, Any]:
+    def act(self, env: VectorEnv, buffer: StepBuffer, idle: NDArray[np.bool_] | None) -> tuple[Array, Array]:
         """Samples from, or takes the mode of, the policy's distribution."""
-        parts = {name: torch.from_numpy(array[time]) for name, array in observations.items()}
-        inputs = self._network.policy(parts).numpy()
-        steps[ACTION_DIST_INPUTS][time] = inputs
-        if self._explore:
-            if self._drawn == NOISE_STEPS:
-                self._noise = self._distribution.noise(self._generator, (NOISE_STEPS, self._num_envs))
-                self._drawn = 0
+        time = buffer.length
+        parts = {name: torch.from_numpy(array[time]) for name, array in buffer.observations.items()}
+        if idle is not None and ACTION_MASK in parts:
+            # The last observation of an episode may allow no action.
+            mask = np.maximum(buffer.observations[ACTION_MASK][time], idle[:, None])
+            parts[ACTION_MASK] = torch.from_numpy(mask)
+        inputs = buffer.steps[ACTION_DIST_INPUTS][time]
+        inputs[:] = self._network.policy(parts).numpy()
+        if not self._explore:
+            actions = self._distribution.mode(inputs)
+        else:
+            if self._drawn == len(self._noise):
+                self._draw()
             actions = self._distribution.sample(inputs, self._noise[self._drawn])
             self._drawn += 1
-        else:
-            actions = self._distribution.mode(inputs)
         return actions, self._distribution.to_env(actions)
 
-    def finish(self, columns: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, columns: Columns) -> Columns:
         """Log-probabilities of the actions taken, by the learner's own formula, so that ratios start at 1."""
         inputs = torch.from_numpy(columns[ACTION_DIST_INPUTS])
-        actions = torch.from_numpy(columns["actions"])
+        actions = torch.from_numpy(columns[ACTIONS])
         return {ACTION_LOGP: self._distribution.logp(inputs, actions).numpy()}
+
+    def _draw(self) -> None:
+        """Draws noise for the next steps, twice as many as before, since a rollout may be short."""
+        step_bytes = 4 * self._num_envs * self._distribution.noise_size
+        most = max(1, min(NOISE_STEPS, NOISE_BYTES // step_bytes))
+        steps = min(max(16, 2 * len(self._noise)), most)
+        self._noise = self._distribution.noise(self._generator, (steps, self._num_envs))
+        self._drawn = 0
 
 
 class RandomBehavior:
-    """Acts uniformly over the action space, as its ``sample`` does."""
+    """Acts uniformly over the action space, as its ``sample`` does.
 
-    def __init__(self, action_space: gym.Space[Any]) -> None:
+    Args:
+        action_space: of one sub-environment.
+        module: the policy whose units the kept actions are to have; without one, the environment's.
+    """
+
+    def __init__(self, action_space: gym.Space[Any], module: ActorCritic | None = None) -> None:
         self._space = action_space
+        self._distribution = None if module is None else module.distribution
 
     @property
     def columns(self) -> Mapping[str, ColumnSpec]:
         """None: a random action has no distribution inputs."""
         return {}
 
-    def begin(self, env: VectorEnv, generator: np.random.Generator) -> None:
+    def begin(self, num_envs: int, generator: np.random.Generator) -> None:
         """Seeds the action space."""
-        self._batched = gym.vector.utils.batch_space(self._space, env.num_envs)
+        self._batched = gym.vector.utils.batch_space(self._space, num_envs)
         self._batched.seed(int(generator.integers(2**31)))
 
-    def act(
-        self, time: int, observations: Mapping[str, Array], steps: Mapping[str, Array]
-    ) -> tuple[Array, Any]:
+    def act(self, env: VectorEnv, buffer: StepBuffer, idle: NDArray[np.bool_] | None) -> tuple[Array, Array]:
         """One sample for each sub-environment."""
         actions = self._batched.sample()
-        return actions, actions
+        kept = actions if self._distribution is None else self._distribution.from_env(actions)
+        return kept, actions
 
-    def finish(self, columns: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, columns: Columns) -> Columns:
         """Nothing to add."""
         return {}
 
@@ -135,33 +158,41 @@ class DemonstratorBehavior:
     """Acts by a demonstrator, which may read the environment's own state.
 
     Args:
-        make: makes the demonstrator from a seed.
+        name: what an error calls the demonstrator.
+        demonstrator: the program.
     """
 
-    def __init__(self, make: DemonstratorFactory) -> None:
-        self._make = make
-        self._demonstrator: Demonstrator | None = None
+    def __init__(self, name: str, demonstrator: Demonstrator) -> None:
+        self._name = name
+        self._demonstrator = demonstrator
 
     @property
     def columns(self) -> Mapping[str, ColumnSpec]:
         """None: a demonstrator has no distribution inputs."""
         return {}
 
-    def begin(self, env: VectorEnv, generator: np.random.Generator) -> None:
-        """Makes the demonstrator at the first rollout; later ones go on with it."""
-        self._env = env.unwrapped
-        if self._demonstrator is None:
-            self._demonstrator = self._make(seed=int(generator.integers(2**31)))
+    def begin(self, num_envs: int, generator: np.random.Generator) -> None:
+        """Nothing: a demonstrator has its randomness from its own seed."""
 
-    def act(
-        self, time: int, observations: Mapping[str, Array], steps: Mapping[str, Array]
-    ) -> tuple[Array, Any]:
-        """The demonstrator's choice for each sub-environment."""
-        assert self._demonstrator is not None
-        current = unflatten_observation({name: array[time] for name, array in observations.items()})
-        actions = self._demonstrator.act(self._env, current)
+    def act(self, env: VectorEnv, buffer: StepBuffer, idle: NDArray[np.bool_] | None) -> tuple[Array, Array]:
+        """The demonstrator's choice for each sub-environment.
+
+        Raises:
+            DataError: an action is not in the action space.
+        """
+        time = buffer.length
+        current = {name: array[time] for name, array in buffer.observations.items()}
+        given = np.asarray(self._demonstrator.act(env.unwrapped, unflatten_observation(current)))
+        space = env.action_space
+        actions = given.astype(space.dtype)
+        exact = np.issubdtype(space.dtype, np.floating) or np.array_equal(actions, given)
+        if not exact or not space.contains(actions):
+            raise DataError(
+                f"gave {given.tolist()}, which are not {env.num_envs} actions of {env.single_action_space}",
+                where=f"demonstrator {self._name}",
+            )
         return actions, actions
 
-    def finish(self, columns: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, columns: Columns) -> Columns:
         """Nothing to add."""
         return {}

@@ -5,8 +5,8 @@
                  └───────────────────────────────────┘                 ▼
                                                           TrajectoryBatch (rows end to end)
 
-A batch of ``num_steps`` has exactly that many rows. Where a vector step gives a few rows more, which happens
-with environments that spend a step on a reset, those rows open the next batch.
+A batch of ``num_steps`` has exactly that many rows. Where a vector step gives a few rows more, those open the
+next batch. A step that the environment spends on a reset makes no row.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from hashlib import blake2b
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,45 +24,23 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
-from rayrl.config.seeding import Role, environment_seed, generator
 from rayrl.errors import EnvError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
-from rayrl.experience.ragged import Column, Ragged
 from rayrl.rollout.behavior import Behavior
 from rayrl.rollout.env_state import get_env_state, has_state, set_env_state
-from rayrl.rollout.episodes import FinishedEpisodes, successes
+from rayrl.rollout.episodes import FinishedEpisodes, last_observations, successes
+from rayrl.rollout.origin import Origin, slots_of
 from rayrl.rollout.step_buffer import StepBuffer
+from rayrl.rollout.trajectories import OpenEpisodes, cut
+from rayrl.rollout.vector_env import autoreset_mode
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Who collects: what is stored with every trajectory, and what names the random streams.
-
-    Args:
-        run: name of the run; part of the episode ids.
-        seed: seed of the run.
-        producer: index of the worker.
-        role: what the randomness is for.
-        source: what kind of experience this is.
-        domain: task family, or None.
-        task: level, seed or prompt, or None.
-    """
-
-    run: str
-    seed: int
-    producer: int = 0
-    role: Role = Role.rollout
-    source: c.Source = c.Source.rollout
-    domain: str | None = None
-    task: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Rollout:
-    """What one call of ``collect`` gave.
+    """What one call of a collector gave.
 
     Args:
         batch: the trajectories.
@@ -78,13 +55,37 @@ class Rollout:
     env_failures: int
 
 
+@dataclass(slots=True)
+class _Call:
+    """One call of a collector, under way."""
+
+    behavior: Behavior
+    policy_version: int
+    wanted: NDArray[np.bool_] | None = None
+    """``(N,)`` whose first episode from now on is to be kept, and no other; None where all steps are."""
+    missing: NDArray[np.bool_] | None = None
+    """``(N,)`` those of them that have not finished it."""
+    rows: int = 0
+    episodes: int = 0
+    resets: int = 0
+    failures: int = 0
+    parts: list[TrajectoryBatch] = field(default_factory=list)
+    started: float = field(default_factory=time.perf_counter)
+
+
 class Collector:
     """Collects trajectories from one vector environment.
 
     Args:
         make_env: builds the vector environment; called again after it raised.
         origin: who collects.
-        max_env_failures: how often in a row the environment may raise before a step succeeds.
+        max_env_failures: how often the environment may raise with no episode finished and no batch completed
+            in between.
+
+    Attributes:
+        env: the vector environment.
+        epoch: how often the worker has been restarted.
+        sequence: number of the next batch; names its random streams.
     """
 
     def __init__(
@@ -93,17 +94,16 @@ class Collector:
         self.origin = origin
         self.epoch = 0
         self.sequence = 0
-        self.env_failures = 0
         self._make_env = make_env
         self._max_env_failures = max_env_failures
         self._failures_in_a_row = 0
-        self._resets = 0
         self._buffer: StepBuffer | None = None
-        self._columns: Mapping[str, c.ColumnSpec] = {}
         self._observation: dict[str, Any] | None = None
+        """Parts of the newest observation; None where a reset is due."""
+        self._idle: NDArray[np.bool_] | None = None
+        """``(N,)`` sub-environments whose episode is over and which are not reset yet; None where none is."""
         self._use(make_env())
-        self._episode = np.zeros(self.num_envs, np.int64)
-        self._forget_episodes()
+        self._episodes = OpenEpisodes(self.num_envs)
 
     @property
     def num_envs(self) -> int:
@@ -113,6 +113,11 @@ class Collector:
     def close(self) -> None:
         """Closes the environment."""
         self.env.close()
+
+    def rebuild(self) -> None:
+        """Replaces the environment by a new one; the next batch begins with new episodes."""
+        self.env.close()
+        self._use(self._make_env())
 
     @torch.inference_mode()
     def collect(
@@ -129,282 +134,257 @@ class Collector:
         Args:
             behavior: chooses the actions.
             num_steps: rows of the batch, exactly; open episodes go on in the next call.
-            num_episodes: finished episodes, at least; starts with a reset and gives up what is open then.
+            num_episodes: finished episodes, at least, all of them whole; starts with a reset, and gives up
+                what is open before and after.
             policy_version: version of the policy that acts.
             force_reset: start new episodes first.
 
         Raises:
-            ValueError: unless one of ``num_steps`` and ``num_episodes`` is given.
+            ValueError: unless one of ``num_steps`` and ``num_episodes`` is given, and positive.
             EnvError: the environment raised more often in a row than allowed; with its traceback.
         """
-        if (num_steps is None) == (num_episodes is None):
-            raise ValueError("give num_steps or num_episodes")
-        started, failures = time.perf_counter(), self.env_failures
-        buffer = self._begin(behavior, num_steps)
-        if force_reset or num_episodes is not None or self._observation is None:
-            self._save_final(buffer)
-            buffer.discard_open()
-            self._reset()
-        rows = int(buffer.valid[: buffer.length].sum())
-        episodes = int(buffer.finished().sum())
-        while (rows < num_steps) if num_steps is not None else (episodes < (num_episodes or 0)):
-            before = rows
-            rows, episodes = self._step(behavior, buffer, policy_version, rows, episodes)
-            if rows < before:  # the environment failed, and its open episodes went
-                episodes = int(buffer.finished().sum())
-        self._keep_observation(buffer)
-        if num_steps is None:
-            buffer.discard_open()
-            held = buffer.withhold(0)
-            self._observation = None
-        else:
-            held = buffer.withhold(rows - num_steps)
-        batch, ended = self._cut(behavior, buffer)
-        buffer.restart(held)
-        self.sequence += 1
-        return Rollout(batch, ended, time.perf_counter() - started, self.env_failures - failures)
+        if (num_steps is None) == (num_episodes is None) or (num_steps or num_episodes or 0) < 1:
+            raise ValueError(f"num_steps = {num_steps}, num_episodes = {num_episodes}: give one, at least 1")
+        capacity = 64 if num_steps is None else -(-num_steps // self.num_envs) + 1
+        call, buffer = _Call(behavior, policy_version), self._begin(behavior, capacity)
+        if force_reset or num_steps is None or self._observation is None:
+            self._start_over(call, buffer)
+        call.rows = int(buffer.valid[: buffer.length].sum())
+        if num_steps is not None:
+            while call.rows < num_steps:
+                self._step(call, buffer)
+            return self._end(call, buffer, buffer.withhold(call.rows - num_steps))
+        while call.episodes < (num_episodes or 0):
+            self._step(call, buffer)
+        buffer.discard_open()
+        return self._end(call, buffer)
+
+    @torch.inference_mode()
+    def collect_one_each(self, behavior: Behavior, *, max_steps: int, policy_version: int = 0) -> Rollout:
+        """Collects one episode of every sub-environment, from a reset on.
+
+        The first ``num_episodes`` to finish are shorter than episodes are on average; these are not.
+
+        Args:
+            behavior: chooses the actions.
+            max_steps: where an episode that has not ended is cut.
+            policy_version: version of the policy that acts.
+
+        Returns:
+            A rollout whose trajectory i comes from sub-environment i.
+
+        Raises:
+            EnvError: the environment raised more often in a row than allowed; with its traceback.
+        """
+        call, buffer = _Call(behavior, policy_version), self._begin(behavior, 64)
+        call.wanted = call.missing = np.ones(self.num_envs, np.bool_)
+        self._start_over(call, buffer)
+        while call.missing.any() and buffer.length < max_steps:
+            self._step(call, buffer)
+        return self._end(call, buffer)
 
     def get_state(self) -> dict[str, Any]:
-        """All that the next ``collect`` depends on, as arrays and plain values.
+        """All that the next batch depends on, as arrays and plain values.
 
         ``env`` is None where the environment cannot tell its state; restoring then starts new episodes.
         """
-        exact = self._observation is not None and has_state(self.env)
+        started = self._observation is not None
         return {
             "epoch": self.epoch,
             "sequence": self.sequence,
-            "env_failures": self.env_failures,
-            "resets": self._resets,
-            "episode": self._episode.copy(),
-            "env": get_env_state(self.env) if exact else None,
-            "observation": {n: np.array(v) for n, v in self._observation.items()}
-            if self._observation
-            else None,
-            "step_index": self._step_index.copy(),
-            "returns": self._returns.copy(),
-            "resetting": self._resetting.copy(),
-            "columns": dict(self._columns),
-            "buffer": self._buffer.get_state() if self._buffer is not None else {},
+            "episodes": self._episodes.get_state(),
+            "started": started,
+            "env": get_env_state(self.env) if started and has_state(self.env) else None,
+            "observation": {name: np.array(value) for name, value in (self._observation or {}).items()},
+            "idle": None if self._idle is None else self._idle.copy(),
+            "buffer": {} if self._buffer is None else self._buffer.get_state(),
         }
 
     def set_state(self, state: Mapping[str, Any]) -> bool:
         """Goes on from a saved state.
 
         Returns:
-            Whether the environment's own state came back, so that what follows is what would have followed.
+            Whether what follows is what would have followed. It is not where the environment cannot restore
+            its state; then new episodes are begun.
         """
         self.epoch, self.sequence = state["epoch"], state["sequence"]
-        self.env_failures, self._resets = state["env_failures"], state["resets"]
-        self._episode = state["episode"].copy()
-        if state["observation"] is None:
-            self._observation = None
+        same = self._episodes.set_state(state["episodes"])
+        self._observation = self._idle = self._buffer = None
+        if not state["started"]:
             return True
-        if state["env"] is None:
-            self._observation = None
-            self._episode += 1  # the open episodes end here; the next ones are others
+        if state["env"] is None or not has_state(self.env) or not same:
             return False
-        self._reset()
+        self.env.reset(seed=self.origin.reset_seed(self.epoch, self.sequence, 0))
         set_env_state(self.env, state["env"])
-        self._episode = state["episode"].copy()
-        self._resets = state["resets"]
-        self._observation = dict(state["observation"])
-        self._step_index, self._returns = state["step_index"].copy(), state["returns"].copy()
-        self._resetting = state["resetting"].copy()
+        self._observation, self._idle = dict(state["observation"]), state["idle"]
         if state["buffer"]:
-            self._columns = state["columns"]
-            self._buffer = self._new_buffer(1)
-            self._buffer.set_state(state["buffer"])
+            self._buffer = StepBuffer.from_state(state["buffer"])
         return True
 
     def _use(self, env: VectorEnv) -> None:
         self.env = env
-        self._observations = {
+        self._parts = {
             name: c.column_spec(space, where=name)
             for name, space in c.observation_parts(env.single_observation_space).items()
         }
         self._action = c.action_spec(env.single_action_space)
-        self._autoreset = env.metadata["autoreset_mode"]
-        self._observation = None
+        self._autoreset = autoreset_mode(env)
+        self._observation = self._idle = None
 
-    def _forget_episodes(self) -> None:
-        self._step_index = np.zeros(self.num_envs, np.int64)
-        self._returns = np.zeros(self.num_envs, np.float64)
-        self._resetting = np.zeros(self.num_envs, np.bool_)
+    def _begin(self, behavior: Behavior, capacity: int) -> StepBuffer:
+        behavior.begin(self.num_envs, self.origin.action_generator(self.epoch, self.sequence))
+        specs = {c.ACTIONS: self._action, **behavior.columns}
+        buffer = self._buffer
+        if buffer is None or buffer.specs != specs:
+            if buffer is not None and buffer.length:
+                # Rows that another kind of behaviour left for this batch lack some of its columns. They are
+                # counted, and go.
+                self._cut(buffer, lambda columns: {})
+            buffer = self._buffer = StepBuffer(self.num_envs, self._parts, specs, capacity)
+        return buffer
 
-    def _new_buffer(self, capacity: int) -> StepBuffer:
-        return StepBuffer(self.num_envs, self._observations, self._columns, capacity)
+    def _start_over(self, call: _Call, buffer: StepBuffer) -> None:
+        """Begins new episodes; open ones, and rows left for this batch, are given up."""
+        buffer.restart()
+        try:
+            self._reset(call)
+        except Exception as error:
+            self._replace_env(call, error)
 
-    def _begin(self, behavior: Behavior, num_steps: int | None) -> StepBuffer:
-        origin = self.origin
-        behavior.begin(self.env, generator(origin.seed, origin.role, origin.producer, self.sequence))
-        columns = {c.ACTIONS: self._action, **behavior.columns}
-        if self._buffer is None or columns != self._columns:
-            # Rows that another kind of behaviour left for this batch lack some of its columns, and go.
-            self._columns = columns
-            self._buffer = self._new_buffer(-(-(num_steps or 0) // self.num_envs) + 8)
-        return self._buffer
-
-    def _reset(self) -> None:
-        origin = self.origin
-        rank = origin.producer + (self.epoch << 16)
-        seed = environment_seed(origin.seed, origin.role, rank, self._resets)
-        self._resets += 1
+    def _reset(self, call: _Call) -> None:
+        seed = self.origin.reset_seed(self.epoch, self.sequence, call.resets)
+        call.resets += 1
         observation, _ = self.env.reset(seed=seed)
-        self._observation = c.flatten_observation(observation)
-        self._episode += 1
-        self._forget_episodes()
+        self._observation, self._idle = c.flatten_observation(observation), None
+        self._episodes.begin()
 
-    def _keep_observation(self, buffer: StepBuffer) -> None:
-        buffer.reserve()
-        for name, value in (self._observation or {}).items():
-            buffer.observations[name][buffer.length] = value
-
-    def _step(
-        self, behavior: Behavior, buffer: StepBuffer, version: int, rows: int, episodes: int
-    ) -> tuple[int, int]:
-        """One vector step; returns the valid rows and finished episodes of the buffer so far."""
-        self._keep_observation(buffer)
+    def _step(self, call: _Call, buffer: StepBuffer) -> None:
+        """One vector step; where the environment raises, open episodes are given up instead."""
         t = buffer.length
-        actions, for_env = behavior.act(t, buffer.observations, buffer.steps)
-        buffer.steps[c.ACTIONS][t] = actions
+        if t == buffer.capacity:
+            buffer.grow()
+        self._keep_observation(buffer)
+        idle, self._idle = self._idle, None
+        if idle is not None and self._autoreset is AutoresetMode.DISABLED:
+            try:
+                self._reset_some(buffer, idle)
+            except Exception as error:
+                self._fail(call, buffer, error)
+                return
+            idle = None
+        actions, for_env = call.behavior.act(self.env, buffer, idle)
         try:
             observation, rewards, terminated, truncated, infos = self.env.step(for_env)
         except Exception as error:
-            self._save_final(buffer)
-            self._rebuild(error)
-            return rows - buffer.discard_open(), episodes
-        self._failures_in_a_row = 0
+            self._fail(call, buffer, error)
+            return
         self._observation = c.flatten_observation(observation)
-        buffer.length = t + 1
+        buffer.steps[c.ACTIONS][t] = actions
         buffer.rewards[t] = rewards
-        buffer.version[t] = version
-        buffer.episode[t] = self._episode
-        buffer.step_index[t] = self._step_index
-        done = np.logical_or(terminated, truncated)
-        if self._resetting.any():
-            stepped = ~self._resetting
-            done &= stepped
-            self._returns += np.where(stepped, buffer.rewards[t], 0.0)
-            self._step_index += stepped
-            buffer.valid[t] = stepped
-            rows += int(stepped.sum())
-        else:
-            self._returns += buffer.rewards[t]
-            self._step_index += 1
-            buffer.valid[t] = True
-            rows += len(done)
-        buffer.returns[t] = self._returns
         buffer.terminated[t] = terminated
         buffer.truncated[t] = truncated
-        if self._autoreset is AutoresetMode.NEXT_STEP:
-            self._resetting = done
-        if done.any():
-            episodes += int(done.sum())
-            self._end_episodes(buffer, t, done, infos)
-        return rows, episodes
+        buffer.version[t] = call.policy_version
+        buffer.length = t + 1
+        done = np.logical_or(terminated, truncated)
+        if idle is not None:
+            buffer.valid[t] = ~idle
+            done &= ~idle
+            call.rows -= int(np.count_nonzero(idle))
+        call.rows += len(done)
+        if ended := int(np.count_nonzero(done)):
+            call.episodes += ended
+            self._end_episodes(call, buffer, done, infos)
+
+    def _keep_observation(self, buffer: StepBuffer) -> None:
+        for name, value in (self._observation or {}).items():
+            buffer.observations[name][buffer.length] = value
+
+    def _reset_some(self, buffer: StepBuffer, slots: NDArray[np.bool_]) -> None:
+        """Resets sub-environments whose episodes are over; the newest observations change accordingly."""
+        observation, _ = self.env.reset(options={"reset_mask": slots})
+        t, ended = buffer.length, np.flatnonzero(slots)
+        if t:
+            buffer.set_final(t - 1, ended, {name: x[t, ended] for name, x in buffer.observations.items()})
+        for name, value in c.flatten_observation(observation).items():
+            array = buffer.observations[name]
+            array[t, ended] = np.asarray(value, array.dtype)[ended]
 
     def _end_episodes(
-        self, buffer: StepBuffer, t: int, done: NDArray[np.bool_], infos: dict[str, Any]
+        self, call: _Call, buffer: StepBuffer, done: NDArray[np.bool_], infos: dict[str, Any]
     ) -> None:
-        same_step = self._autoreset is AutoresetMode.SAME_STEP
-        last_infos = infos.get("final_info", {}) if same_step else infos
-        if (success := successes(last_infos, self.num_envs)) is not None:
+        t = buffer.length - 1
+        if call.missing is not None:
+            call.missing = call.missing & ~done
+        if self._autoreset is AutoresetMode.SAME_STEP:
+            ended = np.flatnonzero(done)
+            buffer.set_final(t, ended, last_observations(infos["final_obs"], ended))
+            infos = infos.get("final_info", {})
+        else:
+            self._idle = done
+        if (success := successes(infos, self.num_envs)) is not None:
             buffer.success[t, done] = success[done]
-        if same_step:
-            for slot in np.flatnonzero(done).tolist():
-                buffer.set_final(t, slot, c.flatten_observation(infos["final_obs"][slot]))
-        elif self._autoreset is AutoresetMode.DISABLED:
-            last = self._observation or {}
-            for slot in np.flatnonzero(done).tolist():
-                buffer.set_final(t, slot, {name: np.copy(value[slot]) for name, value in last.items()})
-            observation, _ = self.env.reset(options={"reset_mask": done})
-            self._observation = c.flatten_observation(observation)
-        self._episode[done] += 1
-        self._step_index[done] = 0
-        self._returns[done] = 0.0
 
-    def _save_final(self, buffer: StepBuffer) -> None:
-        """Keeps the last observations of episodes just ended, before a reset puts others in their place."""
-        if buffer.length:
-            for slot in np.flatnonzero(self._resetting).tolist():
-                final = {name: np.copy(value[slot]) for name, value in (self._observation or {}).items()}
-                buffer.set_final(buffer.length - 1, slot, final)
+    def _fail(self, call: _Call, buffer: StepBuffer, error: Exception) -> None:
+        """Gives up the open episodes and replaces the environment."""
+        buffer.discard_open()
+        if self._add_part(call, buffer):
+            self._failures_in_a_row = 0
+        call.rows = sum(part.num_steps for part in call.parts)
+        self._replace_env(call, error)
 
-    def _rebuild(self, error: Exception) -> None:
-        """Replaces an environment that raised; its open episodes are lost."""
-        self.env_failures += 1
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row > self._max_env_failures:
-            raise EnvError(
-                f"raised {self._failures_in_a_row} times in a row; the last time:\n"
-                + "".join(traceback.format_exception(error)),
-                where=f"environment of worker {self.origin.producer}",
-                remedy="mend the environment, or allow more by max_env_failures",
-            ) from error
-        _log.warning("the environment of worker %d raised and is rebuilt: %r", self.origin.producer, error)
-        with contextlib.suppress(Exception):  # it is broken already, and may not even close
-            self.env.close()
-        self._use(self._make_env())
-        self._reset()
+    def _replace_env(self, call: _Call, error: Exception) -> None:
+        """Builds and resets the environment anew, until that succeeds.
 
-    def _cut(self, behavior: Behavior, buffer: StepBuffer) -> tuple[TrajectoryBatch, FinishedEpisodes]:
-        rows = buffer.rows()
-        columns: dict[str, Any] = {
-            name: buffer.take(array, rows) for name, array in (buffer.observations | buffer.steps).items()
-        }
-        columns[c.REWARDS] = buffer.take(buffer.rewards, rows)
-        columns |= behavior.finish(columns)
-        terminated, truncated = buffer.take(buffer.terminated, rows), buffer.take(buffer.truncated, rows)
-        done = terminated | truncated
-        slot = rows % self.num_envs
-        # A trajectory ends with its episode, or with the last row of its sub-environment.
-        ends = np.flatnonzero(done | np.append(slot[1:] != slot[:-1], np.ones(min(len(rows), 1), np.bool_)))
-        starts = np.append(0, ends[:-1] + 1)[: len(ends)]
-        offsets = np.append(0, ends + 1)
-        last = rows[ends]
-        returns, success = buffer.take(buffer.returns, last), buffer.take(buffer.success, last)
-        step = buffer.take(buffer.step_index, last)
-        over = done[ends]
-        version = buffer.take(buffer.version, rows)
-        trajectories: dict[str, Column] = {
-            c.EPISODE_ID: self._episode_ids(slot[ends], buffer.take(buffer.episode, last)),
-            c.FIRST_STEP: buffer.take(buffer.step_index, rows[starts]),
-            c.TERMINATED: terminated[ends],
-            c.TRUNCATED: truncated[ends],
-            **{
-                name.replace(c.OBS, c.FINAL_OBS, 1): value
-                for name, value in buffer.final_observations(last).items()
-            },
-            c.SOURCE: np.full(len(ends), self.origin.source, np.uint8),
-            c.SPLIT: np.zeros(len(ends), np.uint8),
-            # Rows of a trajectory are in time order, so its first and last versions are its extremes.
-            c.POLICY_VERSION_MIN: version[starts],
-            c.POLICY_VERSION_MAX: version[ends],
-            c.PRODUCER: np.full(len(ends), self.origin.producer, np.int32),
-            c.EPOCH: np.full(len(ends), self.epoch, np.int32),
-            c.SEQUENCE: np.full(len(ends), self.sequence, np.int64),
-            c.RETURN_SO_FAR: returns,
-            c.EPISODE_RETURN: np.where(over, returns, np.nan),
-            c.EPISODE_SUCCESS: success,
-        }
-        for name, text in ((c.DOMAIN, self.origin.domain), (c.TASK, self.origin.task)):
-            if text is not None:
-                trajectories[name] = Ragged.from_text([text] * len(ends))
-        batch = TrajectoryBatch(_as_columns(columns), offsets, _as_columns(trajectories))
-        return batch, FinishedEpisodes(returns[over], step[over] + 1, success[over])
+        Raises:
+            EnvError: it raised too often.
+        """
+        while True:
+            call.failures += 1
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row > self._max_env_failures:
+                raise EnvError(
+                    f"raised {self._failures_in_a_row} times in a row; the last time:\n"
+                    + "".join(traceback.format_exception(error)),
+                    where=f"environment of worker {self.origin.producer}",
+                    remedy="mend the environment, or allow more by max_env_failures",
+                ) from error
+            _log.warning("environment of worker %d is rebuilt, as it raised %r", self.origin.producer, error)
+            with contextlib.suppress(Exception):  # it is broken already, and may not even close
+                self.env.close()
+            try:
+                self._use(self._make_env())
+                self._reset(call)
+            except Exception as again:
+                error = again
+            else:
+                return
 
-    def _episode_ids(self, slots: NDArray[np.int64], counters: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """``(n, 2)``: run (32 bits), producer (16), epoch (16); sub-environment (24), counter (40)."""
-        run = int.from_bytes(blake2b(self.origin.run.encode(), digest_size=4).digest(), "big")
-        ids = np.empty((len(slots), 2), np.uint64)
-        ids[:, 0] = run << 32 | (self.origin.producer & 0xFFFF) << 16 | self.epoch & 0xFFFF
-        ids[:, 1] = (slots << 40 | counters).astype(np.uint64)
-        return ids
+    def _add_part(self, call: _Call, buffer: StepBuffer, held: NDArray[np.bool_] | None = None) -> bool:
+        """Cuts what is valid into trajectories and empties the buffer; whether there was anything."""
+        if call.wanted is not None:
+            buffer.keep_first_episodes(call.wanted)
+            call.wanted = call.missing
+        found = bool(buffer.valid[: buffer.length].any())
+        if found:
+            call.parts.append(self._cut(buffer, call.behavior.finish))
+        buffer.restart(held)
+        return found
 
+    def _cut(
+        self, buffer: StepBuffer, finish: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> TrajectoryBatch:
+        return cut(buffer, self._episodes, finish, self.origin, self.epoch, self.sequence)
 
-def _as_columns(columns: Mapping[str, Any]) -> dict[str, Column]:
-    """Text, which a rollout holds as Python strings, becomes a ragged column."""
-    return {
-        name: Ragged.from_text(value) if isinstance(value, np.ndarray) and value.dtype == object else value
-        for name, value in columns.items()
-    }
+    def _end(self, call: _Call, buffer: StepBuffer, held: NDArray[np.bool_] | None = None) -> Rollout:
+        self._keep_observation(buffer)
+        self._add_part(call, buffer, held)
+        if held is None:  # what is open has been given up
+            self._observation = None
+        self._failures_in_a_row = 0
+        self.sequence += 1
+        batch = TrajectoryBatch.concat(call.parts)
+        if call.wanted is not None and len(call.parts) > 1:
+            ids: Any = batch.trajectory_columns[c.EPISODE_ID]
+            batch = batch.select(np.argsort(slots_of(ids)))
+        seconds = time.perf_counter() - call.started
+        return Rollout(batch, FinishedEpisodes.of(batch), seconds, call.failures)

@@ -32,7 +32,8 @@ from rayrl.config.seeding import Role
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.models.actor_critic import ActorCritic
 from rayrl.rollout.behavior import Behavior, PolicyBehavior, RandomBehavior
-from rayrl.rollout.collector import Collector, Origin
+from rayrl.rollout.collector import Collector
+from rayrl.rollout.origin import Origin
 from rayrl.rollout.receipt import Receipt
 from rayrl.rollout.vector_env import AUTO, make_vector_env
 
@@ -54,16 +55,17 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
 
     def make_env(self) -> None:
         """Builds the vector environment, in place of the present one."""
-        if self._collector is not None:
-            self._collector.close()
         config = self.config
-        origin = Origin(
-            run=config.run_name,
-            seed=config.seed or 0,
-            producer=self.worker_index or 0,
-            role=Role.evaluation if config.in_evaluation else Role.rollout,
-        )
-        self._collector = Collector(self._env_maker(), origin, max_env_failures=config.max_env_failures)
+        if self._collector is not None:
+            self._collector.rebuild()
+        else:
+            origin = Origin(
+                run=config.run_name,
+                seed=config.seed or 0,
+                producer=self.worker_index or 0,
+                role=Role.evaluation if config.in_evaluation else Role.rollout,
+            )
+            self._collector = Collector(self._env_maker(), origin, max_env_failures=config.max_env_failures)
         self.env = self._collector.env
         self.num_envs = self.env.num_envs
 
@@ -204,9 +206,9 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
         return self._collector
 
     def _behavior(self, explore: bool, random_actions: bool) -> Behavior:
-        if random_actions:
-            return RandomBehavior(self._ready().env.single_action_space)
         assert self.module is not None
+        if random_actions:
+            return RandomBehavior(self._ready().env.single_action_space, self.module)
         return PolicyBehavior(self.module, explore=explore)
 
     def _env_maker(self) -> Callable[[], VectorEnv]:

@@ -1,7 +1,7 @@
-"""StepBuffer: what a vector environment gives, step by step, and its turning into trajectories.
+"""StepBuffer: what a vector environment gives, step by step.
 
-Time is the first axis while collecting, since that is how the data come: one write per column and step. A
-single gather per column then lays each sub-environment's steps end to end.
+Time is the first axis, since that is how the data come: one write per column and step. What can be computed
+for a whole rollout at once is not kept here, but left to ``rayrl.rollout.trajectories``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from rayrl.experience.columns import ColumnSpec
 
+Array = NDArray[Any]
+
 
 class StepBuffer:
     """Rows ``(time, sub-environment)`` of a rollout.
@@ -23,6 +25,19 @@ class StepBuffer:
         observations: spec of each observation part by column name.
         steps: spec of each further step column (actions, what the behaviour adds).
         capacity: vector steps to make room for at first; it grows as needed.
+
+    Attributes:
+        specs: spec of each further step column.
+        length: vector steps held; row ``length`` of ``observations`` is what comes after them.
+        observations: each part ``(capacity + 1, N, ...)``.
+        steps: each further column ``(capacity, N, ...)``.
+        rewards: float32 ``(capacity, N)``.
+        terminated: bool ``(capacity, N)``.
+        truncated: bool ``(capacity, N)``.
+        valid: bool ``(capacity, N)``, false where there was no step: the environment reset itself instead, or
+            the step is given up.
+        success: float32 ``(capacity, N)``, NaN where not known.
+        version: int64 ``(capacity,)``, of the policy that acted.
     """
 
     def __init__(
@@ -33,51 +48,58 @@ class StepBuffer:
         capacity: int,
     ) -> None:
         self.num_envs = num_envs
+        self.specs = dict(steps)
         self.length = 0
         self.capacity = capacity
-        # One row more than steps: the observation after the last one.
         self.observations = {n: _empty(capacity + 1, num_envs, s) for n, s in observations.items()}
         self.steps = {n: _empty(capacity, num_envs, s) for n, s in steps.items()}
         shape = (capacity, num_envs)
         self.rewards = np.zeros(shape, np.float32)
         self.terminated = np.zeros(shape, np.bool_)
         self.truncated = np.zeros(shape, np.bool_)
-        self.valid = np.zeros(shape, np.bool_)
-        self.episode = np.zeros(shape, np.int64)
-        self.step_index = np.zeros(shape, np.int64)
-        self.returns = np.zeros(shape, np.float64)
+        self.valid = np.ones(shape, np.bool_)
         self.success = np.full(shape, np.nan, np.float32)
-        self.version = np.zeros(shape, np.int64)
-        self._final: dict[int, dict[str, Any]] = {}
+        self.version = np.zeros(capacity, np.int64)
+        self._clear_final()
 
-    def reserve(self) -> None:
-        """Makes room for one more vector step."""
-        if self.length < self.capacity:
-            return
+    def grow(self) -> None:
+        """Doubles the capacity."""
         for columns in (self.observations, self.steps):
             for name, array in columns.items():
                 columns[name] = _grown(array, self.capacity)
         for name in _ROW_COLUMNS:
             setattr(self, name, _grown(getattr(self, name), self.capacity))
-        self.success[self.capacity :] = np.nan
+        self._clear(self.capacity)
         self.capacity *= 2
 
-    def set_final(self, time: int, slot: int, observation: dict[str, Any]) -> None:
-        """Keeps the last observation of an episode, where the next row holds another episode's first."""
-        self._final[time * self.num_envs + slot] = observation
+    def set_final(self, time: int, slots: NDArray[np.int64], parts: Mapping[str, Any]) -> None:
+        """Keeps last observations of episodes, where the next row will hold other episodes' first ones.
+
+        Args:
+            time: when the episodes ended.
+            slots: ``(k,)`` their sub-environments.
+            parts: each part, ``(k, ...)``.
+        """
+        self._final_rows.append(time * self.num_envs + slots)
+        for name, values in parts.items():
+            self._final[name].append(np.array(values, self.observations[name].dtype))
 
     def finished(self) -> NDArray[np.bool_]:
         """``(length, N)`` rows that end an episode."""
-        length = self.length
-        return self.valid[:length] & (self.terminated[:length] | self.truncated[:length])
+        held = slice(self.length)
+        finished: NDArray[np.bool_] = self.valid[held] & (self.terminated[held] | self.truncated[held])
+        return finished
 
-    def discard_open(self) -> int:
-        """Gives up the steps of unfinished episodes; returns how many."""
-        length = self.length
-        later = np.flip(np.logical_or.accumulate(np.flip(self.finished(), 0), 0), 0)
-        dropped = self.valid[:length] & ~later
-        self.valid[:length] &= later
-        return int(dropped.sum())
+    def discard_open(self) -> None:
+        """Gives up the steps of unfinished episodes."""
+        ends_later = np.logical_or.accumulate(self.finished()[::-1], 0)[::-1]
+        self.valid[: self.length] &= ends_later
+
+    def keep_first_episodes(self, slots: NDArray[np.bool_]) -> None:
+        """Gives up all steps but those of the first episode of each of some sub-environments ``(N,)``."""
+        finished = self.finished()
+        ended_before: NDArray[np.int64] = np.cumsum(finished, 0) - finished
+        self.valid[: self.length] &= (ended_before == 0) & slots
 
     def withhold(self, rows: int) -> NDArray[np.bool_]:
         """Takes the last ``rows`` valid rows of the newest step out of this batch.
@@ -92,13 +114,12 @@ class StepBuffer:
             newest &= ~held
         return held
 
-    def restart(self, held: NDArray[np.bool_]) -> None:
+    def restart(self, held: NDArray[np.bool_] | None = None) -> None:
         """Empties the buffer, but for the rows of the newest step that were withheld: they become row 0."""
-        last, final = self.length - 1, self._final
-        self._final = {}
-        self.length = 0
-        if not held.any():
-            self.success.fill(np.nan)
+        last, self.length = self.length - 1, 0
+        if held is None or not held.any():
+            self._clear(0)
+            self._clear_final()
             return
         for columns in (self.observations, self.steps):
             for array in columns.values():
@@ -106,82 +127,91 @@ class StepBuffer:
         for name in _ROW_COLUMNS:
             array = getattr(self, name)
             array[0] = array[last]
-        self.success[1:] = np.nan
         self.valid[0] = held
-        self._final = {
-            slot: final[last * self.num_envs + slot]
-            for slot in np.flatnonzero(held).tolist()
-            if last * self.num_envs + slot in final
-        }
+        self._clear(1)
+        final_rows, final = self._joined_final()
+        kept = np.flatnonzero(final_rows >= last * self.num_envs)
+        kept = kept[held[final_rows[kept] % self.num_envs]]
+        self._clear_final()
+        slots = final_rows[kept] - last * self.num_envs
+        self.set_final(0, slots, {name: values[kept] for name, values in final.items()})
         self.length = 1
 
-    def rows(self) -> NDArray[np.int64]:
-        """``(rows,)`` valid rows as ``time * N + slot``, by sub-environment, then in time order."""
-        slot_major = np.flatnonzero(self.valid[: self.length].T)
-        slot, time = np.divmod(slot_major, max(self.length, 1))
-        return time * self.num_envs + slot
-
-    def take(self, array: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Gathers rows of a ``(time, N, ...)`` array."""
-        return array.reshape(-1, *array.shape[2:]).take(rows, axis=0)
-
-    def final_observations(self, ends: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    def final_observations(self, ends: NDArray[np.int64]) -> dict[str, Array]:
         """The observation after each of some rows, by part.
 
         Args:
-            ends: ``(n,)`` rows, as ``rows`` gives them.
+            ends: ``(n,)`` rows as ``time * N + slot``.
         """
-        parts = {name: self.take(array, ends + self.num_envs) for name, array in self.observations.items()}
-        for i, row in enumerate(ends.tolist()):
-            if (kept := self._final.get(row)) is not None:
-                for name, value in kept.items():
-                    parts[name][i] = value
+        parts = {name: take_rows(array, ends + self.num_envs) for name, array in self.observations.items()}
+        rows, final = self._joined_final()
+        if len(rows):
+            order = rows.argsort()
+            found = order[np.searchsorted(rows, ends, sorter=order).clip(max=len(rows) - 1)]
+            known = rows[found] == ends
+            for name, values in final.items():
+                parts[name][known] = values[found[known]]
         return parts
 
     def get_state(self) -> dict[str, Any]:
-        """What the next batch needs of this one: the withheld rows, which stand in row 0."""
+        """What is held between two batches: the withheld rows, which stand in row 0."""
         if self.length == 0:
             return {}
+        slots, final = self._joined_final()
         return {
             "observations": {name: array[0].copy() for name, array in self.observations.items()},
             "steps": {name: array[0].copy() for name, array in self.steps.items()},
             "rows": {name: getattr(self, name)[0].copy() for name in _ROW_COLUMNS},
-            "final": {str(row): parts for row, parts in self._final.items()},
+            "final_slots": slots,
+            "final": final,
         }
 
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Puts the withheld rows back."""
-        self.length = 0
-        self._final = {}
-        if not state:
-            return
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> StepBuffer:
+        """A buffer that holds withheld rows; ``state`` is not empty."""
+        observations = {name: ColumnSpec.of(row) for name, row in state["observations"].items()}
+        steps = {name: ColumnSpec.of(row) for name, row in state["steps"].items()}
+        buffer = cls(len(state["rows"]["valid"]), observations, steps, 1)
         for name, row in state["observations"].items():
-            self.observations[name][0] = row
+            buffer.observations[name][0] = row
         for name, row in state["steps"].items():
-            self.steps[name][0] = row
+            buffer.steps[name][0] = row
         for name, row in state["rows"].items():
-            getattr(self, name)[0] = row
-        self._final = {int(row): parts for row, parts in state["final"].items()}
-        self.length = 1
+            getattr(buffer, name)[0] = row
+        buffer.set_final(0, state["final_slots"], state["final"])
+        buffer.length = 1
+        return buffer
+
+    def _joined_final(self) -> tuple[NDArray[np.int64], dict[str, Array]]:
+        """``(k,)`` rows whose last observations are kept, and these, each part ``(k, ...)``."""
+        if not self._final_rows:
+            return np.empty(0, np.int64), {name: array[0, :0] for name, array in self.observations.items()}
+        return np.concatenate(self._final_rows), {
+            name: np.concatenate(values) for name, values in self._final.items()
+        }
+
+    def _clear_final(self) -> None:
+        self._final_rows: list[NDArray[np.int64]] = []
+        self._final: dict[str, list[Array]] = {name: [] for name in self.observations}
+
+    def _clear(self, start: int) -> None:
+        """Sets what not every step writes, from row ``start`` on, to what holds where it is not written."""
+        self.valid[start:] = True
+        self.success[start:] = np.nan
 
 
-_ROW_COLUMNS = (
-    "rewards",
-    "terminated",
-    "truncated",
-    "valid",
-    "episode",
-    "step_index",
-    "returns",
-    "success",
-    "version",
-)
+def take_rows(array: Array, rows: NDArray[np.int64]) -> Array:
+    """Gathers rows, ``time * N + slot``, of a ``(time, N, ...)`` array."""
+    return array.reshape(-1, *array.shape[2:]).take(rows, axis=0)
 
 
-def _empty(steps: int, num_envs: int, spec: ColumnSpec) -> NDArray[Any]:
+_ROW_COLUMNS = ("rewards", "terminated", "truncated", "valid", "success", "version")
+
+
+def _empty(steps: int, num_envs: int, spec: ColumnSpec) -> Array:
     # Text is kept as Python strings until the rollout is cut into trajectories.
     return np.empty((steps, num_envs, *spec.shape), object if spec.kind == "text" else spec.dtype)
 
 
-def _grown(array: NDArray[Any], rows: int) -> NDArray[Any]:
+def _grown(array: Array, rows: int) -> Array:
     return np.concatenate([array, np.zeros((rows, *array.shape[1:]), array.dtype)])

@@ -1,14 +1,16 @@
-"""Builds vectorized environments from an id, a class path, a callable or an RLlib-registered name."""
+"""Builds vectorized environments from an id, a class path, a class or a callable."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 import rayrl.envs  # noqa: F401  (registers rayrl's environments)
 from rayrl.config.base import nearest
@@ -16,94 +18,111 @@ from rayrl.errors import EnvError, RayrlError
 
 AUTO = "auto"
 """Vectorization by the environment's own vector implementation where it has one, else one after the other."""
+MODES = (AUTO, "sync", "async", "vector_entry_point")
 
-EnvMaker = Callable[[], VectorEnv]
+EnvFactory: TypeAlias = Callable[..., gym.Env[Any, Any]] | type[VectorEnv]
 
 
 def make_vector_env(
-    env: str | type[gym.Env[Any, Any]] | Callable[..., gym.Env[Any, Any]],
-    config: Mapping[str, Any],
-    num_envs: int,
-    *,
-    mode: str = AUTO,
+    env: str | EnvFactory, config: Mapping[str, Any], num_envs: int, *, mode: str = AUTO
 ) -> VectorEnv:
     """Builds ``num_envs`` copies of an environment that step together.
 
     Args:
-        env: a registered Gymnasium id, ``module:Class``, an environment class, or a callable that takes the
-            config as keyword arguments.
+        env: a registered Gymnasium id, which ``module:`` may precede; ``module:Class``; or a class or another
+            callable that takes the config as keyword arguments. A class of vector environments, which also
+            takes ``num_envs``, is used as it is, whatever the mode.
         config: keyword arguments of the environment.
         num_envs: number of sub-environments.
         mode: ``auto``, or one of Gymnasium's (``sync``, ``async``, ``vector_entry_point``).
 
     Returns:
-        A vector environment whose ``metadata["autoreset_mode"]`` is set. Sub-environments that are stepped
-        one after the other reset in the same step, so that no step is spent on a reset.
+        A vector environment for which ``autoreset_mode`` is known.
 
     Raises:
-        EnvError: the environment is unknown, or its constructor raised.
+        EnvError: the environment is unknown, its constructor raised, it has no vector implementation where
+            one is asked for, or does not say how it resets.
     """
-    where = env if isinstance(env, str) else getattr(env, "__name__", repr(env))
+    where = f"env {env if isinstance(env, str) else getattr(env, '__name__', repr(env))}"
+    found = _find(env, where) if isinstance(env, str) else env
     try:
-        spec = _spec(env)
-        if spec is None:
-            vector = _in_turn(lambda: env(**config), num_envs)  # type: ignore[operator]
-        elif _native(spec, mode):
-            vector = gym.make_vec(spec, num_envs, "vector_entry_point", **config)
-        elif mode in (AUTO, "sync"):
-            vector = _in_turn(lambda: gym.make(spec, **config), num_envs)
-        else:
-            vector = gym.make_vec(spec, num_envs, mode, **config)
+        vector = _vectorized(found, config, num_envs, mode)
     except RayrlError:
         raise
     except Exception as error:
         raise EnvError(
-            f"cannot be built with {dict(config)}: {type(error).__name__}: {error}", where=f"env {where}"
+            f"cannot be built with {dict(config)}: {type(error).__name__}: {error}", where=where
         ) from error
-    if not isinstance(vector.metadata.get("autoreset_mode"), AutoresetMode):
+    if not isinstance(autoreset_mode(vector), AutoresetMode):
         vector.close()
         raise EnvError(
             "does not say how it resets finished sub-environments",
-            where=f"env {where}",
+            where=where,
             remedy="set metadata['autoreset_mode'] to a gymnasium.vector.AutoresetMode",
         )
     return vector
 
 
-def _in_turn(make: Callable[[], gym.Env[Any, Any]], num_envs: int) -> VectorEnv:
-    # The collector copies what it keeps, so the vector environment need not.
-    return SyncVectorEnv([make] * num_envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+def autoreset_mode(env: VectorEnv) -> Any:
+    """When the environment resets a sub-environment whose episode is over, as far as it says."""
+    base = env.unwrapped
+    if isinstance(base, SyncVectorEnv | AsyncVectorEnv):
+        # Their metadata are those of the sub-environment's class, and so of other vector environments too.
+        return base.autoreset_mode
+    return env.metadata.get("autoreset_mode")
 
 
-def _native(spec: EnvSpec, mode: str) -> bool:
-    if mode == AUTO:
-        return spec.vector_entry_point is not None and not spec.additional_wrappers
-    return mode == "vector_entry_point"
+def _vectorized(
+    found: EnvSpec | EnvFactory, config: Mapping[str, Any], num_envs: int, mode: str
+) -> VectorEnv:
+    if mode not in MODES:
+        raise ValueError(f"mode {mode!r}, not one of {', '.join(MODES)}")
+    if inspect.isclass(found) and issubclass(found, VectorEnv):
+        vector: VectorEnv = found(num_envs=num_envs, **config)  # type: ignore[call-arg]
+        return vector
+    if isinstance(found, EnvSpec):
+        native = found.vector_entry_point is not None and not found.additional_wrappers
+        if mode == "vector_entry_point" or (mode == AUTO and native):
+            return gym.make_vec(found, num_envs, "vector_entry_point", **config)
+        found = partial(gym.make, found)
+    elif mode == "vector_entry_point":
+        raise ValueError("it is no class of vector environments")
+    make = partial(_make_one, found, config)
+    if mode == "async":
+        return AsyncVectorEnv([make] * num_envs)
+    # The collector copies what it keeps, so the vector environment need not. It also tells when to reset, so
+    # that no step is spent on that, and the last observation is read before the reset can write over it.
+    return SyncVectorEnv([make] * num_envs, copy=False, autoreset_mode=AutoresetMode.DISABLED)
 
 
-def _spec(env: str | type[gym.Env[Any, Any]] | Callable[..., gym.Env[Any, Any]]) -> EnvSpec | None:
-    """The registered spec, a spec made for a class path, or none for a callable."""
-    if not isinstance(env, str):
-        return None
+def _make_one(make: Callable[..., Any], config: Mapping[str, Any]) -> gym.Env[Any, Any]:
+    env = make(**config)
+    if not isinstance(env, gym.Env):
+        raise TypeError(f"{env!r} is no gymnasium.Env")
+    return env
+
+
+def _find(env: str, where: str) -> EnvSpec | EnvFactory:
+    """What a class path or an id names."""
     module, _, name = env.rpartition(":")
     if module:
-        found = getattr(_import(module, env), name, None)
+        found: EnvFactory | None = getattr(_import(module, where), name, None)
         if found is not None:
-            return EnvSpec(id=f"{name}-v0", entry_point=found, disable_env_checker=True)
+            return found
     try:
         return gym.spec(name)
     except gym.error.Error:
         raise EnvError(
-            "is not a registered environment", where=f"env {env}", remedy=nearest(name, gym.registry)
+            "is not a registered environment", where=where, remedy=nearest(name, gym.registry)
         ) from None
 
 
-def _import(module: str, env: str) -> Any:
+def _import(module: str, where: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
         raise EnvError(
             f"module {module!r} cannot be imported: {error}",
-            where=f"env {env}",
+            where=where,
             remedy="give module:Class with a module that is on the Python path",
         ) from error
