@@ -57,6 +57,8 @@ class DatasetManifest(Config):
     spaces: dict[str, Any]
     files: list[DatasetFile]
     versions: dict[str, str]
+    extra: dict[str, Any] = pydantic.Field(default_factory=dict)
+    """What the dataset's maker had to say of it, as plain JSON values."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -130,8 +131,11 @@ class DatasetWriter:
         self._write_pending()
         self._close_part()
 
-    def finish(self) -> Dataset:
+    def finish(self, extra: Mapping[str, Any] | None = None) -> Dataset:
         """Acknowledges all that was appended and writes the manifest, after which the dataset is complete.
+
+        Args:
+            extra: what else to say of the dataset, as plain JSON values.
 
         Raises:
             DataError: nothing was appended.
@@ -146,6 +150,7 @@ class DatasetWriter:
             **self._origin,
             files=[file.describe() for file in self._files],
             versions=versions(),
+            extra=dict(extra or {}),
         )
         write_json(self._folder / MANIFEST_FILE, manifest.model_dump(), "the dataset's manifest")
         return open_dataset(self._folder)

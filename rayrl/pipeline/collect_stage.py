@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from rayrl.pipeline.context import StageContext, StageOutputs
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.rollout.demos import collect_demonstrations
+from rayrl.storage.atomic import read_json, write_json
+from rayrl.storage.manifest import MANIFEST_FILE
+
+_MADE_OF = "what the demonstrations are made of"
 
 
 def demonstrations_folder(folder: RunFolder) -> Path:
@@ -15,5 +20,27 @@ def demonstrations_folder(folder: RunFolder) -> Path:
 
 
 def run(context: StageContext) -> StageOutputs | None:
-    """Collects what is missing."""
-    raise NotImplementedError
+    """Collects what is missing.
+
+    Raises:
+        ConfigError: the environment has no such demonstrator.
+        EnvError: the environment cannot be built, or keeps raising.
+    """
+    path = demonstrations_folder(context.folder)
+    identity_file = context.folder.stage(context.unit.name) / "made_of.json"
+    options = context.unit.options(context.folder.config)
+    if path.exists() and not (identity_file.exists() and read_json(identity_file, _MADE_OF) == options):
+        context.log.info("the options changed: collecting anew")
+        shutil.rmtree(path)
+    write_json(identity_file, options, _MADE_OF)
+    dataset = collect_demonstrations(
+        context.experiment.env,
+        path,
+        context.experiment.collect,
+        run_name=context.folder.record.run_id,
+        progress=lambda done, total: context.progress(done, total, "steps"),
+        stop_requested=context.stop_requested,
+    )
+    if dataset is None:
+        return None
+    return StageOutputs((*(path / file.name for file in dataset.manifest.files), path / MANIFEST_FILE))

@@ -14,5 +14,7 @@ class CollectOptions(Config):
     """Share of the steps by demonstrator; shares are relative to their sum."""
     steps: PositiveInt = 8192
     """Environment steps, over all demonstrators."""
+    envs: PositiveInt = 8
+    """Sub-environments in which a demonstrator acts side by side."""
     seed: NonNegativeInt = 0
     """Seed of the environment and of demonstrators that draw; all trials share these demonstrations."""
