@@ -1,8 +1,8 @@
 """Demonstrations: what heuristics do in an environment, written as a dataset.
 
-Each demonstrator acts in vector environments of its own for its share of the steps, and its part of the dataset
-is made in rounds whose content depends on nothing but the options. So after a kill the rounds whose files were
-acknowledged are kept, and the others are collected again, to the same bytes.
+Each demonstrator acts in a vector environment of its own for its share of the steps, and its part of the
+dataset is made in rounds whose content depends on nothing but the options. So after a kill the rounds whose
+files were acknowledged are kept, and the others are collected again, to the same bytes.
 """
 
 from __future__ import annotations
@@ -98,16 +98,17 @@ def steps_of_each(demonstrators: Mapping[str, float], steps: int) -> dict[str, i
 
 
 def _rounds(spec: EnvSpec, options: CollectOptions, run_name: str) -> Iterator[tuple[str, TrajectoryBatch]]:
-    for index, (name, steps) in enumerate(steps_of_each(options.demonstrators, options.steps).items()):
+    for index, (name, share) in enumerate(steps_of_each(options.demonstrators, options.steps).items()):
         make_env = partial(make_vector_env, spec.id, spec.config, options.envs)
         origin = Origin(run_name, options.seed, index, Role.demonstration, c.Source.demo)
         seed = environment_seed(options.seed, Role.demonstration, index, 1)
         behavior = DemonstratorBehavior(name, make_demonstrator(spec.id, name, seed=seed))
         collector = Collector(make_env, origin)
+        left = share
         try:
-            while steps > 0:
-                batch = collector.collect(behavior, num_steps=min(steps, _ROUND_STEPS)).batch
-                steps -= batch.num_steps
+            while left > 0:
+                batch = collector.collect(behavior, num_steps=min(left, _ROUND_STEPS)).batch
+                left -= batch.num_steps
                 names = Ragged.from_text([name] * batch.num_trajectories)
                 yield name, batch.with_trajectory_columns(**{DEMONSTRATOR: names})
         finally:
