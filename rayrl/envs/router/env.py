@@ -102,8 +102,9 @@ class RouterVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
         """Begins the first episodes of seeds ``seed + i`` or of those listed; without any, the next ones."""
         if seed is None:
             return self.episodes.reset(), {}
-        seeds = range(seed, seed + self.num_envs) if isinstance(seed, int) else seed
-        return self.episodes.reset(np.array(seeds, np.uint64)), {}
+        seeds = np.asarray(seed, np.uint64)
+        consecutive = np.arange(self.num_envs, dtype=np.uint64)
+        return self.episodes.reset(seeds + consecutive if seeds.ndim == 0 else seeds), {}
 
     def step(
         self, actions: NDArray[np.int64]
