@@ -68,8 +68,9 @@ def collect_demonstrations(
         return open_dataset(path)
     spec = EnvSpec(id=env) if isinstance(env, str) else env
     counts = {name: _Statistics() for name in options.demonstrators}
-    with make_vector_env(spec.id, spec.config, 1) as probe:
-        spaces = Spaces(probe.single_observation_space, probe.single_action_space)
+    probe = make_vector_env(spec.id, spec.config, 1)
+    spaces = Spaces(probe.single_observation_space, probe.single_action_space)
+    probe.close()
     done = 0
     info = EnvInfo(id=spec.id, config=spec.model_dump(mode="json")["config"])
     with DatasetWriter(path, spaces=spaces, env=info) as writer:
