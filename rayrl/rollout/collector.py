@@ -370,9 +370,7 @@ class Collector:
         buffer.restart(held)
         return found
 
-    def _cut(
-        self, buffer: StepBuffer, finish: Callable[[dict[str, Any]], dict[str, Any]]
-    ) -> TrajectoryBatch:
+    def _cut(self, buffer: StepBuffer, finish: Callable[[dict[str, Any]], dict[str, Any]]) -> TrajectoryBatch:
         return cut(buffer, self._episodes, finish, self.origin, self.epoch, self.sequence)
 
     def _end(self, call: _Call, buffer: StepBuffer, held: NDArray[np.bool_] | None = None) -> Rollout:

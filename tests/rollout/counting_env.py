@@ -1,4 +1,4 @@
-"""Environments whose observations and rewards tell where they come from, and an oracle for what comes of them.
+"""Environments whose observations and rewards tell where they come from, and an oracle for batches of them.
 
 An observation names the seed of its sub-environment, its episode and its step. Episode e lasts
 ``1 + (seed + 2 e) % 5`` steps; even ones terminate, odd ones are truncated. Step t is rewarded with
@@ -22,15 +22,17 @@ from rayrl.experience.ragged import Ragged
 
 KINDS = ("vector", "image", "dict", "text")
 MODES = (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED)
-SEEDS = 251
-"""Sub-environments take their seeds modulo this, to fit a pixel."""
-
 SPACES: dict[str, gym.Space] = {
     "vector": Box(0, np.inf, (3,), np.float64),
     "image": Box(0, 255, (2, 3, 1), np.uint8),
-    "dict": Dict({"at": Dict({"seed": Discrete(SEEDS), "episode": Discrete(1000)}), "step": Box(0, 99, ())}),
+    "dict": Dict({"at": Dict({"seed": Discrete(2**32), "episode": Discrete(1000)}), "step": Box(0, 99, ())}),
     "text": Text(20, charset="0123456789:"),
 }
+
+
+def shown_seed(kind: str, seed: Any) -> Any:
+    """What an observation tells of a seed: a pixel cannot hold all of it."""
+    return seed % 251 if kind == "image" else seed
 
 
 def length_of(seed: Any, episode: Any) -> Any:
@@ -73,7 +75,7 @@ def decode(columns: dict[str, Any], prefix: str = "obs") -> NDArray[np.int64]:
 
 
 class CountingEnv(gym.Env[Any, Any]):
-    """One sub-environment; one that ``reuses`` writes its observations into the same array, as simulators do."""
+    """One sub-environment; one that ``reuses`` writes all observations into one array, as simulators do."""
 
     def __init__(self, kind: str = "vector", success: Any = bool, reuses: bool = True) -> None:
         self.observation_space, self.action_space = SPACES[kind], Discrete(7)
@@ -83,7 +85,7 @@ class CountingEnv(gym.Env[Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         super().reset(seed=seed)
         if seed is not None:
-            self.seed, self.episode = seed % SEEDS, -1
+            self.seed, self.episode = shown_seed(self._kind, seed), -1
         self.episode += 1
         self.at = 0
         # A reset is no end of an episode: this success is none.
@@ -112,9 +114,9 @@ class CountingEnv(gym.Env[Any, Any]):
 class CountingVectorEnv(VectorEnv[Any, Any, Any]):
     """The same, natively vectorized: it hands out its own arrays, and writes into them again."""
 
-    def __init__(self, num_envs: int, kind: str = "vector", autoreset: AutoresetMode = MODES[0]) -> None:
+    def __init__(self, num_envs: int, mode: AutoresetMode, kind: str = "vector") -> None:
         self.num_envs, self._kind = num_envs, kind
-        self.metadata = {"autoreset_mode": autoreset}
+        self.metadata = {"autoreset_mode": mode}
         self.single_observation_space, self.single_action_space = SPACES[kind], Discrete(7)
         self.observation_space = batch_space(SPACES[kind], num_envs)
         self.action_space = batch_space(Discrete(7), num_envs)
@@ -126,7 +128,8 @@ class CountingVectorEnv(VectorEnv[Any, Any, Any]):
         super().reset(seed=seed)
         slots = np.ones(self.num_envs, np.bool_) if options is None else options["reset_mask"]
         if seed is not None:
-            self.seed[:], self.episode[:] = (seed + np.arange(self.num_envs)) % SEEDS, -1
+            self.seed[:] = shown_seed(self._kind, seed + np.arange(self.num_envs))
+            self.episode[:] = -1
         self._begin(slots)
         return self._show(), {}
 

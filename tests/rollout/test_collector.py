@@ -17,13 +17,13 @@ from rayrl.rollout.origin import Origin, slots_of
 from tests.rollout.counting_env import (
     KINDS,
     MODES,
-    SEEDS,
     CountingVectorEnv,
     RightActions,
     check_batch,
     length_of,
     parts_of,
     reward_of,
+    shown_seed,
     steps_of,
     success_of,
     sync_env,
@@ -34,18 +34,17 @@ ORIGIN = Origin("test", seed=3)
 
 
 def collector(num_envs: int, mode: AutoresetMode, kind: str = "vector", *, native: bool = False) -> Collector:
-    make: Any = (
-        partial(CountingVectorEnv, num_envs, kind, mode) if native else partial(sync_env, num_envs, mode)
-    )
-    return Collector(make if native else partial(make, kind=kind), ORIGIN, max_env_failures=0)
+    make: Any = CountingVectorEnv if native else sync_env
+    return Collector(partial(make, num_envs, mode, kind=kind), ORIGIN, max_env_failures=0)
 
 
 vectorizations = pytest.mark.parametrize("native", [False, True], ids=["sync", "native"])
 modes = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 
 
-def first_seed(at: int = 0, resets: int = 0) -> int:
-    return ORIGIN.reset_seed(0, at, resets) % SEEDS
+def seeds(num_envs: int, sequence: int = 0, kind: str = "vector") -> list[int]:
+    first = ORIGIN.reset_seed(0, sequence, 0)
+    return [shown_seed(kind, first + slot) for slot in range(num_envs)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,7 +66,7 @@ def test_batches_continue_each_other(kind: str, mode: AutoresetMode, native: boo
         episodes.append(rollout.episodes)
 
     steps = steps_of(parts)
-    assert sorted(steps) == [first_seed() + slot for slot in range(3)]
+    assert sorted(steps) == sorted(seeds(3, kind=kind))
     for seed, taken in steps.items():
         assert taken == uninterrupted(seed, len(taken))
     assert all(len(of_episode) == 1 for of_episode in ids.values())
@@ -119,10 +118,10 @@ def test_whole_episodes(mode: AutoresetMode, native: bool) -> None:
     found = check_batch(rollout.batch)
     assert len(rollout.episodes) == rollout.batch.num_trajectories >= 9
     assert all(first == 0 and steps == length_of(seed, episode) for seed, episode, first, steps in found)
-    assert {seed for seed, *_ in found} <= {first_seed(at=1) + slot for slot in range(4)}
+    assert {seed for seed, *_ in found} <= set(seeds(4, 1))
     # What follows begins anew.
     after = check_batch(collecting.collect(RightActions(), num_steps=8).batch)
-    assert {seed for seed, *_ in after} == {first_seed(at=2) + slot for slot in range(4)}
+    assert {seed for seed, *_ in after} == set(seeds(4, 2))
 
 
 @modes
@@ -131,8 +130,7 @@ def test_one_episode_each(mode: AutoresetMode, native: bool) -> None:
     collecting = collector(5, mode, native=native)
     collecting.collect(RightActions(), num_steps=7)
     found = check_batch(collecting.collect_one_each(RightActions(), max_steps=50).batch)
-    seeds = [first_seed(at=1) + slot for slot in range(5)]
-    assert found == [(seed, 0, 0, length_of(seed, 0)) for seed in seeds]
+    assert found == [(seed, 0, 0, length_of(seed, 0)) for seed in seeds(5, 1)]
     assert len({steps for *_, steps in found}) == 5  # (seed + slot) % 5 takes every value
 
 
@@ -153,7 +151,7 @@ def test_force_reset_begins_new_episodes(mode: AutoresetMode, native: bool) -> N
     after = collecting.collect(RightActions(), num_steps=11, force_reset=True).batch
     assert after.num_steps == 11
     steps = steps_of(check_batch(after))
-    assert sorted(steps) == [first_seed(at=1) + slot for slot in range(3)]
+    assert sorted(steps) == sorted(seeds(3, 1))
     for seed, taken in steps.items():
         assert taken == uninterrupted(seed, len(taken))
     ids: Any = after.trajectory_columns["episode_id"]
