@@ -73,10 +73,14 @@ class RouterEpisodes:
         """Begins the first episode of each seed (B,), or the next one where no seeds are given.
 
         Without any seed so far, the operating system gives them. Returns the observations, (B, D).
+
+        Raises:
+            EnvError: there are more or fewer seeds than episodes.
         """
         if seeds is None and self._over is None:
             seeds = np.random.SeedSequence().generate_state(self.num_envs, np.uint64).astype(np.uint64)
         if seeds is not None:
+            self._check_one_each("seeds", seeds)
             self._seeds[:], self._begun[:] = seeds, 0
         self._begin(range(self.num_envs))
         self._over = np.zeros(self.num_envs, np.bool_)
@@ -88,8 +92,9 @@ class RouterEpisodes:
         An episode that was over ignores its action and begins anew, with reward 0.
 
         Raises:
-            EnvError: before the first reset, or if an action names no replica.
+            EnvError: before the first reset, or if there is not one action for each that names a replica.
         """
+        self._check_one_each("actions", actions)
         invalid = route(self.simulation, self.serving, actions, self.over)
         if invalid != NONE:
             raise EnvError(
@@ -131,7 +136,7 @@ class RouterEpisodes:
                 )
         for name, array in arrays.items():
             array[...] = state[name]
-        self._over = self._last_decision_made()
+        self._over = self._last_decision_made() if self._begun.all() else None
 
     def _arrays(self) -> dict[str, NDArray[np.generic]]:
         """Views of the whole state, one per array or field of a record."""
@@ -156,6 +161,12 @@ class RouterEpisodes:
             self.telemetry.begin(b)
             self._memory.begin(b)
             self._begun[b] += 1
+
+    def _check_one_each(self, name: str, values: NDArray[Any]) -> None:
+        if values.shape != (self.num_envs,):
+            raise EnvError(
+                f"{name} of shape {values.shape} for {self.num_envs} environments", where="rayrl/Router-v0"
+            )
 
     def _last_decision_made(self) -> NDArray[np.bool_]:
         made: NDArray[np.bool_] = self.simulation.episodes["decision"] == self.config.requests

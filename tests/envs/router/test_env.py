@@ -142,7 +142,15 @@ def test_misuse_is_an_error() -> None:
     envs = vector(2)
     with pytest.raises(EnvError, match="before the first reset"):
         envs.step(np.zeros(2, np.int64))
+    unbegun = vector(2)
+    unbegun.set_state(envs.get_state())
+    with pytest.raises(EnvError, match="before the first reset"):
+        unbegun.step(np.zeros(2, np.int64))
     envs.reset(seed=0)
+    with pytest.raises(EnvError, match=r"actions of shape \(3,\) for 2 environments"):
+        envs.step(np.zeros(3, np.int64))
+    with pytest.raises(EnvError, match=r"seeds of shape \(1,\) for 2 environments"):
+        envs.reset(seed=[3])
     for action in (-1, 4):
         with pytest.raises(EnvError, match=f"action {action} names no replica"):
             envs.step(np.array([0, action]))
