@@ -138,6 +138,24 @@ def stop(run_dir: RunFolderPath, debug: Debug = False) -> None:
     typer.echo(f"{run_id} stops at its next checkpoint{whom}")
 
 
+@app.command()
+def evaluate(
+    policy_dir: Annotated[
+        Path, typer.Argument(metavar="POLICY_DIR", help="Policy folder, or a demonstrator.")
+    ],
+    env: Annotated[str, typer.Option(metavar="ID", help="Gymnasium id, or module:Class.")],
+    episodes: Annotated[int, typer.Option(metavar="N", min=1, help="Episodes to play.")] = 20,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Plays episodes with a saved policy, on fixed seeds; needs no Ray."""
+    from rayrl.evaluation.evaluator import evaluate as play
+    from rayrl.evaluation.table import summary_table
+
+    result = play(str(policy_dir), env, episodes=episodes)
+    typer.echo(json.dumps(result.to_json(), indent=2) if as_json else summary_table(result))
+
+
 class Kind(StrEnum):
     """What ``rayrl list`` lists."""
 

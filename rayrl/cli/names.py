@@ -19,6 +19,13 @@ def architectures() -> list[str]:
     return architectures.names()
 
 
+def algorithms() -> list[str]:
+    """Registered algorithms."""
+    from rayrl.algorithms import registry
+
+    return registry.names()
+
+
 def demonstrators() -> list[str]:
     """Registered demonstrators, by the environment that they serve."""
     from rayrl.envs.demonstrators import demonstrators_for

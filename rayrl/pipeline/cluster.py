@@ -81,6 +81,8 @@ def connect(address: str, access: Access | None = None) -> JobsClient:
     for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
         # They would override the address that is asked for.
         os.environ.pop(name, None)
+    if access:
+        _bypass_proxy("127.0.0.1")
     headers = {"Authorization": f"Bearer {access.token}"} if access else None
     try:
         client = JobsClient(address, headers=headers)
@@ -92,3 +94,10 @@ def connect(address: str, access: Access | None = None) -> JobsClient:
             remedy="give its dashboard's URL; if it has a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN",
         ) from None
     return client
+
+
+def _bypass_proxy(host: str) -> None:
+    """Keeps requests to a host from a proxy that the environment names."""
+    for name in ("no_proxy", "NO_PROXY"):
+        hosts = [*filter(None, os.environ.get(name, "").split(",")), host]
+        os.environ[name] = ",".join(dict.fromkeys(hosts))

@@ -96,6 +96,7 @@ def _open(folder: RunFolder, file: Path, overrides: Sequence[str]) -> Experiment
     folder.check(experiment)
     with hold(folder.lock_file):
         folder.prepare(experiment, invocation_of(file, overrides, smoke=False))
+        folder.stop_file.unlink(missing_ok=True)
     return folder.experiment()
 
 

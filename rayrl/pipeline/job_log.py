@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from pathlib import Path
+from types import TracebackType
 
 import aiohttp
 
 from rayrl.pipeline.cluster import JobsClient
 
 _RETRY_S = 1.0
+_POLL_S = 0.1
 _log = logging.getLogger(__name__)
 
 
 class JobLog:
-    """The part of a log file that holds one job's output, below a line with its id.
+    """Copies a job's output, below a line with its id, for the length of a block.
 
     Losing the stream, the log or the disk that it is copied to never ends the run: all of it is best effort.
 
@@ -30,10 +33,40 @@ class JobLog:
         self._submission_id = submission_id
         self._path = path
         self._written = 0
-        self._start()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"log of {submission_id}", daemon=True)
 
-    async def follow(self) -> None:
-        """Copies the output as it comes, until cancelled; attaches again when the stream ends."""
+    def __enter__(self) -> None:
+        header = f"=== {self._submission_id} ===\n"
+        try:
+            before = self._path.read_text(errors="replace") if self._path.exists() else ""
+            self._path.write_text(before.partition(header)[0] + header)
+        except OSError as error:
+            _log.warning("%s cannot be written: %s", self._path, error)
+        self._thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        try:
+            # What the stream left out.
+            self._append(self._client.get_job_logs(self._submission_id)[self._written :])
+        except (RuntimeError, OSError) as problem:
+            _log.debug("the log of %s cannot be read: %s", self._submission_id, problem)
+
+    def _run(self) -> None:
+        asyncio.run(self._until_ended())
+
+    async def _until_ended(self) -> None:
+        following = asyncio.create_task(self._follow())
+        while not self._ended.is_set():
+            await asyncio.sleep(_POLL_S)
+        following.cancel()
+
+    async def _follow(self) -> None:
+        """Copies the output as it comes, and attaches again when the stream ends."""
         while True:
             received = 0
             try:
@@ -43,21 +76,6 @@ class JobLog:
             except (RuntimeError, OSError, aiohttp.ClientError) as error:
                 _log.debug("the log stream of %s ended: %s", self._submission_id, error)
             await asyncio.sleep(_RETRY_S)
-
-    def complete(self) -> None:
-        """Copies what the stream left out, after the job's end."""
-        try:
-            self._append(self._client.get_job_logs(self._submission_id)[self._written :])
-        except (RuntimeError, OSError) as error:
-            _log.debug("the log of %s cannot be read: %s", self._submission_id, error)
-
-    def _start(self) -> None:
-        header = f"=== {self._submission_id} ===\n"
-        try:
-            before = self._path.read_text(errors="replace") if self._path.exists() else ""
-            self._path.write_text(before.partition(header)[0] + header)
-        except OSError as error:
-            _log.warning("%s cannot be written: %s", self._path, error)
 
     def _append(self, text: str) -> None:
         self._written += len(text)

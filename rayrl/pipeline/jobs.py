@@ -8,8 +8,6 @@ goes.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import math
 import os
@@ -91,7 +89,7 @@ class JobRunner:
 
     def _wait(self, unit: StageUnit, submission_id: str) -> JobDetails:
         try:
-            return asyncio.run(self._watch(unit, submission_id))
+            return self._watch(unit, submission_id)
         except KeyboardInterrupt:
             self._stop(submission_id)
             raise
@@ -135,13 +133,11 @@ class JobRunner:
         self._view.job(unit, submission_id, found=False)
         return submission_id
 
-    async def _watch(self, unit: StageUnit, submission_id: str) -> JobDetails:
+    def _watch(self, unit: StageUnit, submission_id: str) -> JobDetails:
         """Waits until a job has ended, copying its output meanwhile."""
-        log = JobLog(self._client, submission_id, self._folder.logs / f"{unit.name}.log")
         records = RecordReader(self._folder.logs / f"{unit.name}.jsonl", from_end=True)
-        following = asyncio.create_task(log.follow())
-        give_up = stop_by = None
-        try:
+        answered, stopping_since = time.monotonic(), None
+        with JobLog(self._client, submission_id, self._folder.logs / f"{unit.name}.log"):
             while True:
                 self._check()
                 for record in records.read():
@@ -149,27 +145,21 @@ class JobRunner:
                 now = time.monotonic()
                 try:
                     info = self._client.find_job(submission_id)
-                    give_up = None
+                    answered = now
                 except OSError as error:
-                    give_up = give_up or now + _UNREACHABLE_TIMEOUT_S
-                    if now > give_up:
+                    if now - answered > _UNREACHABLE_TIMEOUT_S:
                         raise RunError(f"the cluster does not answer any more: {error}") from None
                 else:
                     if info is None:
                         raise StageError("the cluster does not know the job any more", where=submission_id)
                     if info.status.is_terminal():
                         return info
-                if self._folder.stop_file.exists():
-                    stop_by = stop_by or now + STOP_WAIT_S
-                    if now > stop_by:
-                        stop_by = math.inf
-                        self._stop(submission_id)
-                await asyncio.sleep(_POLL_S)
-        finally:
-            following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await following
-            log.complete()
+                if stopping_since is None and self._folder.stop_file.exists():
+                    stopping_since = now
+                if stopping_since is not None and now - stopping_since > STOP_WAIT_S:
+                    stopping_since = math.inf
+                    self._stop(submission_id)
+                time.sleep(_POLL_S)
 
     def _outcome(self, unit: StageUnit, info: JobDetails) -> bool:
         stopping, log = self._folder.stop_file.exists(), self._folder.logs / f"{unit.name}.log"

@@ -19,6 +19,7 @@ from typing import Self
 from rayrl.errors import ResourceError, RunError
 from rayrl.pipeline.processes import MARK, end_marked
 from rayrl.pipeline.supervisor import ACCESS_SOCKET
+from rayrl.storage.atomic import storage_errors
 
 STOP_WAIT_S = 120
 """Seconds that a job gets between SIGTERM and SIGKILL, to write a checkpoint."""
@@ -62,7 +63,7 @@ class PrivateRay:
     def __init__(self, *, cpus: int, gpus: int, log: Path, mark: str, hold: int) -> None:
         self._mark = mark
         self._token = secrets.token_hex(32)
-        self.temp = Path(tempfile.mkdtemp(prefix="rayrl-", dir=short_temp_base()))
+        self.temp = make_ray_temp()
         command = [
             *(sys.executable, "-m", "rayrl.pipeline.supervisor", "--temp-dir", str(self.temp)),
             *("--cpus", str(cpus), "--gpus", str(gpus)),
@@ -167,7 +168,13 @@ def ask_access(temp: Path) -> Access:
     return Access(**json.loads(answer))
 
 
-def short_temp_base() -> str:
-    """A folder for temporary folders of Ray, short enough for the Unix sockets within them."""
+def make_ray_temp() -> Path:
+    """A new temporary folder for Ray, short enough for the Unix sockets within it.
+
+    Raises:
+        StorageError: the disk is full or not writable.
+    """
     base = tempfile.gettempdir()
-    return base if len(base) <= _LONGEST_BASE else "/tmp"
+    base = base if len(base) <= _LONGEST_BASE else "/tmp"
+    with storage_errors(Path(base), "Ray's temporary folder"):
+        return Path(tempfile.mkdtemp(prefix="rayrl-", dir=base))

@@ -7,11 +7,10 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rayrl.pipeline.private_ray import short_temp_base
+from rayrl.pipeline.private_ray import make_ray_temp
 from rayrl.pipeline.resources import this_machine
 
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -53,7 +52,7 @@ def ray_session() -> Iterator[None]:
     import ray
 
     machine = this_machine()
-    temp = tempfile.mkdtemp(prefix="rayrl-", dir=short_temp_base())
+    temp = make_ray_temp()
     try:
         ray.init(
             address="local",
@@ -61,7 +60,7 @@ def ray_session() -> Iterator[None]:
             num_gpus=int(machine["GPU"]),
             include_dashboard=False,
             logging_level=logging.WARNING,
-            _temp_dir=temp,
+            _temp_dir=str(temp),
         )
         yield
     finally:

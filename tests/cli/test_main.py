@@ -65,9 +65,10 @@ def test_the_surface():
         "stage": ["--architecture", "--debug", "--run-dir", "--set"],
         "status": ["--dashboard", "--debug", "--json"],
         "stop": ["--debug"],
+        "evaluate": ["--debug", "--env", "--episodes", "--json"],
         "list": ["--debug"],
     }
-    assert {name: options[name] for name in surface} == surface
+    assert options == surface
 
 
 def test_help_imports_nothing_that_takes_long():
@@ -206,5 +207,6 @@ def test_a_relative_run_folder_in_a_ray_job_is_an_error(rayrl, file, monkeypatch
 
 def test_list(rayrl):
     assert rayrl("list", "envs")[1].splitlines()[-1].startswith("rayrl/")
+    assert "ppo" in rayrl("list", "algorithms")[1].splitlines()
     assert "mlp_baseline" in rayrl("list", "architectures")[1].splitlines()
     assert any(line.endswith("  random") for line in rayrl("list", "demonstrators")[1].splitlines())
