@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from ray.rllib.core.learner.learner_group import LearnerGroup
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
@@ -43,60 +44,125 @@ class Sample:
         return Part.whole(self.batch, self.receipt.lengths)
 
 
-def sample_local(group: EnvRunnerGroup, num_steps: int) -> list[Sample]:
+def sample_local(group: EnvRunnerGroup, num_steps: int) -> Sample:
     """Samples in this process."""
-    receipt, batch = group.local_env_runner.sample(num_timesteps=num_steps)
-    return [Sample(receipt, batch)]
+    return Sample(*group.local_env_runner.sample(num_timesteps=num_steps))
+
+
+def all_workers(group: EnvRunnerGroup) -> list[int]:
+    """Indices of the remote workers, in order."""
+    return sorted(group._worker_manager.actor_ids())
+
+
+def healthy_workers(group: EnvRunnerGroup) -> list[int]:
+    """Indices of the remote workers that are not known to be lost, in order."""
+    return sorted(group._worker_manager.healthy_actor_ids())
+
+
+def mark_lost(group: EnvRunnerGroup, worker: int) -> None:
+    """Has RLlib see whether a worker has come back, before anything else is asked of it."""
+    group._worker_manager.set_actor_state(worker, healthy=False)
 
 
 def sample_remote(
-    group: EnvRunnerGroup, weights: dict[str, Any], steps_per_worker: int, rounds: int, timeout_s: float
-) -> tuple[list[Sample], list[int]]:
-    """Samples from healthy workers at once.
+    group: EnvRunnerGroup, weights: dict[str, Any], orders: Mapping[int, int], timeout_s: float
+) -> list[Sample]:
+    """Samples from several workers at once.
 
     Args:
         group: the workers.
         weights: state with weights and their version.
-        steps_per_worker: rows of each answer.
-        rounds: answers that are needed at most; of more workers only the first are asked.
+        orders: rows that each worker is to return, by its index.
         timeout_s: how long to wait for all of them.
 
     Returns:
-        The answers in the order of the workers, and the indices of the workers that were lost; their samples
-        are missing, and they are marked for RLlib to restore.
+        The answers in the order of the workers. Those of workers that died are missing; such workers are
+        marked as lost.
 
     Raises:
         TrainingError: a worker did not answer in time, or raised.
     """
-    manager = group._worker_manager
-    asked = manager.healthy_actor_ids()[:rounds]
+    actors = group._worker_manager.actors()
     weights_ref = ray.put(weights)
     answers = {
-        index: manager.actors()[index]
-        .sample_with.options(num_returns=2)
-        .remote(weights_ref, steps_per_worker)
-        for index in asked
+        worker: actors[worker].sample_with.options(num_returns=2).remote(weights_ref, rows)
+        for worker, rows in orders.items()
     }
     deadline = time.monotonic() + timeout_s
-    samples, lost = [], []
-    for index, (receipt_ref, batch_ref) in answers.items():
+    samples = []
+    for worker, (receipt, batch) in answers.items():
         try:
-            receipt = ray.get(receipt_ref, timeout=max(0.0, deadline - time.monotonic()))
+            samples.append(Sample(ray.get(receipt, timeout=max(0.0, deadline - time.monotonic())), batch))
         except RayActorError as error:
-            _log.warning("env runner %d died while sampling: %s", index, error)
-            manager.set_actor_state(index, healthy=False)
-            lost.append(index)
-        except ray.exceptions.GetTimeoutError:
+            _log.warning("env runner %d died while sampling: %s", worker, error)
+            mark_lost(group, worker)
+        except GetTimeoutError:
             raise TrainingError(
-                f"did not return {steps_per_worker} steps within {timeout_s:g} s",
-                where=f"env runner {index}",
-                remedy="raise sample_timeout_s, or lower rollout_fragment_length",
+                f"did not return {orders[worker]} steps within {timeout_s:g} s",
+                where=f"env runner {worker}",
+                remedy="raise sample_timeout_s, or collect fewer steps at a time",
             ) from None
         except RayTaskError as error:
-            raise _cause(error, f"env runner {index}") from error
-        else:
-            samples.append(Sample(receipt, batch_ref))
-    return samples, lost
+            raise _cause(error, f"env runner {worker}") from error
+    return samples
+
+
+def worker_states(group: EnvRunnerGroup) -> dict[int, dict[str, Any]]:
+    """The complete state of every env runner without its weights, by index; the local one is 0.
+
+    Workers that are lost have none.
+    """
+    states = {}
+    if group.local_env_runner is not None:
+        states[0] = group.local_env_runner.get_state(not_components="rl_module")
+    actors = group._worker_manager.actors()
+    refs = {
+        worker: actors[worker].get_state.remote(not_components="rl_module")
+        for worker in healthy_workers(group)
+    }
+    return states | _answers(group, refs, "its state is not saved")
+
+
+def restore_workers(group: EnvRunnerGroup, states: Mapping[int, dict[str, Any]]) -> dict[int, bool]:
+    """Gives env runners their saved state.
+
+    Returns:
+        By the index of each worker that has one now, whether its environments' own states came back with it.
+    """
+    exact = {}
+    if group.local_env_runner is not None and 0 in states:
+        exact[0] = group.local_env_runner.set_state(states[0])
+    actors = group._worker_manager.actors()
+    refs = {
+        worker: actors[worker].set_state.remote(states[worker])
+        for worker in healthy_workers(group)
+        if worker in states
+    }
+    return exact | _answers(group, refs, "its state is not restored")
+
+
+def begin_epochs(group: EnvRunnerGroup, epochs: Mapping[int, int]) -> list[int]:
+    """Tells restarted workers their epoch; returns the indices of those that heard it."""
+    actors = group._worker_manager.actors()
+    refs = {worker: actors[worker].begin_epoch.remote(epoch) for worker, epoch in epochs.items()}
+    return list(_answers(group, refs, "it stays away"))
+
+
+def restored_workers(group: EnvRunnerGroup) -> list[int]:
+    """Indices of the lost workers that Ray has restarted since the last call; they count as healthy again."""
+    return group.probe_unhealthy_env_runners() or []
+
+
+def _answers(group: EnvRunnerGroup, refs: Mapping[int, ray.ObjectRef], consequence: str) -> dict[int, Any]:
+    """What workers return, by index, without those that died; they are marked as lost."""
+    answers = {}
+    for worker, ref in refs.items():
+        try:
+            answers[worker] = ray.get(ref)
+        except RayActorError as error:
+            _log.warning("env runner %d died, and %s: %s", worker, consequence, error)
+            mark_lost(group, worker)
+    return answers
 
 
 def update_learners(
@@ -137,40 +203,6 @@ def update_learners(
         except RayTaskError as error:
             raise _cause(error, f"learner {rank}") from error
     return [results[rank] for rank in range(len(actors))]
-
-
-def worker_states(group: EnvRunnerGroup) -> dict[int, dict[str, Any]]:
-    """The complete state of every env runner without its weights, by index; the local one is 0."""
-    states = {}
-    if group.local_env_runner is not None:
-        states[0] = group.local_env_runner.get_state(not_components="rl_module")
-    manager = group._worker_manager
-    refs = {
-        index: manager.actors()[index].get_state.remote(not_components="rl_module")
-        for index in manager.healthy_actor_ids()
-    }
-    return states | {index: ray.get(ref) for index, ref in refs.items()}
-
-
-def restore_workers(group: EnvRunnerGroup, states: dict[int, dict[str, Any]]) -> bool:
-    """Gives every env runner its saved state.
-
-    Returns:
-        Whether all that follows is what would have followed: every worker had a state, and its environments
-        could take it.
-    """
-    exact = True
-    if group.local_env_runner is not None and 0 in states:
-        exact &= group.local_env_runner.set_state(states[0])
-    actors = group._worker_manager.actors()
-    refs = [actors[index].set_state.remote(states[index]) for index in actors if index in states]
-    return exact and len(refs) == len(actors) and all(ray.get(refs))
-
-
-def begin_epochs(group: EnvRunnerGroup, epochs: dict[int, int], seconds: float) -> None:
-    """Tells restarted workers their epoch."""
-    actors: Any = group._worker_manager.actors()
-    ray.get([actors[index].begin_epoch.remote(epoch) for index, epoch in epochs.items()], timeout=seconds)
 
 
 def _cause(error: RayTaskError, where: str) -> Exception:

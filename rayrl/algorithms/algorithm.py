@@ -1,18 +1,15 @@
 """ColumnarAlgorithm: RLlib's Algorithm with workers that return receipts, and a state that is complete.
 
-| loop             | consumes                      | waits for                  | unblocked by             |
-|------------------|-------------------------------|----------------------------|--------------------------|
-| sample           | weights of the last update    | all asked env runners      | receipts, or lost workers|
-| update           | references to batches         | all learners               | results, or a time limit |
+| loop   | consumes                   | waits for       | unblocked by                         |
+|--------|----------------------------|-----------------|--------------------------------------|
+| sample | weights of the last update | RolloutWorkers  | receipts that make up a train batch  |
+| update | references to batches      | all learners    | results, or a time limit             |
 
 The schedule is synchronous: batch i is collected by the weights of update i-1, and update i learns from it.
-Batches are taken in the order of the workers, so the same seeds give the same run, whatever came back first.
 """
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -38,25 +35,14 @@ from ray.rllib.utils.metrics import (
 )
 from ray.tune.result import TRAINING_ITERATION
 
-from rayrl.algorithms.actors import (
-    Sample,
-    begin_epochs,
-    learner_weights,
-    restore_workers,
-    sample_local,
-    sample_remote,
-    update_learners,
-    worker_states,
-)
+from rayrl.algorithms.actors import Sample, learner_weights, update_learners
 from rayrl.algorithms.experience_data import ExperienceData
 from rayrl.algorithms.recent_episodes import RecentEpisodes
-from rayrl.errors import TrainingError
+from rayrl.algorithms.rollout_workers import RolloutWorkers
 from rayrl.models.actor_critic import ActorCritic
 
 WORKERS = "workers"
 PROGRESS = "progress"
-
-_log = logging.getLogger(__name__)
 
 
 class ColumnarAlgorithm(Algorithm):
@@ -64,61 +50,38 @@ class ColumnarAlgorithm(Algorithm):
 
     Attributes:
         env_steps: environment steps sampled in the trial's life.
-        exact: nothing has happened that keeps this run from being what an undisturbed one would be: no worker
-            was restarted, and every environment could be restored.
+        workers: the env runners; None for an algorithm that has none.
         weights: what env runners need of the newest weights, and their version.
     """
 
     def setup(self, config: Any) -> None:
         """Builds workers and learners."""
         self.env_steps = 0
-        self.exact = True
-        self._epochs: dict[int, int] = {}
+        self.workers: RolloutWorkers | None = None
         super().setup(config)
         self._episodes = RecentEpisodes(self.config.metrics_num_episodes_for_smoothing)
         if self.env_runner_group is not None:
+            self.workers = RolloutWorkers(self.env_runner_group, self.config)
             self.weights = learner_weights(self.learner_group)
+
+    @property
+    def exact(self) -> bool:
+        """Whether this run is what an undisturbed one would be.
+
+        It is not once a worker was lost, or an environment could not be restored.
+        """
+        return self.workers is None or self.workers.exact
 
     def training_step(self) -> None:
         """Collects one train batch, and learns from it."""
+        assert self.workers is not None
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
-            samples = self.sample()
+            samples = self.workers.sample(self.weights)
         self._log_samples(samples)
         with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
             self._update([sample.part for sample in samples])
         with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
             self.sync_weights()
-
-    def sample(self) -> list[Sample]:
-        """Collects exactly one train batch.
-
-        Where workers are lost, those that are left collect the missing part; with none left, the lost ones
-        are waited for.
-
-        Raises:
-            TrainingError: no worker came back within ``env_runner_restore_timeout_s``.
-        """
-        group, total = self.env_runner_group, self.config.total_train_batch_size
-        if not group.num_remote_env_runners():
-            return sample_local(group, total)
-        fragment = self.config.get_rollout_fragment_length(1) * self.config.num_envs_per_env_runner
-        samples: list[Sample] = []
-        deadline = time.monotonic() + self.config.env_runner_restore_timeout_s
-        while (missing := total - sum(sample.receipt.num_steps for sample in samples)) > 0:
-            if not group.num_healthy_remote_env_runners():
-                if time.monotonic() > deadline:
-                    raise TrainingError(
-                        f"all {group.num_remote_env_runners()} env runners died, and none came back within "
-                        f"{self.config.env_runner_restore_timeout_s:g} s"
-                    )
-                self.restore_env_runners(group)
-                continue
-            new, lost = sample_remote(
-                group, self.weights, fragment, -(-missing // fragment), self.config.sample_timeout_s
-            )
-            samples += new
-            self.exact &= not lost
-        return samples
 
     def _update(self, parts: list[Any]) -> None:
         results = update_learners(
@@ -168,21 +131,8 @@ class ColumnarAlgorithm(Algorithm):
         return self.config.observation_space, self.config.action_space
 
     def restore_env_runners(self, env_runner_group: EnvRunnerGroup | None) -> list[int]:
-        """Takes back workers that Ray has restarted; they begin a new epoch, with new episodes.
-
-        They get their weights with the next order to sample.
-        """
-        if env_runner_group is None:
-            return []
-        restored: list[int] = env_runner_group.probe_unhealthy_env_runners() or []
-        for index in restored:
-            self._epochs[index] = self._epochs.get(index, 0) + 1
-            _log.warning("env runner %d is back, in epoch %d", index, self._epochs[index])
-        if restored:
-            self.exact = False
-            epochs = {index: self._epochs[index] for index in restored}
-            begin_epochs(env_runner_group, epochs, self.config.env_runner_restore_timeout_s)
-        return restored
+        """Takes back workers that Ray has restarted; called by RLlib before every iteration."""
+        return self.workers.restore() if self.workers is not None else []
 
     def get_state(
         self,
@@ -199,14 +149,9 @@ class ColumnarAlgorithm(Algorithm):
                 not_components=self._get_subcomponents(COMPONENT_LEARNER_GROUP, not_components),
                 **kwargs,
             )
-        if self.env_runner_group is not None and self._check_component(WORKERS, components, not_components):
-            state[WORKERS] = worker_states(self.env_runner_group)
-        state[PROGRESS] = {
-            "env_steps": self.env_steps,
-            "exact": self.exact,
-            "epochs": dict(self._epochs),
-            "episodes": self._episodes.get_state(),
-        }
+        if self.workers is not None and self._check_component(WORKERS, components, not_components):
+            state[WORKERS] = self.workers.get_state()
+        state[PROGRESS] = {"env_steps": self.env_steps, "episodes": self._episodes.get_state()}
         state[COMPONENT_METRICS_LOGGER] = self.metrics.get_state()
         state[TRAINING_ITERATION] = self.training_iteration
         return state
@@ -216,18 +161,10 @@ class ColumnarAlgorithm(Algorithm):
         if COMPONENT_LEARNER_GROUP in state:
             self.learner_group.set_state(state[COMPONENT_LEARNER_GROUP])
         if PROGRESS in state:
-            progress = state[PROGRESS]
-            self.env_steps, self.exact = progress["env_steps"], progress["exact"]
-            self._epochs = dict(progress["epochs"])
-            self._episodes.set_state(progress["episodes"])
-        if WORKERS in state and self.env_runner_group is not None:
-            exact = restore_workers(self.env_runner_group, state[WORKERS])
-            if not exact:
-                _log.warning(
-                    "an environment cannot restore its state: new episodes are begun, and what follows is "
-                    "not what would have followed without the interruption"
-                )
-            self.exact &= exact
+            self.env_steps = state[PROGRESS]["env_steps"]
+            self._episodes.set_state(state[PROGRESS]["episodes"])
+        if WORKERS in state and self.workers is not None:
+            self.workers.set_state(state[WORKERS])
         if COMPONENT_METRICS_LOGGER in state:
             self.metrics.set_state(state[COMPONENT_METRICS_LOGGER])
         if TRAINING_ITERATION in state:

@@ -1,8 +1,8 @@
-"""What rayrl adds to RLlib's AlgorithmConfig, and which of RLlib's options it does not take."""
+"""What rayrl adds to RLlib's AlgorithmConfig."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 from ray.rllib.callbacks.callbacks import RLlibCallback
@@ -10,12 +10,23 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils import force_list
 from ray.util.debug import log_once
 
+from rayrl.algorithms.learner import ColumnarLearner
+from rayrl.algorithms.rllib_options import (
+    COMMON,
+    NO_CALLBACKS,
+    ROLLOUT,
+    WORKER_CALLBACKS,
+    check_options,
+)
+from rayrl.config.base import nearest
 from rayrl.errors import ConfigError
 from rayrl.models.actor_critic import ActorCritic
 from rayrl.rollout.env_runner import ColumnarEnvRunner
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 OptimizerType = Literal["adam", "adamw"]
+
+_OPTIMIZER_OPTIONS = frozenset({"betas", "eps", "weight_decay", "amsgrad"})
 
 
 class ColumnarConfig(AlgorithmConfig):
@@ -32,6 +43,9 @@ class ColumnarConfig(AlgorithmConfig):
         max_env_failures: how often in a row an environment may raise before the run fails.
         learner_timeout_s: how long an update may take before the run fails.
     """
+
+    honoured: ClassVar[frozenset[str]] = COMMON | ROLLOUT
+    """Names of the options that have an effect; setting any other one is an error."""
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class)
@@ -104,83 +118,47 @@ class ColumnarConfig(AlgorithmConfig):
         """
         # RLlib would advise, once, to leave its new API stack, which is what all this is built on.
         log_once(f"{self.algo_class.__name__}_on_new_api_stack")
-        # RLlib derives an evaluation config from this one, with settings of its own.
-        reference = AlgorithmConfig() if not self.in_evaluation else self
-        for name, remedy in UNSUPPORTED.items():
-            value = getattr(self, name)
-            if value != getattr(reference, name):
-                raise ConfigError(
-                    f"{name} = {value!r} is not supported", where=type(self).__name__, remedy=remedy
-                )
-        for cls in force_list(self.callbacks_class):
-            for name in WORKER_CALLBACKS:
-                if getattr(cls, name) is not getattr(RLlibCallback, name):
-                    raise ConfigError(
-                        f"{cls.__name__}.{name} is not supported",
-                        where=type(self).__name__,
-                        remedy=_NO_CALLBACKS,
-                    )
+        if not self.in_evaluation:  # RLlib derives such a config from this one, with settings of its own
+            rayrls = next(cls for cls in type(self).__mro__ if cls.__module__.startswith("rayrl."))
+            check_options(self, rayrls(), self.honoured)
+        self._check_callbacks()
+        self._check_class("env_runner_cls", self.env_runner_cls, ColumnarEnvRunner)
+        self._check_class("learner_class", self.learner_class, ColumnarLearner)
+        if isinstance(spec := self._rl_module_spec, RLModuleSpec) and spec.module_class is not None:
+            self._check_class("rl_module_spec.module_class", spec.module_class, ActorCritic)
         if self.is_multi_agent:
-            raise ConfigError(
-                "multi-agent training is not supported", where=type(self).__name__, remedy="use one policy"
-            )
+            raise self._error("multi-agent training is not supported", "use one policy")
         self._check_choice("precision", ("fp32", "tf32", "bf16", "fp16"))
         self._check_choice("optimizer_type", ("adam", "adamw"))
         self._check_choice("grad_clip_by", ("global_norm", "value"))
+        if unknown := self.optimizer_options.keys() - _OPTIMIZER_OPTIONS:
+            raise self._error(
+                f"optimizer_options has the unknown key {min(unknown)!r}",
+                nearest(min(unknown), _OPTIMIZER_OPTIONS),
+            )
+        if not self.learner_timeout_s > 0:
+            raise self._error(f"learner_timeout_s = {self.learner_timeout_s!r}", "give seconds, more than 0")
         if not isinstance(self.seed, int) or self.seed < 0:
-            raise ConfigError(
+            raise self._error(
                 f"seed = {self.seed!r}",
-                where=type(self).__name__,
-                remedy="give an integer >= 0: without it a run can be neither repeated nor resumed exactly",
+                "give an integer >= 0: without it a run can be neither repeated nor resumed exactly",
             )
         super().validate()
+
+    def _check_callbacks(self) -> None:
+        for cls in force_list(self.callbacks_class):
+            for name in WORKER_CALLBACKS:
+                if getattr(cls, name) is not getattr(RLlibCallback, name):
+                    raise self._error(f"{cls.__name__}.{name} is not supported", NO_CALLBACKS)
+
+    def _check_class(self, name: str, value: Any, base: type) -> None:
+        if not (isinstance(value, type) and issubclass(value, base)):
+            raise self._error(f"{name} = {value!r}", f"give a subclass of {base.__module__}.{base.__name__}")
 
     def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
         value = getattr(self, name)
         if value not in choices:
-            raise ConfigError(
-                f"{name} = {value!r}", where=type(self).__name__, remedy=f"one of {', '.join(choices)}"
-            )
+            raise self._error(f"{name} = {value!r}", f"one of {', '.join(choices)}")
 
-
-WORKER_CALLBACKS = (
-    "on_episode_created",
-    "on_episode_start",
-    "on_episode_step",
-    "on_episode_end",
-    "on_sample_end",
-    "on_environment_created",
-)
-"""RLlib's callbacks that would run in the env runners, once per episode or step."""
-
-_EVALUATE = "evaluate with rayrl.evaluate, `rayrl evaluate` or the experiment's evaluate stage"
-_NO_CONNECTORS = "columns have no connectors; wrap the environment, or write an architecture"
-_NO_CALLBACKS = "only callbacks of the algorithm itself are called (on_train_result, on_checkpoint_loaded, …)"
-
-UNSUPPORTED: dict[str, str] = {
-    "evaluation_interval": _EVALUATE,
-    "offline_evaluation_interval": _EVALUATE,
-    "custom_evaluation_function": _EVALUATE,
-    "_env_to_module_connector": _NO_CONNECTORS,
-    "_module_to_env_connector": _NO_CONNECTORS,
-    "_learner_connector": _NO_CONNECTORS,
-    **{f"callbacks_{name}": _NO_CALLBACKS for name in WORKER_CALLBACKS},
-    "batch_mode": "batches are cut at a number of steps; episodes go on in the next one",
-    "input_": "give a dataset to BCConfig, or to an experiment's import stage",
-    "output": "collect with rayrl.collect, or an experiment's collect stage",
-    "observation_filter": "set normalize_observations in model_config",
-    "compress_observations": "Arrow files are compressed on disk where that is asked for",
-    "num_aggregator_actors_per_learner": "learners fetch their own shards; no aggregators are needed",
-    "use_worker_filter_stats": "set normalize_observations in model_config",
-    "torch_compile_learner": "leave it out",
-    "torch_compile_worker": "leave it out",
-    "_torch_grad_scaler_class": "set precision='fp16'",
-    "_torch_lr_scheduler_classes": "give lr as [[step, value], ...]",
-    "policies_to_train": "there is one policy",
-    "remote_worker_envs": "use more env runners",
-    "num_gpus_per_env_runner": "rollouts run on CPUs",
-    "count_steps_by": "there is one agent: its steps are the environment's",
-    "min_time_s_per_iteration": "an iteration is one batch, so that runs can be repeated",
-    "use_env_runner_state_server": "weights travel with each order to sample",
-}
-"""RLlib's options that these algorithms do not take, each with what to do instead."""
+    def _error(self, message: str, remedy: str) -> ConfigError:
+        return ConfigError(message, where=type(self).__name__, remedy=remedy)

@@ -24,8 +24,11 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.utils.metrics import (
+    ALL_MODULES,
     NUM_ENV_STEPS_TRAINED,
+    NUM_ENV_STEPS_TRAINED_LIFETIME,
     NUM_MODULE_STEPS_TRAINED,
+    NUM_MODULE_STEPS_TRAINED_LIFETIME,
     NUM_TRAINABLE_PARAMETERS,
     WEIGHTS_SEQ_NO,
 )
@@ -120,17 +123,27 @@ class ColumnarLearner(TorchLearner):
         self._updates += 1
         self.metrics.log_dict(
             {
-                **{(DEFAULT_MODULE_ID, name): value for name, value in results.items()},
-                (DEFAULT_MODULE_ID, "seconds"): time.perf_counter() - started,
-                (DEFAULT_MODULE_ID, NUM_TRAINABLE_PARAMETERS): self._gradient.flat.numel(),
-                (DEFAULT_MODULE_ID, NUM_MODULE_STEPS_TRAINED): rows,
-                ("__all_modules__", NUM_ENV_STEPS_TRAINED): rows,
+                **results,
+                "seconds": time.perf_counter() - started,
+                NUM_TRAINABLE_PARAMETERS: self._gradient.flat.numel(),
+                WEIGHTS_SEQ_NO: self._weights_seq_no,
             },
+            key=DEFAULT_MODULE_ID,
             window=1,
         )
+        self._log_steps_trained(rows)
         self.after_gradient_based_update(timesteps=timesteps or {})
         reduced: dict[str, Any] = self.metrics.reduce()
         return reduced
+
+    def _log_steps_trained(self, rows: int) -> None:
+        """Logs the rows by RLlib's names, to be added up over learners and over the trial's life."""
+        for module, steps, lifetime in (
+            (DEFAULT_MODULE_ID, NUM_MODULE_STEPS_TRAINED, NUM_MODULE_STEPS_TRAINED_LIFETIME),
+            (ALL_MODULES, NUM_ENV_STEPS_TRAINED, NUM_ENV_STEPS_TRAINED_LIFETIME),
+        ):
+            self.metrics.log_value((module, steps), rows, reduce="sum")
+            self.metrics.log_value((module, lifetime), rows, reduce="lifetime_sum")
 
     @abstractmethod
     def learn(self, training_data: TrainingData | None) -> tuple[int, dict[str, float]]:

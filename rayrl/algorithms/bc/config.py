@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import gymnasium as gym
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
@@ -19,8 +19,9 @@ from rayrl.algorithms.algorithm import ColumnarAlgorithm
 from rayrl.algorithms.bc.data import DemonstrationData
 from rayrl.algorithms.bc.learner import BCLearner
 from rayrl.algorithms.config import ColumnarConfig
-from rayrl.errors import ConfigError
+from rayrl.algorithms.rllib_options import COMMON
 from rayrl.experience.dataset import open_dataset
+from rayrl.storage.spaces import Spaces
 
 
 class BCConfig(ColumnarConfig, AlgorithmConfig):
@@ -33,6 +34,17 @@ class BCConfig(ColumnarConfig, AlgorithmConfig):
             None for never.
         fit_all: learn from the episodes that are measured on as well; what is measured then is a ceiling.
     """
+
+    observation_space: gym.Space[Any] | None
+    action_space: gym.Space[Any] | None
+    honoured: ClassVar[frozenset[str]] = COMMON | {
+        "observation_space",
+        "action_space",
+        "dataset",
+        "val_fraction",
+        "early_stop_patience",
+        "fit_all",
+    }
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or BC)
@@ -77,15 +89,21 @@ class BCConfig(ColumnarConfig, AlgorithmConfig):
             ConfigError: naming the option, its value and what would be right.
             IntegrityError: the dataset is damaged.
         """
-        where = type(self).__name__
         if not self.dataset:
-            raise ConfigError("dataset is not given", where=where, remedy="training(dataset=FOLDER)")
+            raise self._error("dataset is not given", "training(dataset=FOLDER)")
         if not 0 <= self.val_fraction < 1:
-            raise ConfigError(f"val_fraction = {self.val_fraction!r}", where=where, remedy="in [0, 1)")
+            raise self._error(f"val_fraction = {self.val_fraction!r}", "in [0, 1)")
+        if not isinstance(self.lr, int | float):
+            raise self._error(f"lr = {self.lr!r}", "a number: no environment steps are sampled to go by")
         if not self._is_frozen:
-            spaces = open_dataset(self.dataset).spaces
-            self.observation_space, self.action_space = spaces.observation, spaces.action
+            self._take_spaces(open_dataset(self.dataset).spaces)
         super().validate()
+
+    def _take_spaces(self, spaces: Spaces) -> None:
+        given = Spaces(self.observation_space or spaces.observation, self.action_space or spaces.action)
+        if differences := given.differences(spaces):
+            raise self._error("; ".join(differences), "leave the spaces out: the dataset has them")
+        self.observation_space, self.action_space = spaces.observation, spaces.action
 
     @staticmethod
     def agreement_name(action_space: gym.Space[Any]) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ray.rllib.algorithms import ppo
 
 from rayrl.algorithms.algorithm import ColumnarAlgorithm
 from rayrl.algorithms.config import ColumnarConfig
 from rayrl.algorithms.ppo.learner import PPOLearner
-from rayrl.errors import ConfigError
 
 
 class PPOConfig(ColumnarConfig, ppo.PPOConfig):
@@ -21,6 +20,17 @@ class PPOConfig(ColumnarConfig, ppo.PPOConfig):
     ``lambda_`` 0.95, ``clip_param`` 0.2, ``vf_loss_coeff`` 0.5, ``vf_clip_param`` None (no clipping),
     ``grad_clip`` 0.5, ``use_kl_loss`` False.
     """
+
+    honoured: ClassVar[frozenset[str]] = ColumnarConfig.honoured | {
+        "lambda_",
+        "use_kl_loss",
+        "kl_coeff",
+        "kl_target",
+        "vf_loss_coeff",
+        "entropy_coeff",
+        "clip_param",
+        "vf_clip_param",
+    }
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or PPO)
@@ -38,19 +48,6 @@ class PPOConfig(ColumnarConfig, ppo.PPOConfig):
     def get_default_learner_class(self) -> type[PPOLearner]:
         """The columnar learner."""
         return PPOLearner
-
-    def validate(self) -> None:
-        """Checks the options.
-
-        Raises:
-            ConfigError: naming the option, its value and what would be right.
-        """
-        for name in ("use_gae", "use_critic"):
-            if not getattr(self, name):
-                raise ConfigError(
-                    f"{name} = False is not supported", where=type(self).__name__, remedy="leave it out"
-                )
-        super().validate()
 
 
 class PPO(ColumnarAlgorithm):

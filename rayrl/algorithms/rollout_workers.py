@@ -1,0 +1,167 @@
+"""RolloutWorkers: the env runners of an algorithm, asked for a train batch and taken back when they die.
+
+| loop    | consumes                   | waits for            | unblocked by                             |
+|---------|----------------------------|----------------------|------------------------------------------|
+| sample  | weights of the last update | all asked workers    | receipts, lost workers, a time limit     |
+| restore | lost workers               | an answer from each  | workers restarted by Ray, a time limit   |
+
+Batches are taken in the order of the workers, so the same seeds give the same run, whatever came back first.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import numpy as np
+from ray.rllib.env.env_runner_group import EnvRunnerGroup
+
+from rayrl.algorithms.actors import (
+    Sample,
+    all_workers,
+    begin_epochs,
+    healthy_workers,
+    mark_lost,
+    restore_workers,
+    restored_workers,
+    sample_local,
+    sample_remote,
+    worker_states,
+)
+from rayrl.algorithms.ledger import Ledger
+from rayrl.algorithms.minibatches import cut_evenly
+from rayrl.errors import TrainingError
+
+_RETRY_S = 0.5
+"""Pause between two looks at whether a worker has come back."""
+
+_log = logging.getLogger(__name__)
+
+
+class RolloutWorkers:
+    """The env runners of one algorithm.
+
+    Args:
+        group: RLlib's group of them.
+        config: the algorithm's.
+
+    Attributes:
+        exact: nothing has happened that keeps the batches from being what they would have been without any
+            disturbance: no worker was lost, and every environment could be restored.
+    """
+
+    def __init__(self, group: EnvRunnerGroup, config: Any) -> None:
+        self.exact = True
+        self._group = group
+        self._config = config
+        self._ledger = Ledger()
+        self._restored: list[int] = []
+
+    def sample(self, weights: dict[str, Any]) -> list[Sample]:
+        """Collects exactly one train batch.
+
+        Where workers are lost, those that are left collect the missing part; with none left, the lost ones
+        are waited for.
+
+        Args:
+            weights: state with weights and their version.
+
+        Raises:
+            TrainingError: a worker did not answer in time, or raised; a worker died that is not to be
+                restarted or done without; or none came back within ``env_runner_restore_timeout_s``.
+        """
+        config, total = self._config, self._config.total_train_batch_size
+        if not self._group.num_remote_env_runners():
+            return [sample_local(self._group, total)]
+        samples: list[Sample] = []
+        while (missing := total - sum(sample.receipt.num_steps for sample in samples)) > 0:
+            orders = self._orders(self._available(), missing)
+            answers = sample_remote(self._group, weights, orders, config.sample_timeout_s)
+            accepted = [sample for sample in answers if self._ledger.accept(sample.receipt)]
+            samples += accepted
+            for worker in orders.keys() - {sample.receipt.producer for sample in accepted}:
+                self._lose(worker)
+        return samples
+
+    def restore(self) -> list[int]:
+        """Takes back workers that Ray has restarted; they begin a new epoch, with new episodes.
+
+        They get their weights with the next order to sample.
+
+        Returns:
+            The indices of those that came back since the last call.
+        """
+        self._take_back()
+        restored, self._restored = self._restored, []
+        return restored
+
+    def get_state(self) -> dict[str, Any]:
+        """All that the next batches depend on, but for the weights."""
+        return {
+            "exact": self.exact,
+            "ledger": self._ledger.get_state(),
+            "workers": worker_states(self._group),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes back, or forward, to a saved state, as far as environments can."""
+        self._ledger.set_state(state["ledger"])
+        exact = restore_workers(self._group, state["workers"])
+        if remote := all_workers(self._group):
+            # What a worker without a state collects must not be taken for what it once collected.
+            self._begin_epochs([worker for worker in healthy_workers(self._group) if worker not in exact])
+        self.exact = state["exact"] and all(exact.get(worker, False) for worker in remote or [0])
+        if state["exact"] and not self.exact:
+            _log.warning(
+                "an environment cannot restore its state: new episodes are begun, and what follows is not "
+                "what would have followed without the interruption"
+            )
+
+    def _orders(self, workers: list[int], missing: int) -> dict[int, int]:
+        """How many of the missing rows each worker is to collect, by its index."""
+        config = self._config
+        if config.rollout_fragment_length == "auto":
+            rows = np.diff(cut_evenly(missing, len(workers)))
+        else:
+            fragment = config.rollout_fragment_length * config.num_envs_per_env_runner
+            rows = np.clip(missing - fragment * np.arange(len(workers)), 0, fragment)
+        return {worker: n for worker, n in zip(workers, rows.tolist(), strict=True) if n}
+
+    def _available(self) -> list[int]:
+        """Indices of the workers that can be asked; waits for one where all are lost."""
+        limit = self._config.env_runner_restore_timeout_s if self._config.restart_failed_env_runners else 0
+        deadline = time.monotonic() + limit
+        while not (workers := healthy_workers(self._group)):
+            if time.monotonic() >= deadline:
+                raise TrainingError(
+                    f"all {len(all_workers(self._group))} env runners died, and none came back within "
+                    f"{limit:g} s"
+                )
+            if not self._take_back():
+                time.sleep(_RETRY_S)
+        return workers
+
+    def _take_back(self) -> list[int]:
+        back = self._begin_epochs(restored_workers(self._group))
+        self._restored += back
+        self.exact &= not back
+        return back
+
+    def _begin_epochs(self, workers: list[int]) -> list[int]:
+        epochs = {worker: self._ledger.begin_epoch(worker) for worker in workers}
+        begun = begin_epochs(self._group, epochs)
+        for worker in begun:
+            _log.warning("env runner %d begins epoch %d", worker, epochs[worker])
+        return begun
+
+    def _lose(self, worker: int) -> None:
+        config = self._config
+        mark_lost(self._group, worker)
+        self.exact = False
+        if not (config.restart_failed_env_runners or config.ignore_env_runner_failures):
+            raise TrainingError(
+                "died",
+                where=f"env runner {worker}",
+                remedy="set restart_failed_env_runners, or ignore_env_runner_failures to go on without it",
+            )
