@@ -8,14 +8,14 @@ import pytest
 
 pytestmark = pytest.mark.chaos
 
-TO_40 = ("--set", "train.options.to=40")
+HOLD = ("--set", "train.options.hold_at=3", "--set", "train.options.page=false")
 
 
 @pytest.fixture
 def running(rayrl, file, folder, watch):
-    """A run that has counted to 3 on its private Ray."""
-    command = rayrl("run", file, "--run-dir", folder, *TO_40)
-    command.until(lambda: watch.count["n"] >= 3)
+    """A run that has counted to 3 on its private Ray, and waits there."""
+    command = rayrl("run", file, "--run-dir", folder, *HOLD)
+    command.until(lambda: watch.count["n"] == 3)
     return command
 
 
@@ -24,10 +24,10 @@ def completes(rayrl, file, folder, watch):
     """Makes sure that the same command goes on from the checkpoint and completes, and leaves nothing."""
 
     def complete():
-        reached = watch.count["n"]
-        again = rayrl("run", file, "--run-dir", folder, *TO_40)
+        (folder / "go").touch()
+        again = rayrl("run", file, "--run-dir", folder, *HOLD)
         assert again.wait() == 0, again.output
-        assert watch.count == {"n": 40, "starts": [0, reached]}
+        assert watch.count == {"n": 6, "starts": [0, 3]}
         watch.private_ray().wait_until_gone(0.0)
 
     return complete
@@ -117,11 +117,12 @@ def test_a_second_ctrl_c_ends_a_stage_that_does_not_stop(rayrl, file, folder, wa
 def test_of_two_runs_of_a_folder_the_second_waits_until_the_firsts_ray_has_ended(
     rayrl, running, file, folder, watch
 ):
-    second = rayrl("run", file, "--run-dir", folder, *TO_40)
+    second = rayrl("run", file, "--run-dir", folder, *HOLD)
     second.until(lambda: f"held by process {running.process.pid} on" in second.output)
     ray = watch.private_ray()
     running.send(signal.SIGKILL)
     second.until(lambda: "starting a private Ray" in second.output)
     ray.wait_until_gone(0.0)
+    (folder / "go").touch()
     assert second.wait() == 0, second.output
-    assert watch.count["n"] == 40
+    assert watch.count == {"n": 6, "starts": [0, 3]}

@@ -1,7 +1,8 @@
 """Test stages that count, and ``rayrl`` and ``jobs/<stage>.py`` with these stages alone.
 
 ``count`` counts to ``train.options.to`` with a checkpoint after each step, in a Ray actor that keeps a child
-process; ``train.options`` can also make it fail, hang or fill the disk. ``page`` writes the run's report.
+process; ``train.options`` can also make it wait for a file ``go`` in the run folder, fail, or fill the disk.
+``page`` writes the run's report, unless ``train.options.page`` is false.
 
     python counting_stage.py rayrl run FILE …       the command line
     python counting_stage.py FILE --run-dir DIR     the job of ``count``
@@ -35,6 +36,7 @@ def register() -> None:
             run="counting_stage:page",
             reads=("report",),
             after=("count",),
+            needed=lambda experiment: experiment.train.options.get("page", True),
             uses_ray=False,
             script=script.with_name("page_stage.py"),
         )
@@ -63,6 +65,10 @@ def count(context: StageContext) -> StageOutputs | None:
         write_json(file, state, "the count")
         context.progress(state["n"], options["to"], "numbers", square=state["n"] ** 2)
         time.sleep(options.get("delay", 0.0))
+        while state["n"] == options.get("hold_at") and not (context.folder.path / "go").exists():
+            if context.stop_requested():
+                return None
+            time.sleep(0.05)
         if state["n"] == options.get("fail_at"):
             raise TrainingError("seven is unlucky", where="train.options.fail_at", remedy="count elsewhere")
         if state["n"] == options.get("crash_at"):

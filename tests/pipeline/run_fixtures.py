@@ -18,7 +18,7 @@ name: counting
 seeds: [0]
 env: {id: CartPole-v1}
 conditions: [no_pretrain]
-train: {gpus_per_learner: 0, options: {to: 6, delay: 0.1}}
+train: {gpus_per_learner: 0, options: {to: 6, delay: 0.05}}
 """
 
 
