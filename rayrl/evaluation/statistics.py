@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from rayrl.config import Config
 from rayrl.config.seeding import Role, generator
@@ -105,7 +105,7 @@ def mean_over_runs(values: Sequence[float]) -> Estimate:
     mean = float(known.mean())
     if n == 1:
         return Estimate(value=mean, low=None, high=None, n=1)
-    half = float(stats.t.ppf(_QUANTILES[1], n - 1) * known.std(ddof=1) / np.sqrt(n))
+    half = float(stdtrit(n - 1, _QUANTILES[1]) * known.std(ddof=1) / np.sqrt(n))
     return Estimate(value=mean, low=mean - half, high=mean + half, n=n)
 
 

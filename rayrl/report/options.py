@@ -6,4 +6,8 @@ from rayrl.config import Config
 
 
 class ReportOptions(Config):
-    """How the report is written; there is nothing to choose yet."""
+    """What the report compares with."""
+
+    reference: str | None = None
+    """The demonstrator that scores 1, random actions scoring 0; null takes ``least_outstanding``, or the one
+    with the largest share of the demonstrations."""

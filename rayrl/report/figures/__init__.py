@@ -1,0 +1,1 @@
+"""Charts, and the forms in which a report shows them: interactive, as PNG and as CSV."""

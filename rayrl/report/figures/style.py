@@ -1,0 +1,54 @@
+"""Colours, dashes and markers. Each style differs in all three, so figures can be read without colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+COLORS = ("#0b6bb8", "#c2500a", "#0a7d63", "#8746b8", "#a8323e", "#5b6670")
+"""On white; the page's ``--series-…`` colours are the same in light, and brighter in dark."""
+FAINT = 0.35
+"""Opacity of what stands behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How one series is drawn, in the words of both libraries."""
+
+    color: str
+    dash: str
+    marker: str
+    pattern: str
+    dash_mpl: str | tuple[int, tuple[float, ...]]
+    marker_mpl: str
+    hatch: str
+
+
+_DASHES: tuple[tuple[str, str | tuple[int, tuple[float, ...]]], ...] = (
+    ("solid", "solid"),
+    ("dash", "dashed"),
+    ("dot", "dotted"),
+    ("dashdot", "dashdot"),
+    ("longdash", (0, (9.0, 3.0))),
+    ("longdashdot", (0, (9.0, 2.0, 1.5, 2.0))),
+)
+_MARKERS = (
+    ("circle", "o"),
+    ("square", "s"),
+    ("diamond", "D"),
+    ("triangle-up", "^"),
+    ("triangle-down", "v"),
+    ("x", "X"),
+)
+_PATTERNS = (("", ""), ("/", "///"), (".", "..."), ("x", "xxx"), ("-", "---"), ("+", "+++"))
+
+STYLES = tuple(
+    Style(color, dash, marker, pattern, dash_mpl, marker_mpl, hatch)
+    for color, (dash, dash_mpl), (marker, marker_mpl), (pattern, hatch) in zip(
+        COLORS, _DASHES, _MARKERS, _PATTERNS, strict=True
+    )
+)
+
+
+def style_of(index: int) -> Style:
+    """The style of an index; they repeat."""
+    return STYLES[index % len(STYLES)]

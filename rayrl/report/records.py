@@ -1,0 +1,100 @@
+"""The files of a run folder that other stages write, as far as the report reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from rayrl.config import Config
+from rayrl.experience.dataset import EnvInfo
+from rayrl.report.options import ReportOptions
+
+
+class Record(Config):
+    """Part of a file that another stage wrote; what the report does not need of it is passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class CollectRecord(Record):
+    """The demonstrations that were asked for."""
+
+    demonstrators: dict[str, float] = Field(default={})
+    """Share of the steps by demonstrator."""
+    steps: int = 0
+
+
+class TrainRecord(Record):
+    """The training that was asked for."""
+
+    algorithm: str = ""
+    total_steps: int = 0
+
+
+class ExperimentRecord(Record):
+    """``config.json``."""
+
+    name: str
+    seeds: tuple[int, ...]
+    env: EnvInfo
+    architectures: tuple[str, ...]
+    conditions: tuple[str, ...]
+    collect: CollectRecord = CollectRecord()
+    train: TrainRecord = TrainRecord()
+    report: ReportOptions = ReportOptions()
+
+
+class RunInfo(Record):
+    """``run.json``: the run as its controller knows it."""
+
+    run_id: str = ""
+    created: str = ""
+    finished: str | None = None
+    versions: dict[str, str] = Field(default={})
+
+
+class EnvironmentRecord(Record):
+    """``environment.json``: what the run ran on."""
+
+    versions: dict[str, str] = Field(default={})
+    hardware: dict[str, Any] = Field(default={})
+
+
+class DatasetExtra(Record):
+    """What the collect stage adds to the manifest of its dataset."""
+
+    demonstrators: dict[str, dict[str, Any]] = Field(default={})
+    """Numbers of each demonstrator, by name."""
+
+
+class DatasetRecord(Record):
+    """``collect/manifest.json``."""
+
+    files: tuple[dict[str, Any], ...] = ()
+    extra: DatasetExtra = DatasetExtra()
+
+
+class PretrainSummary(Record):
+    """``summary.json`` of a pretrained policy."""
+
+    best_epoch: int | None = None
+    val_accuracy: float | None = None
+    """Share of held-out decisions in which it takes the demonstrator's action."""
+    val_loss: float | None = None
+    ceiling_accuracy: float | None = None
+    """The same for a fit on all demonstrations, the held-out ones among them."""
+    rows: int | None = None
+    seconds: float | None = None
+
+
+class TrialRecord(Record):
+    """``trial.json``: how far a trial is."""
+
+    state: str
+    """``running``, ``stopped``, ``finished`` or ``failed``."""
+    step: int
+    total_steps: int
+    resumed_from: tuple[int, ...] = ()
+    exact: bool = True
+    error: str | None = None

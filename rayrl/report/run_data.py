@@ -1,0 +1,92 @@
+"""What a run folder holds, as the report reads it.
+
+config.json                                             the experiment
+run.json, environment.json                              when, versions, hardware
+collect/manifest.json                                   demonstrations
+<architecture>/pretrain/seed_<n>/                       curve.jsonl, summary.json, eval_results.json
+<architecture>/<condition>/seed_<n>/                    progress.jsonl, trial.json, eval_results.json
+evaluate/demonstrators/<name>.json                      results of demonstrators
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rayrl.evaluation.result import EvaluationResult
+from rayrl.report.curves import Curve
+from rayrl.report.records import (
+    DatasetRecord,
+    EnvironmentRecord,
+    ExperimentRecord,
+    PretrainSummary,
+    RunInfo,
+    TrialRecord,
+)
+
+RANDOM = "random"
+COLD, WARM = "no_pretrain", "with_pretrain"
+
+
+@dataclass(frozen=True, slots=True)
+class Pretraining:
+    """One pretrained policy."""
+
+    architecture: str
+    seed: int
+    curve: Curve
+    """By ``epoch``."""
+    summary: PretrainSummary | None
+    evaluation: EvaluationResult | None
+    """Of the pretrained policy, before its first step of training."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial."""
+
+    architecture: str
+    condition: str
+    seed: int
+    curve: Curve
+    """By ``step``; ``seconds/…`` are those of each iteration."""
+    state: TrialRecord | None
+    evaluation: EvaluationResult | None
+
+    @property
+    def name(self) -> str:
+        """Its folder in the run folder."""
+        return f"{self.architecture}/{self.condition}/seed_{self.seed}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """A run folder's content."""
+
+    path: Path
+    experiment: ExperimentRecord
+    config: Mapping[str, Any]
+    """``config.json`` as it is."""
+    info: RunInfo
+    environment: EnvironmentRecord
+    dataset: DatasetRecord | None
+    pretraining: tuple[Pretraining, ...]
+    trials: tuple[Trial, ...]
+    demonstrators: Mapping[str, EvaluationResult]
+    problems: tuple[str, ...]
+    """What is missing or damaged, one sentence each."""
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Of Python and the packages that the run used."""
+        return self.environment.versions or self.info.versions
+
+    @property
+    def reference(self) -> str | None:
+        """The demonstrator that scores 1; None where there is none with results."""
+        shares = self.experiment.collect.demonstrators
+        by_share = sorted(shares, key=lambda name: -shares[name])
+        wanted = [self.experiment.report.reference, "least_outstanding", *by_share]
+        return next((name for name in wanted if name in self.demonstrators and name != RANDOM), None)

@@ -1,0 +1,139 @@
+"""Reads a run folder; what is missing or damaged is noted, not fatal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from rayrl.errors import ConfigError, IntegrityError
+from rayrl.evaluation.result import EvaluationResult, load_result
+from rayrl.report.curves import Curve, read_curve
+from rayrl.report.records import (
+    DatasetRecord,
+    EnvironmentRecord,
+    ExperimentRecord,
+    PretrainSummary,
+    Record,
+    RunInfo,
+    TrialRecord,
+)
+from rayrl.report.run_data import RANDOM, WARM, Pretraining, RunData, Trial
+from rayrl.storage.atomic import read_json
+
+R = TypeVar("R", bound=Record)
+
+
+def read_run(path: Path) -> RunData:
+    """Reads what the stages of a run have written so far.
+
+    Raises:
+        IntegrityError: ``config.json`` is missing or damaged; anything else may be.
+    """
+    file = path / "config.json"
+    config = read_json(file, "the run's experiment")
+    try:
+        experiment = ExperimentRecord.parse(config, where=str(file))
+    except ConfigError as error:
+        raise IntegrityError(error.message, where=str(file)) from None
+    reader = _Reader(path)
+    pretrains = WARM in experiment.conditions
+    return RunData(
+        path=path,
+        experiment=experiment,
+        config=config,
+        info=reader.record(RunInfo, "run.json", missing=None) or RunInfo(),
+        environment=reader.record(
+            EnvironmentRecord, "environment.json", missing="The hardware is not recorded."
+        )
+        or EnvironmentRecord(),
+        dataset=reader.dataset() if pretrains and experiment.collect.demonstrators else None,
+        pretraining=tuple(
+            reader.pretraining(architecture, seed)
+            for architecture in experiment.architectures
+            for seed in experiment.seeds
+            if pretrains
+        ),
+        trials=tuple(
+            reader.trial(architecture, condition, seed)
+            for architecture in experiment.architectures
+            for condition in experiment.conditions
+            for seed in experiment.seeds
+        ),
+        demonstrators=reader.demonstrators({RANDOM, *experiment.collect.demonstrators}),
+        problems=tuple(reader.problems),
+    )
+
+
+class _Reader:
+    """Reads files of one run, and notes what is wrong with them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.problems: list[str] = []
+
+    def record(self, kind: type[R], name: str, *, missing: str | None) -> R | None:
+        """A JSON file; None where it is missing, which is noted as ``missing`` says, or damaged."""
+        file = self._path / name
+        if not file.exists():
+            if missing:
+                self.problems.append(missing)
+            return None
+        try:
+            return kind.parse(read_json(file, "it"), where=name)
+        except (IntegrityError, ConfigError) as error:
+            self.problems.append(f"{name} is damaged: {error.message}.")
+            return None
+
+    def dataset(self) -> DatasetRecord | None:
+        """The manifest of the demonstrations."""
+        return self.record(
+            DatasetRecord, "collect/manifest.json", missing="No demonstrations were collected."
+        )
+
+    def pretraining(self, architecture: str, seed: int) -> Pretraining:
+        """One pretrained policy."""
+        name = f"{architecture}/pretrain/seed_{seed}"
+        summary = self.record(
+            PretrainSummary, f"{name}/summary.json", missing=f"{name}: pretraining is not done."
+        )
+        evaluation = self._evaluation(f"{name}/eval_results.json", noted=summary is not None)
+        return Pretraining(
+            architecture, seed, self._curve(f"{name}/curve.jsonl", "epoch"), summary, evaluation
+        )
+
+    def trial(self, architecture: str, condition: str, seed: int) -> Trial:
+        """One trial."""
+        name = f"{architecture}/{condition}/seed_{seed}"
+        state = self.record(TrialRecord, f"{name}/trial.json", missing=f"{name}: never started.")
+        finished = state is not None and state.state == "finished"
+        evaluation = self._evaluation(f"{name}/eval_results.json", noted=finished)
+        curve = self._curve(f"{name}/progress.jsonl", "step")
+        return Trial(architecture, condition, seed, curve, state, evaluation)
+
+    def demonstrators(self, expected: set[str]) -> dict[str, EvaluationResult]:
+        """Results of demonstrators by name."""
+        folder = self._path / "evaluate" / "demonstrators"
+        there = sorted(file.stem for file in folder.glob("*.json"))
+        self.problems += [
+            f"The demonstrator {name} is not evaluated." for name in sorted(expected - {*there})
+        ]
+        found = {name: self._evaluation(f"evaluate/demonstrators/{name}.json", noted=True) for name in there}
+        return {name: result for name, result in found.items() if result is not None}
+
+    def _evaluation(self, name: str, *, noted: bool) -> EvaluationResult | None:
+        """Results; where they are missing, that is noted if they are due."""
+        if not (self._path / name).exists():
+            if noted:
+                self.problems.append(f"{Path(name).parent}: the policy is not evaluated.")
+            return None
+        try:
+            return load_result(self._path / name)
+        except IntegrityError as error:
+            self.problems.append(f"{name} is damaged: {error.message}.")
+            return None
+
+    def _curve(self, name: str, key: str) -> Curve:
+        curve, damaged = read_curve(self._path / name, key)
+        if damaged:
+            self.problems.append(f"{name}: {damaged} of its lines could not be read.")
+        return curve

@@ -1,0 +1,49 @@
+"""Sections: what a report consists of. A capability adds its own by ``register_section``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rayrl.errors import ConfigError
+from rayrl.report.figures.chart import Chart
+from rayrl.report.html import Html
+from rayrl.report.run_data import RunData
+
+Block = Html | Chart
+"""A piece of a section: markup, or a figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One part of the page."""
+
+    key: str
+    """Its anchor in the page."""
+    title: str
+    position: int
+    """Sections stand in the order of their positions."""
+    applies: Callable[[RunData], bool]
+    """Whether the run has what the section shows."""
+    build: Callable[[RunData], Sequence[Block]]
+    """Its content, from top to bottom."""
+
+
+_sections: dict[str, Section] = {}
+
+
+def register_section(section: Section) -> None:
+    """Makes a section part of every report of a run that it applies to.
+
+    Raises:
+        ConfigError: another section has its key.
+    """
+    if _sections.get(section.key, section) is not section:
+        raise ConfigError(f"the section {section.key!r} is there already", where="report")
+    _sections[section.key] = section
+
+
+def sections_for(run: RunData) -> list[Section]:
+    """The sections that apply to a run, in order."""
+    ordered = sorted(_sections.values(), key=lambda section: section.position)
+    return [section for section in ordered if section.applies(run)]

@@ -1,0 +1,176 @@
+"""The verdict in words: is warm better than cold, did training beat the heuristics, what to be wary of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rayrl.evaluation.result import RETURN
+from rayrl.evaluation.statistics import Estimate
+from rayrl.report.html import Html, element, join
+from rayrl.report.outcomes import Kind, Outcome, Outcomes, outcomes_of
+from rayrl.report.run_data import COLD, RANDOM, WARM, RunData
+from rayrl.report.sections.registry import Block, Section
+from rayrl.report.text import capitalized, count, interval, listed, mean, number, signed
+from rayrl.report.warm_start import WarmStart, warm_starts
+
+ENOUGH_SEEDS = 5
+"""Below this, an interval over training seeds says little."""
+
+
+_WARM_START = {
+    (1, 1): "the warm start paid off.",
+    (1, 0): "the warm start paid off.",
+    (1, -1): "the warm start learned slower, but ended better.",
+    (0, 1): "the warm start learned faster; at the end no difference is shown.",
+    (0, 0): "no difference between warm and cold is shown.",
+    (0, -1): "the warm start learned slower; at the end no difference is shown.",
+    (-1, 1): "the warm start learned faster, but ended worse.",
+    (-1, 0): "the warm start did harm.",
+    (-1, -1): "the warm start did harm.",
+    (None, 1): "the warm start is ahead so far.",
+    (None, 0): "no difference between warm and cold is shown so far.",
+    (None, -1): "the warm start is behind so far.",
+}
+"""By the signs of the differences at the end, where it is known, and over the whole of training."""
+
+
+def build(run: RunData) -> Sequence[Block]:
+    """One paragraph for each question, and the caveats."""
+    outcomes = outcomes_of(run)
+    findings = [
+        *(warm_start_finding(run, comparison) for comparison in warm_starts(run)),
+        *heuristics_findings(outcomes),
+        *cloning_findings(run, outcomes),
+    ]
+    if not findings:
+        findings = [_finding("Nothing to compare yet.", "No policy of this run has been evaluated.")]
+    wary = list(caveats(run, outcomes))
+    parts = [element("div", *findings, class_="findings"), _glossary(run)]
+    if wary:
+        items = [element("li", caveat) for caveat in wary]
+        parts.append(
+            element("div", element("h3", "Before you rely on this"), element("ul", *items), class_="wary")
+        )
+    return parts
+
+
+def warm_start_finding(run: RunData, comparison: WarmStart) -> Html:
+    """Whether the warm start paid off, and by how much at equal steps."""
+    final, throughout = comparison.final, comparison.throughout
+    several = len(run.experiment.architectures) > 1
+    prefix = f"{comparison.architecture}: " if several else ""
+    if final.value is None and throughout.value is None:
+        head = capitalized(f"{prefix}warm against cold cannot be told yet.")
+        return _finding(head, "No pair of trials has results.")
+    verdict = _WARM_START[final.sign if final.value is not None else None, throughout.sign]
+    if max(final.n, throughout.n) == 1:
+        verdict = "one seed cannot tell warm from cold."
+    sentences = []
+    if final.value is not None and comparison.step is not None:
+        sentences.append(
+            f"After {comparison.step:,} steps, warm-started policies return {_more(final)} per episode "
+            f"than cold ones of the same seed ({_sureness(final)}); they are ahead in {comparison.better} "
+            f"of {count(final.n, 'seed')}."
+        )
+    if throughout.value is not None:
+        sentences.append(
+            f"While training, at equal steps, warm-started trials returned {_more(throughout)} "
+            f"({_sureness(throughout)})."
+        )
+    return _finding(capitalized(prefix + verdict), " ".join(sentences))
+
+
+def heuristics_findings(outcomes: Outcomes) -> Iterator[Html]:
+    """Which demonstrators each trained condition beats, in pairs of the same episodes."""
+    rivals = [row for row in outcomes.of(Kind.demonstrator) if row.label != RANDOM]
+    rivals.sort(key=lambda row: -row.values(RETURN).mean())
+    for trained in outcomes.of(Kind.trained) if rivals else []:
+        differences = {rival.label: trained.difference(rival, RETURN) for rival in rivals}
+        by_sign: dict[int, list[str]] = {1: [], 0: [], -1: []}
+        for label, difference in differences.items():
+            by_sign[difference.sign].append(f"{label} ({signed(difference)}; {interval(difference)})")
+        clauses = [
+            f"{verb} {listed(by_sign[sign])}"
+            for sign, verb in ((1, "They beat"), (0, "They cannot be told apart from"), (-1, "They lose to"))
+            if by_sign[sign]
+        ]
+        head = f"{capitalized(trained.label)} policies beat {_share(len(by_sign[1]), len(rivals))}."
+        scale = _scale(outcomes, trained)
+        yield _finding(head, " ".join([f"{'. '.join(clauses)}.", *scale]))
+
+
+def cloning_findings(run: RunData, outcomes: Outcomes) -> Iterator[Html]:
+    """How much of their demonstrators cloned policies have, before training."""
+    mixed = outcomes.mixed_score(run.experiment.collect.demonstrators)
+    for cloned in outcomes.of(Kind.cloned):
+        score = outcomes.score(cloned)
+        if score is None or score.value is None or mixed is None or mixed <= 0:
+            continue
+        yield _finding(
+            f"{capitalized(cloned.label)} policies reach {100 * score.value / mixed:.0f} % of the teachers.",
+            f"Before their first step of training they score {mean(score)} ({_sureness(score)}), their "
+            f"demonstrators {number(mixed)}, weighted by share.",
+        )
+
+
+def caveats(run: RunData, outcomes: Outcomes) -> Iterator[str]:
+    """Reasons to believe the numbers less than they look."""
+    seeds = len(run.experiment.seeds)
+    if seeds < ENOUGH_SEEDS and outcomes.of(Kind.trained):
+        yield (
+            f"{capitalized(count(seeds, 'training seed'))} per condition: another run may turn out "
+            f"differently. At least {ENOUGH_SEEDS} make the intervals over seeds worth something."
+        )
+    unfinished = [trial for trial in run.trials if trial.state is None or trial.state.state != "finished"]
+    if unfinished:
+        yield f"{len(unfinished)} of {count(len(run.trials), 'trial')} did not finish."
+    inexact = [trial for trial in run.trials if trial.state is not None and not trial.state.exact]
+    if inexact:
+        yield f"{count(len(inexact), 'trial')} lost a rollout worker and cannot be repeated exactly."
+    episodes = {len(row.results[0].seeds) for row in outcomes.rows}
+    if episodes and min(episodes) < 20:
+        yield f"Only {count(min(episodes), 'episode')} were played by each policy."
+    if outcomes.unpaired:
+        yield f"Evaluated on other episodes, and so left out: {listed(outcomes.unpaired)}."
+
+
+def _glossary(run: RunData) -> Html:
+    """What the conditions are called here and in the experiment file."""
+    sentences = []
+    if COLD in run.experiment.conditions:
+        sentences.append(f"Cold policies ({COLD}) start from scratch.")
+    if WARM in run.experiment.conditions:
+        teachers = listed(sorted(run.experiment.collect.demonstrators))
+        of_whom = f" that was cloned from {teachers}" if teachers else " that was given"
+        sentences.append(f"Warm ones ({WARM}) start from a policy{of_whom}.")
+    return element("p", " ".join(sentences), class_="note")
+
+
+def _scale(outcomes: Outcomes, outcome: Outcome) -> list[str]:
+    score, reference = outcomes.score(outcome), outcomes.reference
+    if score is None or reference is None:
+        return []
+    return [f"Their score is {mean(score)}, where random actions score 0 and {reference.label} 1."]
+
+
+def _more(estimate: Estimate) -> str:
+    return f"{mean(estimate).removeprefix('−')} {'more' if (estimate.value or 0.0) >= 0 else 'less'}"
+
+
+def _sureness(estimate: Estimate) -> str:
+    if estimate.low is None:
+        return "a single seed, so no interval" if estimate.n == 1 else "no interval"
+    return f"95 % interval {interval(estimate)}"
+
+
+def _share(some: int, of_all: int) -> str:
+    if of_all == 1:
+        return "the heuristic" if some else "no heuristic"
+    return {0: "no heuristic", of_all: f"all {of_all} heuristics"}.get(some, f"{some} of {of_all} heuristics")
+
+
+def _finding(head: str, body: str) -> Html:
+    return element("p", join([element("strong", head), " ", body]))
+
+
+SECTION = Section("verdict", "What came out", 10, lambda run: True, build)

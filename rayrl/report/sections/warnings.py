@@ -1,0 +1,38 @@
+"""Everything about a run that was not as it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rayrl.report.html import element
+from rayrl.report.run_data import RunData, Trial
+from rayrl.report.sections.registry import Block, Section
+from rayrl.report.text import listed
+
+
+def build(run: RunData) -> Sequence[Block]:
+    """A list of sentences."""
+    return [element("ul", *(element("li", text) for text in warnings_of(run)), class_="warnings")]
+
+
+def warnings_of(run: RunData) -> list[str]:
+    """One sentence for each thing."""
+    return [*(text for trial in run.trials for text in _of_trial(trial)), *run.problems]
+
+
+def _of_trial(trial: Trial) -> Iterator[str]:
+    state = trial.state
+    if state is None:
+        return
+    if state.state == "failed":
+        yield f"{trial.name}: failed at step {state.step:,}: {state.error or 'the reason is not recorded'}"
+    elif state.state != "finished":
+        yield f"{trial.name}: {state.state} at step {state.step:,} of {state.total_steps:,}."
+    if not state.exact:
+        yield f"{trial.name}: a rollout worker was restarted, so the trial cannot be repeated exactly."
+    if state.resumed_from:
+        steps = listed([f"{step:,}" for step in state.resumed_from])
+        yield f"{trial.name}: resumed from step {steps}{', exactly' if state.exact else ''}."
+
+
+SECTION = Section("warnings", "Warnings", 70, lambda run: bool(warnings_of(run)), build)
