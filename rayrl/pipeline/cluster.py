@@ -8,7 +8,6 @@ from typing import Any
 import requests
 from ray.exceptions import RayError
 from ray.job_submission import JobDetails, JobSubmissionClient
-from ray.util.state import list_nodes
 
 from rayrl.errors import RunError
 from rayrl.pipeline.private_ray import Access
@@ -25,14 +24,14 @@ class JobsClient(JobSubmissionClient):
         """What the cluster knows of a job; None when it does not know it.
 
         Raises:
-            OSError: the cluster does not answer, or not as it should.
+            RunError: the cluster does not answer, or not as it should.
         """
         try:
             return self.get_job_info(submission_id)
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             if "status code 404" in str(error):
                 return None
-            raise OSError(str(error)) from None
+            raise RunError(f"the cluster does not answer: {error}", where=self.get_address()) from None
 
     def submit(self, **arguments: Any) -> None:
         """Submits a job; the arguments are those of ``submit_job``.
@@ -52,14 +51,17 @@ class JobsClient(JobSubmissionClient):
             RunError: the cluster does not say.
         """
         try:
-            found = list_nodes(
-                address=self.get_address(), filters=[("state", "=", "ALIVE")], timeout=int(REQUEST_TIMEOUT_S)
-            )
-        except (RayError, RuntimeError, OSError) as error:
-            raise RunError(
-                f"the cluster does not list its nodes: {error}", where=self.get_address()
-            ) from None
-        return [{name: node.resources_total.get(name, 0.0) for name in _RESOURCES} for node in found]
+            answer = self._do_request("GET", "/api/v0/nodes")
+            answer.raise_for_status()
+            found = answer.json()["data"]["result"]["result"]
+        except (RayError, RuntimeError, OSError, ValueError, KeyError) as error:
+            where = self.get_address()
+            raise RunError(f"the cluster does not list its nodes: {error}", where=where) from None
+        return [
+            {name: node["resources_total"].get(name, 0.0) for name in _RESOURCES}
+            for node in found
+            if node["state"] == "ALIVE"
+        ]
 
     def _do_request(self, method: str, endpoint: str, **arguments: Any) -> requests.Response:
         response: requests.Response = super()._do_request(

@@ -96,14 +96,21 @@ def run_experiment(file: Path, options: RunOptions, view: RunView) -> RunFolder:
         folder.prepare(experiment, invocation_of(file, options.overrides, smoke=options.smoke))
         folder.stop_file.unlink(missing_ok=True)
         experiment = folder.experiment()
-        with _recorded(folder), _runner(options, client, folder, experiment, lock, view) as run_one:
+        with _recorded(folder), ExitStack() as stack:
+            run_one: RunOne | None = None
             for unit in plan(experiment):
-                if reason := why_run(unit, folder, experiment):
-                    folder.set_finished(False)
-                    view.started(unit, reason)
-                    _run(unit, folder, run_one, view)
-                else:
+                reason = why_run(unit, folder, experiment)
+                if reason is None:
                     view.skipped(unit)
+                    continue
+                folder.set_finished(False)
+                view.started(unit, reason)
+                if run_one is None:
+                    if options.local:
+                        run_one = stack.enter_context(local_runner(folder, experiment, view))
+                    else:
+                        run_one = stack.enter_context(_job_runner(client, folder, experiment, lock, view))
+                _run(unit, folder, run_one, view)
             folder.set_finished(True)
     return folder
 
@@ -142,34 +149,6 @@ def _end_leftovers(lock: Lock) -> None:
     before = lock.previous
     if before and before.mark and before.is_here:
         end_marked(before.mark)
-
-
-@contextmanager
-def _runner(
-    options: RunOptions,
-    client: JobsClient | None,
-    folder: RunFolder,
-    experiment: Experiment,
-    lock: Lock,
-    view: RunView,
-) -> Iterator[RunOne]:
-    """How units are run: in this process, on the named cluster, or on a private Ray.
-
-    What that takes is started with the first unit that needs it.
-    """
-    with ExitStack() as stack:
-        runner: RunOne | None = None
-
-        def run_one(unit: StageUnit) -> bool:
-            nonlocal runner
-            if runner is None:
-                if options.local:
-                    runner = stack.enter_context(local_runner(folder, experiment, view))
-                else:
-                    runner = stack.enter_context(_job_runner(client, folder, experiment, lock, view))
-            return runner(unit)
-
-        yield run_one
 
 
 @contextmanager

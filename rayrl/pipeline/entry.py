@@ -1,4 +1,7 @@
-"""A stage as a process of its own: what ``jobs/<stage>.py`` and ``rayrl stage`` run."""
+"""A stage as a process of its own: what ``jobs/<stage>.py`` and ``rayrl stage`` run.
+
+``python -m rayrl.pipeline.entry STAGE …`` is the job of a stage that has no script.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def main(stage: str, arguments: Sequence[str] | None = None) -> int:
         arguments: ``FILE --run-dir DIR [--set key=value]… [--architecture NAME]``; the process's own when not
             given.
     """
-    parser = argparse.ArgumentParser(description=f"Runs the {stage} stage of an experiment.")
+    parser = argparse.ArgumentParser(prog=stage, description=f"Runs the {stage} stage of an experiment.")
     parser.add_argument("file", type=Path, metavar="FILE", help="experiment file")
     parser.add_argument("--run-dir", type=Path, required=True, metavar="DIR", help="run folder")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="replaces an option")
@@ -105,3 +108,7 @@ def _run(unit: StageUnit, folder: RunFolder, experiment: Experiment, signals: li
         _log.warning("%s is done already", unit.name)
     elif not run_unit(unit, folder, experiment, interrupted=lambda: bool(signals)):
         _log.warning("%s stopped on request; the same command goes on", unit.name)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

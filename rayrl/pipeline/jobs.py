@@ -98,9 +98,12 @@ class JobRunner:
         """The unit's job of this run that is still alive, if there is one."""
         record = self._record(unit)
         info = self._client.find_job(record.submission_id) if record else None
-        if info is None or info.status.is_terminal() or not self._is_ours(info):
+        if info is None or info.status.is_terminal():
             return None
-        if (info.metadata or {}).get("signature") != signature:
+        metadata = info.metadata or {}
+        if metadata.get("run") != self._folder.record.run_id:
+            return None
+        if metadata.get("signature") != signature:
             raise RunError(
                 f"job {info.submission_id} of this run still runs with other options",
                 where=str(self._folder),
@@ -122,7 +125,7 @@ class JobRunner:
         self._client.submit(
             entrypoint=shlex.join(command(unit, self._folder)),
             submission_id=submission_id,
-            metadata={"run": run_id, "folder": str(self._folder), "unit": unit.name, "signature": signature},
+            metadata={"run": run_id, "folder": str(self._folder), "stage": unit.name, "signature": signature},
             runtime_env={
                 "env_vars": {
                     "PYTHONPATH": os.pathsep.join(python_path),
@@ -146,9 +149,9 @@ class JobRunner:
                 try:
                     info = self._client.find_job(submission_id)
                     answered = now
-                except OSError as error:
+                except RunError:
                     if now - answered > _UNREACHABLE_TIMEOUT_S:
-                        raise RunError(f"the cluster does not answer any more: {error}") from None
+                        raise
                 else:
                     if info is None:
                         raise StageError("the cluster does not know the job any more", where=submission_id)
@@ -185,9 +188,6 @@ class JobRunner:
             remedy=f"its log is {log}; the same command goes on with the next attempt",
         )
 
-    def _is_ours(self, info: JobDetails) -> bool:
-        return bool((info.metadata or {}).get("folder") == str(self._folder))
-
     def _stop(self, submission_id: str) -> None:
         try:
             self._client.stop_job(submission_id)
@@ -210,6 +210,6 @@ class JobRunner:
 def command(unit: StageUnit, folder: RunFolder) -> list[str]:
     """The command line that runs a unit of a run, with the interpreter of this environment."""
     script = unit.kind.entry_point
-    run = [str(script)] if script else ["-m", "rayrl.cli.main", "stage", unit.kind.name]
+    run = [str(script)] if script else ["-m", "rayrl.pipeline.entry", unit.kind.name]
     part = ["--architecture", unit.architecture] if unit.architecture else []
     return [sys.executable, *run, str(folder.config_file), "--run-dir", str(folder), *part]

@@ -86,7 +86,7 @@ def require(bundles: Sequence[Bundle], capacity: Capacity, *, where: str, remedy
         return
     asked = {name: sum(bundle.get(name, 0.0) for bundle in bundles) for name in _names(bundles)}
     missing = [
-        f"{asked[name] - capacity.total(name):g} {name}s (it asks for {asked[name]:g}, "
+        f"{_amount(asked[name] - capacity.total(name), name)} (it asks for {asked[name]:g}, "
         f"and there are {capacity.total(name):g})"
         for name in asked
         if asked[name] > capacity.total(name) + _ROUNDING
@@ -95,7 +95,7 @@ def require(bundles: Sequence[Bundle], capacity: Capacity, *, where: str, remedy
         text = f"a trial cannot be placed: missing {', '.join(missing)}"
     else:
         largest = max(bundles, key=_size)
-        amounts = ", ".join(f"{amount:g} {name}s" for name, amount in largest.items() if amount)
+        amounts = ", ".join(_amount(amount, name) for name, amount in largest.items() if amount)
         text = (
             f"a trial cannot be placed: its processes, of up to {amounts} each, do not fit into single nodes"
         )
@@ -142,6 +142,10 @@ def read_autoscaler(file: Path) -> Capacity | None:
 
 def _fits(bundle: Bundle, node: Bundle) -> bool:
     return all(amount <= node.get(name, 0.0) + _ROUNDING for name, amount in bundle.items())
+
+
+def _amount(amount: float, name: str) -> str:
+    return f"{amount:g} {name}" if amount == 1 else f"{amount:g} {name}s"
 
 
 def _size(bundle: Bundle) -> tuple[float, float]:

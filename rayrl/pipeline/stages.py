@@ -50,7 +50,7 @@ class StageKind:
 
     @property
     def entry_point(self) -> Path | None:
-        """The script that its job runs; None where there is none, and ``rayrl stage`` runs it."""
+        """The script that its job runs; None where there is none, as in an installation without ``jobs/``."""
         script = self.script or _JOBS / f"{self.name}.py"
         return script if script.is_file() else None
 

@@ -44,7 +44,7 @@ def test_what_is_missing_is_named():
     assert caught.value.message == (
         "a trial cannot be placed: missing 63 CPUs (it asks for 65, and there are 2)"
     )
-    with pytest.raises(ResourceError, match=r"missing 3 CPUs .* 1 GPUs \(it asks for 1, and there are 0\)"):
+    with pytest.raises(ResourceError, match=r"missing 3 CPUs .* 1 GPU \(it asks for 1, and there are 0\)"):
         require([*cpus(4), {"CPU": 1.0, "GPU": 1.0}], Capacity((HEAD,)), where="", remedy="")
     with pytest.raises(ResourceError, match="of up to 3 CPUs each, do not fit into single nodes"):
         require(cpus(3), Capacity((HEAD, HEAD)), where="", remedy="")
