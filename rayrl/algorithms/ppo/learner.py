@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch import Tensor
@@ -24,8 +25,8 @@ from rayrl.experience.batch import TrajectoryBatch
 ADVANTAGES = "advantages"
 VALUE_TARGETS = "value_targets"
 
-_VALUE_ROWS = 16_384
-"""Rows whose values are computed at once: enough to keep a GPU busy, little enough for its memory."""
+_CHUNK_ROWS = 16_384
+"""Rows that are evaluated at once: enough to keep a GPU busy, little enough for its memory."""
 
 
 class PPOLearner(ColumnarLearner):
@@ -90,9 +91,7 @@ class PPOLearner(ColumnarLearner):
         mean, deviation, self._explained_variance = self._moments(advantages, targets)
         return {
             **observations,
-            c.ACTIONS: self.to_device(batch.columns[c.ACTIONS]),
-            c.ACTION_LOGP: self.to_device(batch.columns[c.ACTION_LOGP]),
-            c.ACTION_DIST_INPUTS: self.to_device(batch.columns[c.ACTION_DIST_INPUTS]),
+            **self._acted(batch, observations),
             ADVANTAGES: self.to_device((advantages - np.float32(mean)) / np.float32(max(deviation, 1e-4))),
             VALUE_TARGETS: self.to_device(targets),
         }
@@ -127,14 +126,32 @@ class PPOLearner(ColumnarLearner):
             statistics = torch.stack([policy_loss, vf_loss, entropy, kl, clip_count, total])
         return total, statistics.detach()
 
-    def _values(self, observations: Columns) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def _acted(self, batch: TrajectoryBatch, observations: Columns) -> Columns:
+        """What was done, and by which distribution.
+
+        Rollouts compute in fp32. Where the learner does not, it takes its own numbers for the same weights,
+        since ratios of numbers of different precision would not start at 1.
+        """
+        names = (c.ACTIONS, c.ACTION_LOGP, c.ACTION_DIST_INPUTS)
+        acted = {name: self.to_device(batch.columns[name]) for name in names}
+        if self.config.precision != "fp32":
+            inputs = self._forward(self.policy.policy, observations)
+            acted[c.ACTION_DIST_INPUTS] = inputs
+            acted[c.ACTION_LOGP] = self.policy.distribution.logp(inputs, acted[c.ACTIONS])
+        return acted
+
+    def _values(self, observations: Columns) -> NDArray[np.float32]:
+        values: NDArray[np.float32] = self._forward(self.policy.value, observations).cpu().numpy()
+        return values
+
+    def _forward(self, function: Callable[[Columns], Tensor], observations: Columns) -> Tensor:
         rows = len(next(iter(observations.values())))
         with torch.no_grad(), self.autocast():
             chunks = [
-                self.policy.value({name: part[i : i + _VALUE_ROWS] for name, part in observations.items()})
-                for i in range(0, rows, _VALUE_ROWS)
+                function({name: part[i : i + _CHUNK_ROWS] for name, part in observations.items()})
+                for i in range(0, max(rows, 1), _CHUNK_ROWS)
             ]
-        return torch.cat(chunks).float().cpu().numpy() if chunks else np.empty(0, np.float32)
+        return torch.cat(chunks).float()
 
     def _moments(self, advantages: Any, targets: Any) -> tuple[float, float, float]:
         """Over all learners: mean and standard deviation of A, and 1 - Var(G - V)/Var(G), where G - V = A."""

@@ -1,0 +1,83 @@
+"""Learners without Ray, and trajectories for them."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from rayrl.algorithms.experience_data import ExperienceData, Part
+from rayrl.algorithms.ppo import PPOConfig
+from rayrl.algorithms.ppo.learner import PPOLearner
+from rayrl.experience.batch import TrajectoryBatch
+from rayrl.experience.ragged import offsets_of
+
+OBSERVATION = gym.spaces.Box(-np.inf, np.inf, (3,), np.float32)
+ACTIONS = gym.spaces.Discrete(2)
+SMALL = {"fcnet_hiddens": [8]}
+
+
+def ppo_config(model_config: dict[str, Any] | None = None, **training: Any) -> PPOConfig:
+    """Small networks and batches."""
+    config = PPOConfig().rl_module(model_config=SMALL | (model_config or {}))
+    return config.training(**{"train_batch_size_per_learner": 64, "minibatch_size": 16, **training})
+
+
+def build(config: PPOConfig, action_space: gym.Space[Any] = ACTIONS) -> PPOLearner:
+    """A learner in this process."""
+    torch.manual_seed(config.seed)
+    learner = config.build_learner(spaces={"default_policy": (OBSERVATION, action_space)})
+    learner.build()
+    return learner
+
+
+def trajectories(lengths: list[int], seed: int = 0) -> TrajectoryBatch:
+    """Random observations and rewards; actions by a uniform policy; every other trajectory terminates."""
+    rng = np.random.default_rng(seed)
+    n, rows = len(lengths), sum(lengths)
+    over = np.arange(n) % 2 == 0
+    return TrajectoryBatch(
+        {
+            "obs": 3 + rng.standard_normal((rows, 3), dtype=np.float32),
+            "actions": rng.integers(0, 2, rows),
+            "action_logp": np.full(rows, np.log(0.5), np.float32),
+            "action_dist_inputs": np.zeros((rows, 2), np.float32),
+            "rewards": rng.standard_normal(rows, dtype=np.float32),
+        },
+        offsets_of(np.array(lengths)),
+        {
+            "final_obs": 3 + rng.standard_normal((n, 3), dtype=np.float32),
+            "terminated": over,
+            "truncated": ~over,
+        },
+    )
+
+
+def part(batch: TrajectoryBatch) -> Part:
+    return Part.whole(batch, batch.lengths)
+
+
+def update(learner: PPOLearner, batch: TrajectoryBatch, env_steps: int = 0) -> dict[str, float]:
+    """One update; its results as plain numbers."""
+    results = learner.update(
+        training_data=ExperienceData(parts=[part(batch)]),
+        timesteps={"num_env_steps_sampled_lifetime": env_steps},
+    )
+    return {name: float(value.peek()) for name, value in results["default_policy"].items()}
+
+
+def assert_same(a: Any, b: Any, path: str = "") -> None:
+    """Checks that two states hold the same bits."""
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), path
+        for key in a:
+            assert_same(a[key], b[key], f"{path}/{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), path
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{path}/{i}")
+    elif isinstance(a, np.ndarray | torch.Tensor):
+        x, y = np.asarray(a), np.asarray(b)
+        assert (x.dtype, x.shape, x.tobytes()) == (y.dtype, y.shape, y.tobytes()), path
+    else:
+        assert a == b or (a != a and b != b), (path, a, b)
