@@ -3,13 +3,14 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 STARTS_RAY = ("algorithms", "chaos", "pipeline", "rollout")
-"""Folders whose tests start Ray; elsewhere, files named ``*_ray.py`` do."""
+"""Folders whose tests start Ray; elsewhere, those in ``*_ray.py`` do, and those that use ``ray_cluster``."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 _scratch = pytest.StashKey[Path]()
@@ -43,7 +44,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps the tests that start Ray on one worker: two Rays on two cores starve each other."""
     for item in items:
         folder = item.path.relative_to(ROOT / "tests").parts[0]
-        if folder in STARTS_RAY or item.path.stem.endswith("_ray"):
+        uses_ray = "ray_cluster" in getattr(item, "fixturenames", ())
+        if uses_ray or folder in STARTS_RAY or item.path.stem.endswith("_ray"):
             item.add_marker(pytest.mark.xdist_group("ray"))
 
 
@@ -56,3 +58,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("there is no CUDA device")
     if item.get_closest_marker("browser") and not any(map(shutil.which, CHROMIUM)):
         pytest.skip(f"there is none of {', '.join(CHROMIUM)}")
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[None]:
+    """Ray in this process for the length of a module's tests; what is left of it then is ended with it."""
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=4,
+        num_gpus=0,
+        include_dashboard=False,
+        object_store_memory=200 << 20,
+        log_to_driver=False,
+    )
+    yield
+    ray.shutdown()
