@@ -92,7 +92,7 @@ ROLLOUT = frozenset(
 )
 """Options that algorithms with env runners honour as well."""
 
-_BOOKKEEPING = frozenset(
+BOOKKEEPING = frozenset(
     {
         # Checked by ColumnarConfig.
         "algo_class",
@@ -105,8 +105,10 @@ _BOOKKEEPING = frozenset(
         "_is_atari",
         "_is_frozen",
         "_validate_config",
+        "in_evaluation",
     }
 )
+"""Names that are no options, or are checked in another way."""
 
 WORKER_CALLBACKS = (
     "on_episode_created",
@@ -185,7 +187,7 @@ def check_options(config: AlgorithmConfig, defaults: AlgorithmConfig, honoured: 
     """
     for name, default in vars(defaults).items():
         value: Any = getattr(config, name)
-        if name not in honoured and name not in _BOOKKEEPING and value != default:
+        if name not in honoured and name not in BOOKKEEPING and value != default:
             raise ConfigError(
                 f"{name} = {value!r} is not supported",
                 where=type(config).__name__,
