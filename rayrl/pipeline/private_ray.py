@@ -31,7 +31,7 @@ _NAMES_ANOTHER_CLUSTER = (
     "RAY_NAMESPACE",
 )
 _LONGEST_BASE = 24
-"""Ray's Unix sockets lie about 75 characters below its temporary folder, and may have 107."""
+"""Ray's Unix sockets lie up to 81 characters below it, and their paths may have 107."""
 
 _START_TIMEOUT_S = 180.0
 _END_TIMEOUT_S = 60.0
@@ -61,7 +61,7 @@ class PrivateRay:
     """
 
     def __init__(self, *, cpus: int, gpus: int, log: Path, mark: str, hold: int) -> None:
-        self._mark = mark
+        self.mark = mark
         self._token = secrets.token_hex(32)
         self.temp = make_ray_temp()
         command = [
@@ -125,7 +125,7 @@ class PrivateRay:
             continue
         self._process.stdout.close()
         # Supervisor and guard did this already, unless both were killed.
-        end_marked(self._mark)
+        end_marked(self.mark)
         self._process.wait()
 
     def _read(self, deadline: float) -> bytes:
@@ -139,7 +139,7 @@ class PrivateRay:
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name not in _NAMES_ANOTHER_CLUSTER}
         return kept | {
-            MARK: self._mark,
+            MARK: self.mark,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": self._token,
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",

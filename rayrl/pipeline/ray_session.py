@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from rayrl.pipeline.private_ray import make_ray_temp
 from rayrl.pipeline.resources import this_machine
+from rayrl.pipeline.supervisor import RAY_FOLDER
 
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
@@ -60,7 +61,7 @@ def ray_session() -> Iterator[None]:
             num_gpus=int(machine["GPU"]),
             include_dashboard=False,
             logging_level=logging.WARNING,
-            _temp_dir=str(temp),
+            _temp_dir=str(temp / RAY_FOLDER),
         )
         yield
     finally:

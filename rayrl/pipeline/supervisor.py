@@ -41,6 +41,8 @@ from pathlib import Path
 from rayrl.pipeline.processes import MARK, end_marked
 
 ACCESS_SOCKET = "access"
+RAY_FOLDER = "r"
+"""Below the temporary folder, which only the user may enter: Ray opens its own folder to everyone."""
 _START_TIMEOUT_S = 120.0
 _START_ATTEMPTS = 3
 _POLL_S = 0.1
@@ -93,7 +95,14 @@ def _start_ray(temp: Path, cpus: int, gpus: int) -> tuple[subprocess.Popen[bytes
         dashboard_port, client_port = _free_ports(2)
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
-            *("--temp-dir", str(temp), "--port", "0", "--ray-client-server-port", str(client_port)),
+            *(
+                "--temp-dir",
+                str(temp / RAY_FOLDER),
+                "--port",
+                "0",
+                "--ray-client-server-port",
+                str(client_port),
+            ),
             *("--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard_port)),
             *("--dashboard-agent-listen-port", "0", "--include-dashboard", "true"),
             *("--num-cpus", str(cpus), "--num-gpus", str(gpus), "--disable-usage-stats"),
@@ -101,7 +110,7 @@ def _start_ray(temp: Path, cpus: int, gpus: int) -> tuple[subprocess.Popen[bytes
         with (temp / "ray.log").open("ab") as log:
             ray = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=temp)
         # `ray start` writes this file when all processes of the node are up.
-        up, deadline = temp / "ray_current_cluster", time.monotonic() + _START_TIMEOUT_S
+        up, deadline = temp / RAY_FOLDER / "ray_current_cluster", time.monotonic() + _START_TIMEOUT_S
         while ray.poll() is None and not up.exists() and time.monotonic() < deadline:
             if select.select([sys.stdin], [], [], _POLL_S)[0] and not os.read(sys.stdin.fileno(), 1):
                 break

@@ -58,20 +58,26 @@ def watch(folder) -> Watch:
     return Watch(folder)
 
 
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory):
-    """A Ray that was started by hand, with a token; yields what makes the command find it."""
+@pytest.fixture(scope="module")
+def ray_by_hand(tmp_path_factory):
+    """A Ray that no run owns, and how to reach it."""
     home = tmp_path_factory.mktemp("cluster")
     lock = os.open(home / "lock", os.O_CREAT | os.O_RDWR)
     mark = f"test-{socket.gethostname()}-{os.getpid()}"
     with PrivateRay(cpus=2, gpus=0, log=home / "supervisor.log", mark=mark, hold=lock) as ray:
-        access = ray.wait()
-        yield {
-            "RAY_API_SERVER_ADDRESS": access.dashboard,
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": access.token,
-        }
+        yield ray, ray.wait()
     os.close(lock)
+
+
+@pytest.fixture
+def cluster(ray_by_hand) -> dict[str, str]:
+    """What makes the command find that Ray."""
+    _, access = ray_by_hand
+    return {
+        "RAY_API_SERVER_ADDRESS": access.dashboard,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": access.token,
+    }
 
 
 @pytest.fixture

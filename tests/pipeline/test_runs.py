@@ -1,21 +1,45 @@
 """`rayrl run` from outside: on a private Ray, on a cluster that was started by hand, and in one process."""
 
 import signal
+import stat
 
 import pytest
+import requests
 
+from rayrl.errors import ConfigError, ResourceError
+from rayrl.pipeline import preflight
 from rayrl.pipeline.cluster import connect
-from rayrl.pipeline.private_ray import Access
+from rayrl.pipeline.experiment import load_experiment
+from rayrl.pipeline.private_ray import ask_access
+from rayrl.pipeline.processes import marked
 
 HOLD = ("--set", "train.options.hold_at=3")
 NO_PAGE = ("--set", "train.options.page=false")
 
+LAUNCHER = """
+head_node_type: head
+max_workers: 1
+available_node_types:
+  head: {resources: {CPU: 2}, node_config: {}}
+  worker: {resources: {CPU: %d}, max_workers: 2, node_config: {}}
+"""
+
 
 @pytest.fixture
-def jobs(cluster):
+def jobs(ray_by_hand):
     """The by-hand cluster's Jobs API."""
-    url = cluster["RAY_API_SERVER_ADDRESS"]
-    return connect(url, Access(url, cluster["RAY_AUTH_TOKEN"]))
+    _, access = ray_by_hand
+    return connect(access.dashboard, access)
+
+
+@pytest.fixture
+def launcher(tmp_path):
+    def write(worker_cpus: int):
+        file = tmp_path / "launcher.yaml"
+        file.write_text(LAUNCHER % worker_cpus)
+        return file
+
+    return write
 
 
 @pytest.fixture
@@ -137,6 +161,37 @@ def test_local_runs_all_stages_in_one_process(rayrl, file, folder, watch):
     assert local.wait() == 0, local.output
     assert watch.driver_pid() == local.process.pid
     assert local.output.splitlines()[-1] == str(folder / "report" / "report.html")
+
+
+def test_a_cluster_has_room_or_may_grow_or_refuses_or_is_not_known(
+    file, jobs, launcher, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(preflight, "BOOTSTRAP_FILE", tmp_path / "bootstrap.yaml")
+    assert jobs.nodes() == [{"CPU": 2.0, "GPU": 0.0}]
+    small, large = load_experiment(file), load_experiment(file, ["train.env_runners=3"])
+    assert preflight.check_cluster(small, jobs, None) is None
+    assert "fails after 600 s without room" in preflight.check_cluster(large, jobs, None)
+    assert preflight.check_cluster(large, jobs, launcher(2)) is None
+    with pytest.raises(ResourceError, match=r"launcher\.yaml: a trial cannot be placed: missing 1 CPU \("):
+        preflight.check_cluster(large, jobs, launcher(1))
+    with pytest.raises(ConfigError):
+        preflight.check_cluster(large, jobs, tmp_path / "none.yaml")
+
+    # What the launcher left on the head node is read without being named.
+    launcher(1).rename(tmp_path / "bootstrap.yaml")
+    with pytest.raises(ResourceError, match=r"bootstrap\.yaml"):
+        preflight.check_cluster(large, jobs, None)
+
+
+def test_only_the_same_user_gets_the_token_of_a_private_ray(ray_by_hand):
+    ray, access = ray_by_hand
+    assert ask_access(ray.temp) == access
+    assert stat.S_IMODE((ray.temp / "access").stat().st_mode) == 0o600
+    assert stat.S_IMODE(ray.temp.stat().st_mode) == 0o700
+    assert requests.get(f"{access.dashboard}/api/jobs/", timeout=10).status_code == 401
+    lines = [argument for process in marked(ray.mark) for argument in process.cmdline()]
+    assert len(lines) > 50
+    assert not any(access.token in line for line in lines)
 
 
 @pytest.mark.chaos
