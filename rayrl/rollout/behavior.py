@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -20,9 +20,11 @@ from rayrl.experience.columns import (
     ColumnSpec,
     unflatten_observation,
 )
-from rayrl.models.actor_critic import ActorCritic
 from rayrl.models.observations import ACTION_MASK
 from rayrl.rollout.step_buffer import StepBuffer
+
+if TYPE_CHECKING:
+    from rayrl.models.actor_critic import ActorCritic
 
 Array = NDArray[Any]
 Columns = dict[str, Any]

@@ -84,8 +84,9 @@ class Collector:
 
     Attributes:
         env: the vector environment.
+        origin: who collects; it may be another one from one batch to the next.
         epoch: how often the worker has been restarted.
-        sequence: number of the next batch; names its random streams.
+        sequence: number of the next batch within the epoch; names its random streams.
     """
 
     def __init__(
@@ -113,6 +114,11 @@ class Collector:
     def close(self) -> None:
         """Closes the environment."""
         self.env.close()
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Takes the place of a worker that was lost: batches are numbered anew, and episodes begin anew."""
+        self.epoch, self.sequence = epoch, 0
+        self._observation = None
 
     def rebuild(self) -> None:
         """Replaces the environment by a new one; the next batch begins with new episodes."""

@@ -131,8 +131,8 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
         return self.sample(num_timesteps=num_timesteps)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Marks the batches of a restarted worker, so that none is taken for one of its predecessor's."""
-        self._ready().epoch = epoch
+        """Numbers the batches of a restarted worker, so that none is taken for one of its predecessor's."""
+        self._ready().begin_epoch(epoch)
 
     def get_spaces(self) -> dict[str, tuple[gym.Space[Any], gym.Space[Any]]]:
         """Observation and action spaces, by RLlib's names."""

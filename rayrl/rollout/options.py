@@ -13,8 +13,11 @@ class CollectOptions(Config):
     demonstrators: dict[str, PositiveFloat] = Field(default={})
     """Share of the steps by demonstrator; shares are relative to their sum."""
     steps: PositiveInt = 8192
-    """Environment steps, over all demonstrators."""
+    """Environment steps, over all demonstrators; exactly."""
     envs: PositiveInt = 8
-    """Sub-environments in which a demonstrator acts side by side."""
+    """Episodes that a demonstrator plays side by side."""
+    workers: NonNegativeInt = 0
+    """Ray actors that collect side by side, one CPU each; 0 collects in the process that asks. Whoever
+    collects, the demonstrations are the same."""
     seed: NonNegativeInt = 0
     """Seed of the environment and of demonstrators that draw; all trials share these demonstrations."""

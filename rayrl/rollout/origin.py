@@ -34,6 +34,11 @@ class Origin:
     domain: str | None = None
     task: str | None = None
 
+    @property
+    def run_hash(self) -> int:
+        """32 bits that stand for the run."""
+        return int.from_bytes(blake2b(self.run.encode(), digest_size=4).digest(), "big")
+
     def episode_ids(
         self, epoch: int, slots: NDArray[np.int64], numbers: NDArray[np.int64]
     ) -> NDArray[np.uint64]:
@@ -44,9 +49,8 @@ class Origin:
             slots: ``(n,)`` sub-environments.
             numbers: ``(n,)`` how many episodes these had begun before.
         """
-        run = int.from_bytes(blake2b(self.run.encode(), digest_size=4).digest(), "big")
         ids = np.empty((len(slots), 2), np.uint64)
-        ids[:, 0] = run << 32 | (self.producer & 0xFFFF) << 16 | epoch & 0xFFFF
+        ids[:, 0] = self.run_hash << 32 | (self.producer & 0xFFFF) << 16 | epoch & 0xFFFF
         ids[:, 1] = (slots << 40 | numbers).astype(np.uint64)
         return ids
 

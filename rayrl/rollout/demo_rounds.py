@@ -1,0 +1,161 @@
+"""Rounds of demonstrations: one episode in each of several sub-environments, here or by Ray actors.
+
+| loop    | consumes | waits for                         | unblocked by                                |
+|---------|----------|-----------------------------------|---------------------------------------------|
+| actor   | rounds   | a round                           | the caller, who keeps two rounds per actor  |
+| caller  | batches  | the oldest round that is not done | its batch, or the error that ended it       |
+
+What a round gives depends on its demonstrator and number alone, so it does not matter who plays it, and an
+actor that dies is replaced by one that plays its rounds again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from rayrl.config.seeding import Role
+from rayrl.envs.demonstrators import DemonstratorFactory
+from rayrl.envs.spec import EnvSpec
+from rayrl.errors import RayrlError, ResourceError
+from rayrl.experience import columns as c
+from rayrl.experience.batch import TrajectoryBatch
+from rayrl.experience.ragged import Column, Ragged
+from rayrl.rollout.behavior import DemonstratorBehavior
+from rayrl.rollout.collector import Collector
+from rayrl.rollout.origin import Origin
+from rayrl.rollout.vector_env import make_vector_env
+
+DEMONSTRATOR = "demonstrator"
+"""Trajectory column: the name of who acted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One episode in every sub-environment.
+
+    Args:
+        demonstrator: name of who acts.
+        index: place among the demonstrators.
+        number: place among the demonstrator's rounds.
+        max_steps: where an episode that has not ended is cut.
+    """
+
+    demonstrator: str
+    index: int
+    number: int
+    max_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where demonstrators act.
+
+    Args:
+        env: the environment.
+        demonstrators: what makes each of them from a seed, by name.
+        num_envs: number of sub-environments.
+        seed: names all randomness, together with a round.
+        run: part of the episodes' ids.
+    """
+
+    env: EnvSpec
+    demonstrators: Mapping[str, DemonstratorFactory]
+    num_envs: int
+    seed: int
+    run: str
+
+
+class RoundPlayer:
+    """Plays rounds in a vector environment of its own.
+
+    Raises:
+        EnvError: the environment cannot be built.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        make_env = partial(make_vector_env, setting.env.id, setting.env.config, setting.num_envs)
+        self._collector = Collector(make_env, self._origin(0))
+
+    def play(self, round_: Round) -> TrajectoryBatch:
+        """One trajectory of each sub-environment, in their order.
+
+        Raises:
+            EnvError: the environment keeps raising.
+            DataError: the demonstrator gave what is no action.
+        """
+        collector, setting = self._collector, self._setting
+        origin = collector.origin = self._origin(round_.index)
+        collector.sequence = round_.number
+        seed = int(origin.action_generator(0, round_.number).integers(2**63))
+        demonstrator = setting.demonstrators[round_.demonstrator](seed=seed)
+        behavior = DemonstratorBehavior(round_.demonstrator, demonstrator)
+        batch = collector.collect_one_each(behavior, max_steps=round_.max_steps).batch
+        slots = np.arange(setting.num_envs)
+        own: dict[str, Column] = {
+            c.EPISODE_ID: origin.episode_ids(0, slots, np.full_like(slots, round_.number)),
+            DEMONSTRATOR: Ragged.from_text([round_.demonstrator] * setting.num_envs),
+        }
+        return batch.with_trajectory_columns(**own)
+
+    def close(self) -> None:
+        """Closes the environment."""
+        self._collector.close()
+
+    def _origin(self, index: int) -> Origin:
+        setting = self._setting
+        return Origin(setting.run, setting.seed, index, Role.demonstration, c.Source.demo)
+
+
+def play_here(setting: Setting, rounds: Iterable[Round]) -> Generator[tuple[Round, TrajectoryBatch]]:
+    """Plays rounds in this process."""
+    with closing(RoundPlayer(setting)) as player:
+        for round_ in rounds:
+            yield round_, player.play(round_)
+
+
+def play_by_actors(
+    setting: Setting, rounds: Iterable[Round], workers: int, resource_timeout_s: float
+) -> Generator[tuple[Round, TrajectoryBatch]]:
+    """Plays rounds by Ray actors, some of them ahead of the caller; gives them in their order.
+
+    Raises:
+        ResourceError: Ray has not started all actors in time.
+        RayrlError: what a round raised.
+    """
+    import ray
+    from ray.exceptions import RayTaskError
+
+    actor = ray.remote(RoundPlayer).options(num_cpus=1, max_restarts=2, max_task_retries=2)
+    players = [actor.remote(setting) for _ in range(workers)]
+    try:
+        # An actor is there when any of its methods has returned.
+        there = [player.__ray_ready__.remote() for player in players]
+        ready, missing = ray.wait(there, num_returns=workers, timeout=resource_timeout_s)
+        if missing:
+            raise ResourceError(
+                f"Ray started {len(ready)} of {workers} workers within {resource_timeout_s:g} s",
+                where="collect.workers",
+                remedy=f"ask for fewer, or give Ray {workers} free CPUs; 0 collects without any",
+            )
+        under_way: deque[tuple[Round, ray.ObjectRef]] = deque()
+        for turn, round_ in enumerate(rounds):
+            under_way.append((round_, players[turn % workers].play.remote(round_)))
+            if len(under_way) == 2 * workers:
+                oldest, batch = under_way.popleft()
+                yield oldest, ray.get(batch)
+        for oldest, batch in under_way:
+            yield oldest, ray.get(batch)
+    except RayTaskError as error:
+        if isinstance(error.cause, RayrlError):
+            raise error.cause from error
+        raise
+    finally:
+        for player in players:
+            ray.kill(player)
