@@ -23,6 +23,9 @@ from rayrl.errors import LearnerTimeoutError, RayrlError, TrainingError
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.rollout.receipt import Receipt
 
+_COMPLAINTS_S = 5.0
+"""How long after the time limit learners may still say that they waited for another one."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -168,7 +171,7 @@ def _answers(group: EnvRunnerGroup, refs: Mapping[int, ray.ObjectRef], consequen
 def update_learners(
     group: LearnerGroup, data: TrainingData, timesteps: dict[str, Any], timeout_s: float
 ) -> list[dict[str, Any]]:
-    """Updates every learner on its shard of the data.
+    """Updates every learner on its shard of the data; remote ones are killed where one of them fails.
 
     Raises:
         LearnerTimeoutError: a learner did not finish in time; its rank is named.
@@ -179,30 +182,48 @@ def update_learners(
         return local
     data.validate()
     actors = group._workers
-    refs = {
+    updates = {
         actor.update.remote(training_data=shard, timesteps=timesteps): rank
         for rank, (actor, (shard, _)) in enumerate(zip(actors, data.shard(len(actors)), strict=True))
     }
+    try:
+        return _results(updates, timeout_s)
+    except RayrlError:
+        # What is left waits for the others, and none can go on without them.
+        for actor in actors:
+            ray.kill(actor)
+        raise
+
+
+def _results(updates: dict[ray.ObjectRef, int], timeout_s: float) -> list[dict[str, Any]]:
+    """What the updates return, by rank; an error as soon as it is known which learner is to blame."""
     results: dict[int, dict[str, Any]] = {}
-    deadline = time.monotonic() + timeout_s
-    while waiting := [ref for ref, rank in refs.items() if rank not in results]:
-        # One by one: where a learner fails, the others wait for it in a collective and would never return.
+    complaints: dict[int, LearnerTimeoutError] = {}
+    deadline = time.monotonic() + timeout_s + _COMPLAINTS_S
+    while waiting := [
+        update for update, rank in updates.items() if rank not in results and rank not in complaints
+    ]:
         ready, _ = ray.wait(waiting, timeout=max(0.0, deadline - time.monotonic()))
         if not ready:
-            ranks = ", ".join(str(refs[ref]) for ref in waiting)
+            ranks = ", ".join(str(updates[update]) for update in waiting)
             raise LearnerTimeoutError(
                 f"did not finish an update within {timeout_s:g} s",
                 where=f"learner {ranks}",
                 remedy="look at its log; raise learner_timeout_s if updates of this size take longer",
             )
-        rank = refs[ready[0]]
+        rank = updates[ready[0]]
         try:
             results[rank] = ray.get(ready[0])
         except RayActorError as error:
             raise TrainingError(f"died: {error}", where=f"learner {rank}") from error
         except RayTaskError as error:
-            raise _cause(error, f"learner {rank}") from error
-    return [results[rank] for rank in range(len(actors))]
+            cause = _cause(error, f"learner {rank}")
+            if not isinstance(cause, LearnerTimeoutError):
+                raise cause from error
+            complaints[rank] = cause  # it waited for another one, which is to blame
+    if complaints:
+        raise complaints[min(complaints)]
+    return [results[rank] for rank in range(len(updates))]
 
 
 def _cause(error: RayTaskError, where: str) -> Exception:

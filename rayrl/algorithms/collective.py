@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from rayrl.errors import LearnerTimeoutError
+
+_SHORTEST_WAIT_S = 0.001
+
+_deadline = math.inf
 
 
 def world_size() -> int:
@@ -19,15 +29,37 @@ def rank() -> int:
     return dist.get_rank() if world_size() > 1 else 0
 
 
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Bounds the time that this learner waits for others within the block.
+
+    NCCL has a limit of its own, and is not waited for on the host.
+    """
+    global _deadline
+    _deadline = time.monotonic() + seconds
+    try:
+        yield
+    finally:
+        _deadline = math.inf
+
+
 def sum_over_learners(tensor: Tensor) -> Tensor:
-    """Adds a tensor up over all learners, in place; every learner must call it, with the same shape."""
+    """Adds a tensor up over all learners, in place; every learner must call it, with the same shape.
+
+    Raises:
+        LearnerTimeoutError: another learner died, or did not come before the time limit.
+    """
     if world_size() > 1:
-        dist.all_reduce(tensor)
+        _wait(dist.all_reduce(tensor, async_op=True))
     return tensor
 
 
 def gather_counts(count: int, device: torch.device) -> list[int]:
-    """One count of each learner, by rank."""
+    """One count of each learner, by rank.
+
+    Raises:
+        LearnerTimeoutError: another learner died, or did not come before the time limit.
+    """
     if world_size() == 1:
         return [count]
     counts = torch.zeros(world_size(), dtype=torch.int64, device=device)
@@ -40,3 +72,16 @@ def copy_from_first(tensors: Iterable[Tensor]) -> None:
     if world_size() > 1:
         for tensor in tensors:
             dist.broadcast(tensor, src=0)
+
+
+def _wait(work: dist.Work | None) -> None:
+    assert work is not None
+    try:
+        if _deadline == math.inf or dist.get_backend() != "gloo":
+            work.wait()
+        else:
+            work.wait(timedelta(seconds=max(_deadline - time.monotonic(), _SHORTEST_WAIT_S)))
+    except RuntimeError as error:
+        raise LearnerTimeoutError(
+            f"the other learners stopped answering: {error}", where=f"learner {rank()}"
+        ) from error

@@ -34,7 +34,7 @@ from ray.rllib.utils.metrics import (
 )
 from torch import Tensor
 
-from rayrl.algorithms.collective import copy_from_first, gather_counts, rank, sum_over_learners
+from rayrl.algorithms.collective import copy_from_first, gather_counts, rank, sum_over_learners, time_limit
 from rayrl.algorithms.gradients import FlatGradient, LossScale
 from rayrl.algorithms.minibatches import plan_minibatches
 from rayrl.config.seeding import Role, generator
@@ -118,7 +118,8 @@ class ColumnarLearner(TorchLearner):
         """
         started = time.perf_counter()
         self.before_gradient_based_update(timesteps=timesteps or {})
-        rows, results = self.learn(training_data)
+        with time_limit(self.config.learner_timeout_s):
+            rows, results = self.learn(training_data)
         self._weights_seq_no += 1
         self._updates += 1
         self.metrics.log_dict(

@@ -1,11 +1,14 @@
 """Learners without Ray, and trajectories for them."""
 
+import os
+import time
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
 
+from rayrl.algorithms.collective import rank
 from rayrl.algorithms.experience_data import ExperienceData, Part
 from rayrl.algorithms.ppo import PPOConfig
 from rayrl.algorithms.ppo.learner import PPOLearner
@@ -81,3 +84,44 @@ def assert_same(a: Any, b: Any, path: str = "") -> None:
         assert (x.dtype, x.shape, x.tobytes()) == (y.dtype, y.shape, y.tobytes()), path
     else:
         assert a == b or (a != a and b != b), (path, a, b)
+
+
+class InOrder(PPOLearner):
+    """Takes the rows as they come."""
+
+    def order(self, rows: int, numbers: np.random.Generator) -> Any:
+        return np.arange(rows)
+
+
+class UnionsOfParts(PPOLearner):
+    """Takes as minibatch m the m-th part of each of two shards of 48 and 16 rows, in 4 parts."""
+
+    def order(self, rows: int, numbers: np.random.Generator) -> Any:
+        return np.concatenate([np.r_[12 * m : 12 * m + 12, 48 + 4 * m : 48 + 4 * m + 4] for m in range(4)])
+
+
+class Hanging(PPOLearner):
+    """The second of two learners never finishes."""
+
+    def prepare(self, batch: TrajectoryBatch) -> Any:
+        if rank() == 1:
+            time.sleep(600)
+        return super().prepare(batch)
+
+
+class Raising(PPOLearner):
+    """The second of two learners raises, while the first waits for it."""
+
+    def prepare(self, batch: TrajectoryBatch) -> Any:
+        if rank() == 1:
+            raise ValueError("out of paper")
+        return super().prepare(batch)
+
+
+class Dying(PPOLearner):
+    """The second of two learners dies, while the first waits for it."""
+
+    def prepare(self, batch: TrajectoryBatch) -> Any:
+        if rank() == 1:
+            os._exit(1)
+        return super().prepare(batch)
