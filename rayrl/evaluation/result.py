@@ -54,7 +54,7 @@ class EvaluationResult(Config):
     seeds: tuple[int, ...]
     """What each episode's environment was reset with."""
     num_envs: int
-    """Episodes played side by side; actions that are drawn at random depend on it, and nothing else does."""
+    """Episodes played side by side; actions that are drawn at random depend on it."""
     max_steps: int | None
     """Steps after which an episode was cut."""
     metrics: dict[str, tuple[float | None, ...]]

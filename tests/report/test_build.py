@@ -130,6 +130,16 @@ def test_a_run_that_has_only_begun(tmp_path):
     assert "mlp_baseline/no_pretrain/seed_0: never started." in text
 
 
+def test_training_without_finished_episodes(tmp_path):
+    write_run(tmp_path, seeds=[0], conditions=["no_pretrain"])
+    file = tmp_path / "mlp_baseline" / "no_pretrain" / "seed_0" / "progress.jsonl"
+    rows = [json.loads(line) | {"episode_return_mean": None} for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = build_report(tmp_path).read_text()
+    assert "learning_curves" not in figures_in(text)
+    assert "No episode was finished in training" in text
+
+
 def test_success_is_drawn_where_it_is_known(tmp_path):
     write_run(tmp_path, seeds=[0], conditions=["no_pretrain"])
     file = tmp_path / "mlp_baseline" / "no_pretrain" / "seed_0" / "progress.jsonl"

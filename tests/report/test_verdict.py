@@ -84,7 +84,7 @@ def test_heuristics_and_teachers_in_words(tmp_path):
         "actions score 0 and good 1."
     ) in text
     # Scores: 6 of 10 against (10 + 5) / 2 of 10.
-    assert "Cloned policies reach 80 % of the teachers. " in text
+    assert "Cloned policies have 80 % of their teachers' score. " in text
     assert "they score 0.6 (95 % interval 0.6 to 0.6), their demonstrators 0.75, weighted by share." in text
 
 
@@ -135,4 +135,6 @@ def test_few_episodes_and_unpaired_results_are_caveats(tmp_path):
     assert "Evaluated on other episodes, and so left out: random." in list(caveats(run, outcomes_of(run)))
     (tmp_path / "evaluate" / "demonstrators" / "aaa.json").unlink()
     run = read_run(tmp_path)
-    assert "Only 2 episodes were played by each policy." in list(caveats(run, outcomes_of(run)))
+    assert "Each policy played only 2 episodes; intervals over so few are too narrow." in list(
+        caveats(run, outcomes_of(run))
+    )

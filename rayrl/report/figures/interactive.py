@@ -17,6 +17,8 @@ from rayrl.report.figures.chart import Chart, IntervalChart, LineChart, StackedB
 from rayrl.report.figures.style import FAINT, STYLES, style_of
 
 _ROW_PX, _MARGIN_PX = 34, 110
+_FEW_TICKS = 12
+"""A range of x, counted in epochs or steps, that has a tick at every whole number."""
 
 
 def to_plotly(chart: Chart) -> str:
@@ -70,8 +72,9 @@ def _lines(chart: LineChart) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         for level in chart.levels
     ]  # fmt: skip
     y_axis = {"title": {"text": _plain(chart.y_label)}} | ({"tickformat": ".0%"} if chart.percent else {})
+    few = max((line.x[-1] - line.x[0] for line in chart.lines if len(line.x)), default=0) <= _FEW_TICKS
     layout = {
-        "xaxis": {"title": {"text": _plain(chart.x_label)}},
+        "xaxis": {"title": {"text": _plain(chart.x_label)}} | ({"dtick": 1} if few else {}),
         "yaxis": y_axis,
         "shapes": [_rule("y", level.y) for level in chart.levels],
         "annotations": notes,
@@ -116,13 +119,23 @@ def _intervals(chart: IntervalChart) -> tuple[list[dict[str, Any]], dict[str, An
             }
         )
     layout = {
-        "xaxis": {"title": {"text": _plain(chart.x_label)}},
+        "xaxis": {"title": {"text": _plain(chart.x_label)}} | _room(chart),
         "yaxis": {"autorange": "reversed", "automargin": True},
         "shapes": [] if chart.origin is None else [_rule("x", chart.origin)],
         "showlegend": False,
         "height": _MARGIN_PX + _ROW_PX * len(chart.rows),
     }
     return data, layout
+
+
+def _room(chart: IntervalChart) -> dict[str, Any]:
+    """Room at both sides of the origin, which may be the outermost thing to see."""
+    values = [row.estimate.value for row in chart.rows if row.estimate.value is not None]
+    if chart.origin is None or not values:
+        return {}
+    low, high = min(*values, chart.origin), max(*values, chart.origin)
+    room = 0.04 * (high - low)
+    return {"autorangeoptions": {"include": [low - room, high + room]}}
 
 
 def _bars(chart: StackedBarChart) -> tuple[list[dict[str, Any]], dict[str, Any]]:

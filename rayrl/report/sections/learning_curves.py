@@ -36,6 +36,8 @@ def build(run: RunData) -> Sequence[Block]:
                     percent=column == "success_rate",
                 )
             )
+    if not blocks:
+        return [element("p", "No episode was finished in training, so no return is known.", class_="note")]
     blocks.append(
         element(
             "p",

@@ -17,6 +17,9 @@ ENOUGH_SEEDS = 5
 """Below this, an interval over training seeds says little."""
 
 
+ENOUGH_EPISODES = 20
+"""Below this, the same holds for an interval over episodes."""
+
 _WARM_START = {
     (1, 1): "the warm start paid off.",
     (1, 0): "the warm start paid off.",
@@ -106,8 +109,9 @@ def cloning_findings(run: RunData, outcomes: Outcomes) -> Iterator[Html]:
         score = outcomes.score(cloned)
         if score is None or score.value is None or mixed is None or mixed <= 0:
             continue
+        share = f"{100 * score.value / mixed:.0f} %"
         yield _finding(
-            f"{capitalized(cloned.label)} policies reach {100 * score.value / mixed:.0f} % of the teachers.",
+            f"{capitalized(cloned.label)} policies have {share} of their teachers' score.",
             f"Before their first step of training they score {mean(score)} ({_sureness(score)}), their "
             f"demonstrators {number(mixed)}, weighted by share.",
         )
@@ -128,8 +132,9 @@ def caveats(run: RunData, outcomes: Outcomes) -> Iterator[str]:
     if inexact:
         yield f"{count(len(inexact), 'trial')} lost a rollout worker and cannot be repeated exactly."
     episodes = {len(row.results[0].seeds) for row in outcomes.rows}
-    if episodes and min(episodes) < 20:
-        yield f"Only {count(min(episodes), 'episode')} were played by each policy."
+    if episodes and min(episodes) < ENOUGH_EPISODES:
+        few = count(min(episodes), "episode")
+        yield f"Each policy played only {few}; intervals over so few are too narrow."
     if outcomes.unpaired:
         yield f"Evaluated on other episodes, and so left out: {listed(outcomes.unpaired)}."
 
