@@ -1,1 +1,1 @@
-"""."""
+"""The ``rayrl`` command."""

@@ -136,7 +136,7 @@ def _choose_folder(file: Path, experiment: Experiment, options: RunOptions, view
     if options.run_dir is not None:
         return RunFolder(options.run_dir)
     invocation = invocation_of(file, options.overrides, smoke=options.smoke)
-    if not options.new and (unfinished := unfinished_run_folder(invocation)):
+    if not options.new and (unfinished := unfinished_run_folder(experiment, invocation)):
         view.say(f"goes on with the unfinished run in {unfinished} (--new starts another)")
         return unfinished
     folder = new_run_folder(experiment)

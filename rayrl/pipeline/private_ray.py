@@ -62,6 +62,7 @@ class PrivateRay:
 
     def __init__(self, *, cpus: int, gpus: int, log: Path, mark: str, hold: int) -> None:
         self.mark = mark
+        self._log = log
         self._token = secrets.token_hex(32)
         self.temp = make_ray_temp()
         command = [
@@ -107,7 +108,7 @@ class PrivateRay:
         """
         if self._process.poll() is not None:
             raise RunError(
-                "the run's private Ray ended unexpectedly",
+                f"the run's private Ray ended unexpectedly; what it said is in {self._log}",
                 remedy="run the same command again; finished stages are kept",
             )
 

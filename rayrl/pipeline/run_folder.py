@@ -153,11 +153,10 @@ class RunFolder:
             RunError: it holds a run of another experiment, or other files.
         """
         if self.exists:
-            here = self.config
-            known = (here.get("name"), here.get("env", {}).get("id"))
-            if known != (experiment.name, experiment.env.id):
+            name, env = self._holds()
+            if (name, env) != (experiment.name, experiment.env.id):
                 raise RunError(
-                    f"the folder holds a run of another experiment: {known[0]!r} on {known[1]!r}, "
+                    f"the folder holds a run of another experiment: {name!r} on {env!r}, "
                     f"not {experiment.name!r} on {experiment.env.id!r}",
                     where=str(self.path),
                     remedy=_FOREIGN,
@@ -211,6 +210,11 @@ class RunFolder:
     def _write(self, record: RunRecord) -> None:
         write_json(self.path / _RECORD_FILE, record.model_dump(), "the run's record")
 
+    def _holds(self) -> tuple[str, str]:
+        """Name and environment of the run's experiment, without checking its other options."""
+        values = self.config
+        return values["name"], values["env"]["id"]
+
     def _copy(self, source: Path) -> InputCopy:
         digest = sha256_path(source)
         relative = Path("inputs", digest[:12], source.name)
@@ -239,14 +243,20 @@ def new_run_folder(experiment: Experiment, root: Path = Path("runs")) -> RunFold
     return RunFolder(path)
 
 
-def unfinished_run_folder(invocation: Invocation, root: Path = Path("runs")) -> RunFolder | None:
-    """The newest folder below ``root`` whose run has the same file and overrides and is not finished."""
+def unfinished_run_folder(
+    experiment: Experiment, invocation: Invocation, root: Path = Path("runs")
+) -> RunFolder | None:
+    """The newest folder below ``root`` with an unfinished run of the same file and overrides.
+
+    A run from before the file's name or environment was changed is another experiment's.
+    """
     found = []
     for folder in (RunFolder(path.parent) for path in root.glob(f"*/{_RECORD_FILE}")):
         try:
             record = folder.record
+            folder.check(experiment)
         except RayrlError:
-            # A damaged run is of no use here, and no reason to refuse a new one.
+            # Neither a damaged run nor another experiment's is a reason to refuse a new one.
             continue
         if record.invocation == invocation and record.finished is None:
             found.append((record.created, folder.path.name, folder))

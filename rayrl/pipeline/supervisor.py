@@ -87,6 +87,7 @@ def _supervise(temp: Path, cpus: int, gpus: int, *, guard: socket.socket) -> Non
                 connection, _ = access.accept()
                 with connection:
                     connection.sendall(json.dumps({"dashboard": dashboard, "token": token}).encode())
+    print(f"Ray ended with exit code {ray.returncode}:\n{_last_lines(temp / 'ray.log')}", file=sys.stderr)
 
 
 def _start_ray(temp: Path, cpus: int, gpus: int) -> tuple[subprocess.Popen[bytes] | None, str]:

@@ -80,8 +80,8 @@ def test_the_folder_can_be_moved_and_run_from_its_own_file(tmp_path, file):
 
 
 def test_the_newest_unfinished_run_of_the_same_call_is_found(tmp_path, file):
-    invocation = invocation_of(file, (), smoke=False)
-    assert unfinished_run_folder(invocation, tmp_path) is None
+    experiment, invocation = load_experiment(file), invocation_of(file, (), smoke=False)
+    assert unfinished_run_folder(experiment, invocation, tmp_path) is None
     first = prepare(new_run_folder(load_experiment(file), tmp_path).path, file)
     assert first.path.name.startswith("counting_")
     second = prepare(new_run_folder(load_experiment(file), tmp_path).path, file)
@@ -90,11 +90,13 @@ def test_the_newest_unfinished_run_of_the_same_call_is_found(tmp_path, file):
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "run.json").write_text("{")
 
-    assert unfinished_run_folder(invocation, tmp_path).path == second.path
+    assert unfinished_run_folder(experiment, invocation, tmp_path).path == second.path
     second.set_finished(True)
-    assert unfinished_run_folder(invocation, tmp_path).path == first.path
+    assert unfinished_run_folder(experiment, invocation, tmp_path).path == first.path
     second.set_finished(False)
-    assert unfinished_run_folder(invocation, tmp_path).path == second.path
+    assert unfinished_run_folder(experiment, invocation, tmp_path).path == second.path
+    renamed = load_experiment(file, ["name=other"])
+    assert unfinished_run_folder(renamed, invocation, tmp_path) is None
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):

@@ -1,7 +1,11 @@
 """`rayrl run` from outside: on a private Ray, on a cluster that was started by hand, and in one process."""
 
+import os
+import pty
 import signal
 import stat
+import subprocess
+import sys
 
 import pytest
 import requests
@@ -10,6 +14,7 @@ from rayrl.errors import ConfigError, ResourceError
 from rayrl.pipeline import preflight
 from rayrl.pipeline.cluster import connect
 from rayrl.pipeline.experiment import load_experiment
+from rayrl.pipeline.lock import Holder, hold
 from rayrl.pipeline.private_ray import ask_access
 from rayrl.pipeline.processes import marked
 
@@ -192,6 +197,19 @@ def test_only_the_same_user_gets_the_token_of_a_private_ray(ray_by_hand):
     lines = [argument for process in marked(ray.mark) for argument in process.cmdline()]
     assert len(lines) > 50
     assert not any(access.token in line for line in lines)
+
+
+def test_url_and_token_are_shown_on_a_terminal(ray_by_hand, prepared):
+    ray, access = ray_by_hand
+    folder, _ = prepared()
+    terminal, theirs = pty.openpty()
+    with hold(folder.lock_file) as lock:
+        lock.record(Holder(ray_temp=str(ray.temp)))
+        command = [sys.executable, "-m", "rayrl.cli.main", "status", str(folder), "--dashboard"]
+        assert subprocess.call(command, stdout=theirs) == 0
+    assert os.read(terminal, 4096).decode().split() == [access.dashboard, "token:", access.token]
+    os.close(terminal)
+    os.close(theirs)
 
 
 @pytest.mark.chaos
