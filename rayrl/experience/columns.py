@@ -39,6 +39,8 @@ SEQUENCE: Final = "sequence"
 RETURN_SO_FAR: Final = "return_so_far"
 EPISODE_RETURN: Final = "episode_return"
 EPISODE_SUCCESS: Final = "episode_success"
+DEMONSTRATOR: Final = "demonstrator"
+"""Of demonstrations alone, text: the name of who acted."""
 
 
 class Source(IntEnum):

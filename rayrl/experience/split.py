@@ -39,17 +39,36 @@ def split(episode_ids: NDArray[np.uint64], val_fraction: float, seed: int) -> ND
     return codes[episode_of_trajectory.reshape(-1)]
 
 
-def with_split(batch: TrajectoryBatch, val_fraction: float, seed: int) -> TrajectoryBatch:
+def with_split(
+    batch: TrajectoryBatch, val_fraction: float, seed: int, *, strata: str | None = None
+) -> TrajectoryBatch:
     """The batch with its column ``split`` set as ``split`` says.
 
+    Args:
+        batch: what to split.
+        val_fraction: share of the episodes to validate on, in (0, 1), or 0 for none.
+        seed: another seed gives another split.
+        strata: a text trajectory column whose values are split each on their own, so that both sides have
+            their part of every one.
+
     Raises:
-        DataError: the batch has no episode ids.
+        DataError: the batch has no episode ids, or no such column.
         ValueError: ``val_fraction`` is not in [0, 1).
     """
     episode_ids = batch.trajectory_columns.get(EPISODE_ID)
     if episode_ids is None or isinstance(episode_ids, Ragged):
         raise DataError("is needed to split a batch by episode", where=EPISODE_ID)
-    return batch.with_trajectory_columns(**{SPLIT: split(episode_ids, val_fraction, seed)})
+    if strata is None:
+        return batch.with_trajectory_columns(**{SPLIT: split(episode_ids, val_fraction, seed)})
+    column = batch.trajectory_columns.get(strata)
+    if not isinstance(column, Ragged):
+        raise DataError("is no text column of the batch, and cannot divide it", where=strata)
+    values = np.array(column.to_text())
+    codes = np.empty(batch.num_trajectories, np.uint8)
+    for value in np.unique(values):
+        members = values == value
+        codes[members] = split(episode_ids[members], val_fraction, seed)
+    return batch.with_trajectory_columns(**{SPLIT: codes})
 
 
 def select_split(batch: TrajectoryBatch, side: Split) -> TrajectoryBatch:

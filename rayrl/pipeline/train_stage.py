@@ -130,8 +130,14 @@ def _train_trial(config: dict[str, Any]) -> None:
     if trial.reason_to_run() is None:
         return
     stop_file = Path(config["stop_file"])
+
+    def stop_requested() -> bool:
+        return stop_file.exists() or folder.stop_file.exists()
+
+    if stop_requested():
+        return
     try:
-        trial.train(tune.report, lambda: stop_file.exists() or folder.stop_file.exists())
+        trial.train(tune.report, stop_requested)
     except RayrlError as error:
         # To try again would end the same way: only a lost process makes Tune start a trial again.
         trial.fail(str(error))

@@ -31,9 +31,6 @@ from rayrl.rollout.collector import Collector
 from rayrl.rollout.origin import Origin
 from rayrl.rollout.vector_env import make_vector_env
 
-DEMONSTRATOR = "demonstrator"
-"""Trajectory column: the name of who acted."""
-
 
 @dataclass(frozen=True, slots=True)
 class Round:
@@ -100,7 +97,7 @@ class RoundPlayer:
         slots = np.arange(setting.num_envs)
         own: dict[str, Column] = {
             c.EPISODE_ID: origin.episode_ids(0, slots, np.full_like(slots, round_.number)),
-            DEMONSTRATOR: Ragged.from_text([round_.demonstrator] * setting.num_envs),
+            c.DEMONSTRATOR: Ragged.from_text([round_.demonstrator] * setting.num_envs),
         }
         return batch.with_trajectory_columns(**own)
 

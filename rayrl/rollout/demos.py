@@ -26,7 +26,7 @@ from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.dataset import Dataset, EnvInfo, open_dataset, read_part
 from rayrl.experience.dataset_writer import DatasetWriter
 from rayrl.experience.ragged import Ragged
-from rayrl.rollout.demo_rounds import DEMONSTRATOR, Round, Setting, play_by_actors, play_here
+from rayrl.rollout.demo_rounds import Round, Setting, play_by_actors, play_here
 from rayrl.rollout.options import CollectOptions
 from rayrl.rollout.origin import Origin
 from rayrl.rollout.trajectories import first_steps
@@ -228,7 +228,7 @@ def _take_up(path: Path, setting: Setting, shares: list[_Share]) -> None:
     for file in sorted(path.glob("*.arrow")):
         for batch in read_part(file):
             columns: Mapping[str, Any] = batch.trajectory_columns
-            names = columns.get(DEMONSTRATOR)
+            names = columns.get(c.DEMONSTRATOR)
             if not isinstance(names, Ragged) or (columns[c.EPISODE_ID][:, 0] >> np.uint64(32) != run).any():
                 raise _other(path)
             texts = np.array(names.to_text())

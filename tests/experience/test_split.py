@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from rayrl.errors import DataError
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.columns import Split
-from rayrl.experience.ragged import offsets_of
+from rayrl.experience.ragged import Ragged, offsets_of
 from rayrl.experience.split import select_split, split, with_split
 
 
@@ -50,6 +50,21 @@ def test_parts_of_an_episode_stay_together() -> None:
     assert codes[0] == codes[2] == codes[5]
     assert codes[1] == codes[4]
     assert set(codes.tolist()) == {Split.train, Split.val}
+
+
+def test_each_stratum_has_its_part_on_both_sides() -> None:
+    n = 14
+    batch = TrajectoryBatch(
+        {"rewards": np.zeros(n, np.float32)},
+        np.arange(n + 1),
+        {"episode_id": ids(list(range(n))), "who": Ragged.from_text(["a"] * 10 + ["b"] * 4)},
+    )
+    for seed in range(20):
+        codes = with_split(batch, 0.2, seed, strata="who").trajectory_columns["split"]
+        assert (np.asarray(codes)[:10] == Split.val).sum() == 2
+        assert (np.asarray(codes)[10:] == Split.val).sum() == 1
+    with pytest.raises(DataError, match="where"):
+        with_split(batch, 0.2, 0, strata="where")
 
 
 def test_another_seed_gives_another_split() -> None:

@@ -16,7 +16,7 @@ from rayrl.experience.columns import Source
 from rayrl.experience.dataset import Dataset, EnvInfo
 from rayrl.experience.dataset_writer import DatasetWriter
 from rayrl.rollout import demos
-from rayrl.rollout.demos import DEMONSTRATOR, collect, collect_demonstrations, steps_of_each
+from rayrl.rollout.demos import collect, collect_demonstrations, steps_of_each
 from rayrl.rollout.options import CollectOptions
 from tests.rollout.counting_env import (
     SPACES,
@@ -82,7 +82,7 @@ def collected(path: Path, options: CollectOptions = OPTIONS, **kwargs: Any) -> D
 
 
 def by_name(batch: TrajectoryBatch) -> dict[str, TrajectoryBatch]:
-    names = np.array(batch.trajectory_columns[DEMONSTRATOR].to_text())  # type: ignore[union-attr]
+    names = np.array(batch.trajectory_columns["demonstrator"].to_text())  # type: ignore[union-attr]
     return {name: batch.select(np.flatnonzero(names == name)) for name in dict.fromkeys(names.tolist())}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ray.rllib.core.learner.training_data import TrainingData
 
 from rayrl.errors import TrainingError
+from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.columns import Split
 from rayrl.experience.dataset import open_dataset
@@ -82,7 +83,9 @@ class Demonstrations:
         batch = open_dataset(path).load()
         if not batch.num_trajectories:
             raise TrainingError("the dataset holds no trajectories", where=str(path))
-        batch = with_split(batch, val_fraction, seed)
+        # Demonstrators differ in how well they can be cloned: each is measured by its share.
+        strata = c.DEMONSTRATOR if c.DEMONSTRATOR in batch.trajectory_columns else None
+        batch = with_split(batch, val_fraction, seed, strata=strata)
         train = batch if fit_all else select_split(batch, Split.train)
         val = select_split(batch, Split.val)
         return cls(train.split_by_rows(learners)[rank], val.split_by_rows(learners)[rank])
