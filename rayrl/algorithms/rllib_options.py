@@ -102,6 +102,7 @@ BOOKKEEPING = frozenset(
         # RLlib's own state, which it changes itself.
         "exploration_config",
         "_prior_exploration_config",
+        "simple_optimizer",
         "_is_atari",
         "_is_frozen",
         "_validate_config",
