@@ -112,6 +112,7 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
             policy_version=self._weights_seq_no,
             force_reset=force_reset,
         )
+        self.env = collector.env  # another one, if it raised
         self.num_env_steps_sampled_lifetime += rollout.batch.num_steps
         receipt = Receipt(
             producer=self.worker_index or 0,
