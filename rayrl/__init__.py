@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from rayrl.evaluation.evaluator import evaluate
     from rayrl.experience.dataset import open_dataset
     from rayrl.models.policy_folder import load_policy
+    from rayrl.pipeline.run import run
+    from rayrl.rollout.demos import collect
 
-__all__ = ["algorithms", "evaluate", "load_policy", "open_dataset"]
+__all__ = ["algorithms", "collect", "evaluate", "load_policy", "open_dataset", "run"]
 
 _HOMES = {
+    "collect": "rayrl.rollout.demos",
     "evaluate": "rayrl.evaluation.evaluator",
     "load_policy": "rayrl.models.policy_folder",
     "open_dataset": "rayrl.experience.dataset",
+    "run": "rayrl.pipeline.run",
 }
 
 

@@ -20,7 +20,7 @@ def python(code: str) -> str:
 
 def test_the_names():
     assert rayrl.__all__ == sorted(rayrl.__all__)
-    assert set(rayrl.__all__) == {"algorithms", "evaluate", "load_policy", "open_dataset"}
+    assert set(rayrl.__all__) == {"algorithms", "collect", "evaluate", "load_policy", "open_dataset", "run"}
     assert set(rayrl.algorithms.__all__) == {"BC", "BCConfig", "PPO", "PPOConfig"}
 
 
@@ -45,7 +45,8 @@ def test_another_name_is_an_attribute_error(module):
         ("import rayrl.algorithms", []),
         ("import rayrl; rayrl.algorithms; rayrl.open_dataset", []),
         ("import rayrl; rayrl.load_policy", ["torch"]),
-        ("import rayrl; rayrl.evaluate", ["torch"]),
+        ("import rayrl; rayrl.collect; rayrl.evaluate", ["torch"]),
+        ("import rayrl; rayrl.run", []),
         ("import rayrl; rayrl.algorithms.PPOConfig", ["ray", "torch"]),
     ],
 )
