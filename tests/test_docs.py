@@ -1,16 +1,20 @@
 """The documentation: links lead somewhere, commands and options exist, and the README's example runs."""
 
+import ast
 import importlib
+import inspect
 import re
 import shlex
 import subprocess
 import sys
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 import typer
 from gymnasium.utils.env_checker import check_env
 
+import rayrl
 from rayrl.cli.main import app
 from rayrl.pipeline import preflight
 from rayrl.pipeline.experiment import load_experiment
@@ -52,6 +56,22 @@ def test_commands_exist(line):
         command, *options = arguments
         # Parses the arguments as the command would, and raises where it has no such option.
         typer.main.get_command(app).commands[command].make_context(command, options)
+
+
+def test_the_readmes_calls_fit():
+    calls = [
+        node
+        for block in blocks(ROOT / "README.md", "python")
+        for node in ast.walk(ast.parse(block))
+        if isinstance(node, ast.Call) and re.fullmatch(r"rayrl(\.\w+)+", ast.unparse(node.func))
+    ]
+    called = {ast.unparse(call.func) for call in calls}
+    assert called >= {"rayrl.run", "rayrl.load_policy", "rayrl.evaluate", "rayrl.collect"}
+    for call in calls:
+        function = attrgetter(ast.unparse(call.func).removeprefix("rayrl."))
+        keywords = {keyword.arg: ... for keyword in call.keywords}
+        # Raises where the function has no such argument.
+        inspect.signature(function(rayrl)).bind(*call.args, **keywords)
 
 
 @pytest.fixture
