@@ -79,13 +79,38 @@ def test_heuristics_and_teachers_in_words(tmp_path):
     put(tmp_path, "pretrain", [6.0, 7.0, 6.0, 7.0], "mlp_baseline/{}/seed_0/eval_results.json")
     text = words(SECTION.build(read_run(tmp_path)))
     assert (
-        "Cold policies beat 1 of 3 heuristics. They beat poor (+3; 3 to 3). They cannot be told apart from "
-        "level (0.0; −1.0 to 1.0). They lose to good (−2; −2 to −2). Their score is 0.8, where random "
+        "Cold policies beat 1 of the 3 heuristics. They beat poor (+3; 3 to 3). They cannot be told apart "
+        "from level (0.0; −1.0 to 1.0). They lose to good (−2; −2 to −2). Their score is 0.8, where random "
         "actions score 0 and good 1."
     ) in text
     # Scores: 6 of 10 against (10 + 5) / 2 of 10.
     assert "Cloned policies have 80 % of their teachers' score. " in text
     assert "they score 0.6 (95 % interval 0.6 to 0.6), their demonstrators 0.75, weighted by share." in text
+
+
+def test_without_heuristics_random_actions_are_the_rival(tmp_path):
+    write_experiment(tmp_path, seeds=[0], conditions=["no_pretrain"], collect={"demonstrators": {}})
+    put(tmp_path, "no_pretrain", [8.0, 9.0], "mlp_baseline/{}/seed_0/eval_results.json")
+    text = words(SECTION.build(read_run(tmp_path)))
+    assert (
+        "Cold policies return 8.50 per episode. 95 % interval 8.00 to 9.00. There is nothing to compare"
+        in text
+    )
+    put(tmp_path, "random", [1.0, 2.0])
+    text = words(SECTION.build(read_run(tmp_path)))
+    assert "Cold policies beat random. They beat random (+7; 7 to 7)." in text
+
+
+def test_all_or_none_of_several_heuristics(tmp_path):
+    write_experiment(tmp_path, seeds=[0], conditions=["no_pretrain"])
+    put(tmp_path, "no_pretrain", [8.0, 9.0], "mlp_baseline/{}/seed_0/eval_results.json")
+    put(tmp_path, "a", [1.0, 2.0])
+    put(tmp_path, "b", [2.0, 3.0])
+    assert "Cold policies beat all of the 2 heuristics." in words(SECTION.build(read_run(tmp_path)))
+    put(tmp_path, "a", [10.0, 11.0])
+    put(tmp_path, "b", [12.0, 13.0])
+    text = words(SECTION.build(read_run(tmp_path)))
+    assert "Cold policies beat none of the 2 heuristics. They lose to b (−4; −4 to −4) and a (−2" in text
 
 
 def test_a_run_without_results_says_so(tmp_path):

@@ -76,7 +76,7 @@ def _close_up(rows: Sequence[Outcome], reference: Outcome) -> IntervalChart:
                 label=row.label,
                 estimate=row.difference(reference, RETURN),
                 style=row.style,
-                points=[mean - floor for mean in row.seed_means(RETURN)] if len(row.results) > 1 else (),
+                points=[value - floor for value in row.seed_means(RETURN)] if len(row.results) > 1 else (),
             )
             for row in rows
         ],

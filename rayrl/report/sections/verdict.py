@@ -15,8 +15,6 @@ from rayrl.report.warm_start import WarmStart, warm_starts
 
 ENOUGH_SEEDS = 5
 """Below this, an interval over training seeds says little."""
-
-
 ENOUGH_EPISODES = 20
 """Below this, the same holds for an interval over episodes."""
 
@@ -84,22 +82,31 @@ def warm_start_finding(run: RunData, comparison: WarmStart) -> Html:
 
 
 def heuristics_findings(outcomes: Outcomes) -> Iterator[Html]:
-    """Which demonstrators each trained condition beats, in pairs of the same episodes."""
-    rivals = [row for row in outcomes.of(Kind.demonstrator) if row.label != RANDOM]
+    """Which demonstrators each trained condition beats, in pairs of the same episodes.
+
+    Acting at random is a rival only where there is no other.
+    """
+    programs = outcomes.of(Kind.demonstrator)
+    rivals = [row for row in programs if row.label != RANDOM] or programs
     rivals.sort(key=lambda row: -row.values(RETURN).mean())
-    for trained in outcomes.of(Kind.trained) if rivals else []:
-        differences = {rival.label: trained.difference(rival, RETURN) for rival in rivals}
+    for trained in outcomes.of(Kind.trained):
+        label = capitalized(trained.label)
+        if not rivals:
+            estimate = trained.mean(RETURN)
+            head = f"{label} policies return {mean(estimate)} per episode."
+            yield _finding(head, f"{capitalized(_sureness(estimate))}. There is nothing to compare with.")
+            continue
         by_sign: dict[int, list[str]] = {1: [], 0: [], -1: []}
-        for label, difference in differences.items():
-            by_sign[difference.sign].append(f"{label} ({signed(difference)}; {interval(difference)})")
+        for rival in rivals:
+            difference = trained.difference(rival, RETURN)
+            by_sign[difference.sign].append(f"{rival.label} ({signed(difference)}; {interval(difference)})")
         clauses = [
             f"{verb} {listed(by_sign[sign])}"
             for sign, verb in ((1, "They beat"), (0, "They cannot be told apart from"), (-1, "They lose to"))
             if by_sign[sign]
         ]
-        head = f"{capitalized(trained.label)} policies beat {_share(len(by_sign[1]), len(rivals))}."
-        scale = _scale(outcomes, trained)
-        yield _finding(head, " ".join([f"{'. '.join(clauses)}.", *scale]))
+        head = f"{label} policies {_beat(len(by_sign[1]), rivals)}."
+        yield _finding(head, " ".join([f"{'. '.join(clauses)}.", *_scale(outcomes, trained)]))
 
 
 def cloning_findings(run: RunData, outcomes: Outcomes) -> Iterator[Html]:
@@ -168,10 +175,11 @@ def _sureness(estimate: Estimate) -> str:
     return f"95 % interval {interval(estimate)}"
 
 
-def _share(some: int, of_all: int) -> str:
-    if of_all == 1:
-        return "the heuristic" if some else "no heuristic"
-    return {0: "no heuristic", of_all: f"all {of_all} heuristics"}.get(some, f"{some} of {of_all} heuristics")
+def _beat(some: int, rivals: Sequence[Outcome]) -> str:
+    if len(rivals) == 1:
+        return f"beat {rivals[0].label}" if some else f"do not beat {rivals[0].label}"
+    quantity = {0: "none", len(rivals): "all"}.get(some, str(some))
+    return f"beat {quantity} of the {len(rivals)} heuristics"
 
 
 def _finding(head: str, body: str) -> Html:
