@@ -54,8 +54,8 @@ help: ## list the targets
 .venv/run .venv/dev .bench-venv/bench:
 	@if ! $(@D)/bin/python -m pip --version >/dev/null 2>&1; then \
 		if ! $(or $(PYTHON),false) $(NEW_ENOUGH) 2>/dev/null; then \
-			echo "rayrl needs Python 3.11 or newer, and $(or $(PYTHON),no python on the PATH) is none;" >&2; \
-			echo "install one, or name it: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; \
+			echo "rayrl needs Python 3.11 or newer; $(if $(PYTHON),$(PYTHON) is not,there is none on the PATH)." >&2; \
+			echo "Install one, or name it: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; \
 			exit 1; \
 		fi; \
 		$(PYTHON) -m venv --clear $(@D); \
