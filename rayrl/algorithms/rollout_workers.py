@@ -119,12 +119,17 @@ class RolloutWorkers:
             )
 
     def _orders(self, workers: list[int], missing: int) -> dict[int, int]:
-        """How many of the missing rows each worker is to collect, by its index."""
-        config = self._config
+        """How many of the missing rows each worker is to collect, by its index.
+
+        Whole vector steps where the total allows it: what a worker collects beyond its order opens its next
+        batch, with actions of an older policy.
+        """
+        config, width = self._config, self._config.num_envs_per_env_runner
         if config.rollout_fragment_length == "auto":
-            rows = np.diff(cut_evenly(missing, len(workers)))
+            rows = np.diff(cut_evenly(-(-missing // width), len(workers))) * width
+            rows[-1] -= -missing % width
         else:
-            fragment = config.rollout_fragment_length * config.num_envs_per_env_runner
+            fragment = config.rollout_fragment_length * width
             rows = np.clip(missing - fragment * np.arange(len(workers)), 0, fragment)
         return {worker: n for worker, n in zip(workers, rows.tolist(), strict=True) if n}
 

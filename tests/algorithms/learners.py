@@ -125,3 +125,24 @@ class Dying(PPOLearner):
         if rank() == 1:
             os._exit(1)
         return super().prepare(batch)
+
+
+class FirstRatios(PPOLearner):
+    """Notes the ratios of each update's first minibatch."""
+
+    def build(self) -> None:
+        super().build()
+        self.first_ratios: list[float] = []
+
+    def learn(self, training_data: Any) -> Any:
+        self._noted = False
+        return super().learn(training_data)
+
+    def loss(self, minibatch: Any) -> Any:
+        if not self._noted:
+            self._noted = True
+            with torch.no_grad():
+                inputs = self.policy.policy({name: minibatch[name] for name in self._parts})
+                logp = self.policy.distribution.logp(inputs, minibatch["actions"])
+            self.first_ratios += torch.exp(logp - minibatch["action_logp"]).tolist()
+        return super().loss(minibatch)

@@ -1,0 +1,65 @@
+"""Small algorithms on an environment that can be restored, and what is compared of two of them."""
+
+from typing import Any
+
+import ray
+from ray.tune import register_env
+
+from rayrl.algorithms.algorithm import ColumnarAlgorithm
+from rayrl.algorithms.ppo import PPOConfig
+from rayrl.experience.batch import TrajectoryBatch
+from tests.algorithms.stateful_env import make_stateful_cartpole
+
+STATEFUL = "stateful-cartpole"
+
+
+def stateful_ppo(workers: int = 0, learners: int = 0, env: str = STATEFUL, **training: Any) -> PPOConfig:
+    """PPO with all that has a state: KL penalty, reward scaling, normalizer, schedules."""
+    register_env(STATEFUL, make_stateful_cartpole)
+    return (
+        PPOConfig()
+        .environment(env)
+        .env_runners(num_env_runners=workers, num_envs_per_env_runner=3, num_cpus_per_env_runner=0.2)
+        .learners(num_learners=learners, num_cpus_per_learner=0.2 if learners else "auto")
+        .rl_module(model_config={"fcnet_hiddens": [16, 16], "normalize_observations": True})
+        .training(
+            **{
+                "train_batch_size_per_learner": 128,
+                "minibatch_size": 32,
+                "num_epochs": 2,
+                "use_kl_loss": True,
+                "kl_target": 1e-4,
+                "normalize_rewards": True,
+                "lr": [[0, 0.003], [10_000, 0.0]],
+                "entropy_coeff": [[0, 0.01], [10_000, 0.0]],
+                **training,
+            }
+        )
+    )
+
+
+def state_of(algorithm: ColumnarAlgorithm) -> dict[str, Any]:
+    """The complete state, but for the loggers of metrics, which hold timings."""
+    state = algorithm.get_state()
+    del state["metrics_logger"], state["learner_group"]["learner"]["metrics_logger"]
+    return state
+
+
+def metrics_of(result: dict[str, Any]) -> dict[str, Any]:
+    """What a training iteration reports, but for timings."""
+    kept = ("env_runners", "learners", "num_env_steps_sampled_lifetime", "training_iteration", "early_stop")
+    return {key: _untimed(result[key]) for key in kept if key in result}
+
+
+def next_batches(algorithm: ColumnarAlgorithm) -> list[TrajectoryBatch]:
+    """What the workers collect next."""
+    samples = algorithm.workers.sample(algorithm.weights)
+    return [s.batch if isinstance(s.batch, TrajectoryBatch) else ray.get(s.batch) for s in samples]
+
+
+def _untimed(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _untimed(item) for key, item in value.items() if not ("second" in key or "throughput" in key)
+    }

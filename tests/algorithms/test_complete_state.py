@@ -1,0 +1,125 @@
+"""A restored algorithm goes on bit for bit: weights, optimizer, coefficients, counters, actions, metrics."""
+
+import logging
+
+import pytest
+
+from rayrl.algorithms.ppo import PPO
+from tests.algorithms.algorithms import metrics_of, next_batches, state_of, stateful_ppo
+from tests.algorithms.learners import assert_same
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+def train(algorithm, iterations):
+    return [metrics_of(algorithm.train()) for _ in range(iterations)]
+
+
+@pytest.fixture
+def build():
+    """Builds algorithms, and ends them with the test."""
+    built = []
+
+    def make(config):
+        built.append(config.build_algo())
+        return built[-1]
+
+    yield make
+    for algorithm in built:
+        algorithm.stop()
+
+
+@pytest.mark.parametrize(
+    ("workers", "learners"),
+    [
+        (0, 0),
+        (1, 1),
+        pytest.param(1, 0, marks=pytest.mark.slow),
+        pytest.param(0, 1, marks=pytest.mark.slow),
+        pytest.param(2, 2, marks=pytest.mark.slow),
+    ],
+)
+def test_ppo_goes_on_where_it_was_saved(build, tmp_path, workers, learners):
+    whole = build(stateful_ppo(workers, learners))
+    train(whole, 2)
+    whole.save_to_path(tmp_path)
+    expected = train(whole, 2)
+    state = state_of(whole)
+
+    other = build(stateful_ppo(workers, learners))
+    other.restore_from_path(tmp_path)
+    assert_same(train(other, 2), expected)
+    assert_same(state_of(other), state)
+
+    # The same in place: back to a checkpoint that is older than what runs.
+    whole.restore_from_path(tmp_path)
+    assert_same(train(whole, 2), expected)
+    assert_same(state_of(whole), state)
+
+    assert whole.exact
+    assert other.exact
+    assert expected[-1]["env_runners"]["exact"] == 1
+    assert next_batches(whole) == next_batches(other)
+
+
+def test_saving_changes_nothing(build, tmp_path):
+    saved, other = build(stateful_ppo()), build(stateful_ppo())
+    train(saved, 1)
+    saved.save_to_path(tmp_path)
+    assert_same(train(saved, 1), train(other, 2)[1:])
+    assert_same(state_of(saved), state_of(other))
+
+
+def test_an_algorithm_is_made_from_a_checkpoint(build, tmp_path):
+    whole = build(stateful_ppo())
+    train(whole, 1)
+    whole.save_to_path(tmp_path)
+    other = PPO.from_checkpoint(str(tmp_path))
+    assert_same(train(other, 1), train(whole, 1))
+    assert_same(state_of(other), state_of(whole))
+    other.stop()
+
+
+def test_what_a_checkpoint_holds_has_changed_by_then(build, tmp_path):
+    # So that the comparisons above are not of things that stay as they are made.
+    algorithm = build(stateful_ppo())
+    start = state_of(algorithm)["learner_group"]["learner"]
+    train(algorithm, 2)
+    state = state_of(algorithm)
+    learner = state["learner_group"]["learner"]
+    for key in ("kl_coeff", "entropy_coeff", "updates"):
+        assert learner["training"][key] != start["training"][key]
+    assert learner["training"]["reward_moments"][0] == 256
+    assert learner["rl_module"]["default_policy"]["network.normalizer.count"] == 256
+    assert state["progress"]["env_steps"] == 256
+    assert state["progress"]["episodes"]["total"] > 0
+    assert state["workers"]["workers"][0]["collector"]["env"] is not None
+
+
+def test_an_environment_without_state_is_told(build, tmp_path, caplog):
+    algorithm = build(stateful_ppo(env="CartPole-v1"))
+    train(algorithm, 1)
+    assert algorithm.exact
+    algorithm.save_to_path(tmp_path)
+    with caplog.at_level(logging.WARNING, logger="rayrl.algorithms.rollout_workers"):
+        algorithm.restore_from_path(tmp_path)
+    assert "cannot restore its state" in caplog.text
+    assert not algorithm.exact
+    assert algorithm.train()["env_runners"]["exact"] == 0
+    assert algorithm.env_steps == 256
+
+    # Once inexact, a run stays so in what it saves.
+    algorithm.save_to_path(tmp_path / "later")
+    other = build(stateful_ppo(env="CartPole-v1"))
+    other.restore_from_path(tmp_path / "later")
+    assert not other.exact
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_same_seed_repeats_a_run_and_another_one_does_not(build, seed):
+    one = build(stateful_ppo())
+    other = build(stateful_ppo().debugging(seed=seed))
+    train(one, 1)
+    train(other, 1)
+    same = next_batches(one) == next_batches(other)
+    assert same == (seed == 0)
