@@ -1,1 +1,1 @@
-"""."""
+"""Rollouts: environments stepped by policies and demonstrators, and cut into trajectories."""
