@@ -1,7 +1,9 @@
 """What all tests share: they touch nothing of the user's, and at most one of them runs Ray at a time."""
 
+import gc
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +60,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("there is no CUDA device")
     if item.get_closest_marker("browser") and not any(map(shutil.which, CHROMIUM)):
         pytest.skip(f"there is none of {', '.join(CHROMIUM)}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_ray_is_left() -> Iterator[None]:
+    """Ends a Ray that the module's tests began without saying so: the first remote call begins one."""
+    yield
+    if "ray" in sys.modules:
+        import ray
+
+        gc.collect()  # what RLlib ends in a destructor must find its own Ray, or it would begin another
+        if ray.is_initialized():
+            ray.shutdown()
 
 
 @pytest.fixture(scope="module")
