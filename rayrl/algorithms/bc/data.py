@@ -78,11 +78,8 @@ class Demonstrations:
 
         Raises:
             IntegrityError: the dataset is damaged.
-            TrainingError: it holds no trajectories.
         """
         batch = open_dataset(path).load()
-        if not batch.num_trajectories:
-            raise TrainingError("the dataset holds no trajectories", where=str(path))
         # Demonstrators differ in how well they can be cloned: each is measured by its share.
         strata = c.DEMONSTRATOR if c.DEMONSTRATOR in batch.trajectory_columns else None
         batch = with_split(batch, val_fraction, seed, strata=strata)
