@@ -45,9 +45,7 @@ class RayrlError(Exception):
         return _rebuild, (type(self), self.message, self.where, self.remedy)
 
 
-def _rebuild(
-    cls: type[RayrlError], message: str, where: str | None, remedy: str | None
-) -> RayrlError:
+def _rebuild(cls: type[RayrlError], message: str, where: str | None, remedy: str | None) -> RayrlError:
     return cls(message, where=where, remedy=remedy)
 
 

@@ -40,14 +40,14 @@ class Command:
         """What it has printed so far."""
         return self._output.read_text()
 
-    def wait(self, timeout_s: float = 120.0) -> int:
+    def wait(self, timeout_s: float = 300.0) -> int:
         """Its exit code."""
         try:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running after {timeout_s} s:\n{self.output}") from None
 
-    def until(self, happened: Callable[[], Any], timeout_s: float = 120.0) -> Any:
+    def until(self, happened: Callable[[], Any], timeout_s: float = 300.0) -> Any:
         """Waits for something to happen while the command runs."""
         deadline = time.monotonic() + timeout_s
         while not (result := happened()):
