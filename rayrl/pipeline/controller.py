@@ -28,7 +28,7 @@ from rayrl.pipeline.experiment import Experiment, load_experiment
 from rayrl.pipeline.local import local_runner
 from rayrl.pipeline.lock import Holder, Lock, hold
 from rayrl.pipeline.private_ray import PrivateRay
-from rayrl.pipeline.processes import end_marked
+from rayrl.pipeline.processes import end_private_ray
 from rayrl.pipeline.progress import RunView
 from rayrl.pipeline.ray_session import choose_token
 from rayrl.pipeline.records import ROOT, RecordHandler
@@ -147,8 +147,8 @@ def _choose_folder(file: Path, experiment: Experiment, options: RunOptions, view
 def _end_leftovers(lock: Lock) -> None:
     """Ends what the last holder's private Ray left behind, if even its guard was killed."""
     before = lock.previous
-    if before and before.mark and before.is_here:
-        end_marked(before.mark)
+    if before and before.mark and before.ray_temp and before.is_here:
+        end_private_ray(before.mark, Path(before.ray_temp))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from rayrl.errors import ResourceError, RunError
-from rayrl.pipeline.processes import MARK, end_marked
+from rayrl.pipeline.processes import MARK, end_private_ray
 from rayrl.pipeline.supervisor import ACCESS_SOCKET
 from rayrl.storage.atomic import storage_errors
 
@@ -126,7 +126,7 @@ class PrivateRay:
             continue
         self._process.stdout.close()
         # Supervisor and guard did this already, unless both were killed.
-        end_marked(self.mark)
+        end_private_ray(self.mark, self.temp)
         self._process.wait()
 
     def _read(self, deadline: float) -> bytes:

@@ -1,4 +1,4 @@
-"""Processes that belong together, found by a mark in the environment that each inherited.
+"""The processes of a private Ray, found by a mark in the environment that each of them inherited.
 
 Ray's processes spread over process groups and sessions (a job's driver leads its own), and outlive their
 parents. What all of them keep is the environment that they started with, so a mark in it finds exactly those
@@ -7,8 +7,10 @@ that a private Ray started, and no other Ray's.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Collection
+from pathlib import Path
 
 import psutil
 
@@ -30,6 +32,21 @@ def marked(mark: str, *, spare: Collection[int] = ()) -> list[psutil.Process]:
     return [
         process for process in psutil.process_iter() if process.pid not in spare and _carries(process, mark)
     ]
+
+
+def end_private_ray(mark: str, temp: Path, *, spare: Collection[int] = ()) -> None:
+    """Kills a private Ray's processes, until none is left, and removes its temporary folder.
+
+    Args:
+        mark: what marks its processes.
+        temp: its temporary folder; need not be there any more.
+        spare: process ids to leave alone.
+
+    Raises:
+        RunError: a process could not be ended.
+    """
+    end_marked(mark, spare=spare)
+    shutil.rmtree(temp, ignore_errors=True)
 
 
 def end_marked(mark: str, *, spare: Collection[int] = (), timeout_s: float = 30.0) -> None:

@@ -30,7 +30,6 @@ import argparse
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -38,7 +37,7 @@ import sys
 import time
 from pathlib import Path
 
-from rayrl.pipeline.processes import MARK, end_marked
+from rayrl.pipeline.processes import MARK, end_private_ray
 
 ACCESS_SOCKET = "access"
 RAY_FOLDER = "r"
@@ -61,13 +60,13 @@ def main() -> None:
         os.setsid()
         here.close()
         there.recv(1)
-        _end_ray(options.temp_dir)
+        end_private_ray(os.environ[MARK], options.temp_dir, spare={os.getpid()})
         return
     there.close()
     _supervise(options.temp_dir, options.cpus, options.gpus, guard=here)
     guard_is_gone = bool(select.select([here], [], [], 0)[0])
     if guard_is_gone:
-        _end_ray(options.temp_dir)
+        end_private_ray(os.environ[MARK], options.temp_dir, spare={os.getpid()})
 
 
 def _supervise(temp: Path, cpus: int, gpus: int, *, guard: socket.socket) -> None:
@@ -94,19 +93,28 @@ def _start_ray(temp: Path, cpus: int, gpus: int) -> tuple[subprocess.Popen[bytes
     """Starts a head node on free ports; again on others if another process took one of them meanwhile."""
     for _ in range(_START_ATTEMPTS):
         dashboard_port, client_port = _free_ports(2)
+        options = {
+            "temp-dir": temp / RAY_FOLDER,
+            "port": 0,
+            "ray-client-server-port": client_port,
+            "include-dashboard": "true",
+            "dashboard-host": "127.0.0.1",
+            "dashboard-port": dashboard_port,
+            "dashboard-agent-listen-port": 0,
+            "num-cpus": cpus,
+            "num-gpus": gpus,
+        }
         command = [
-            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
             *(
-                "--temp-dir",
-                str(temp / RAY_FOLDER),
-                "--port",
-                "0",
-                "--ray-client-server-port",
-                str(client_port),
+                sys.executable,
+                "-m",
+                "ray.scripts.scripts",
+                "start",
+                "--head",
+                "--block",
+                "--disable-usage-stats",
             ),
-            *("--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard_port)),
-            *("--dashboard-agent-listen-port", "0", "--include-dashboard", "true"),
-            *("--num-cpus", str(cpus), "--num-gpus", str(gpus), "--disable-usage-stats"),
+            *(f"--{name}={value}" for name, value in options.items()),
         ]
         with (temp / "ray.log").open("ab") as log:
             ray = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=temp)
@@ -120,11 +128,6 @@ def _start_ray(temp: Path, cpus: int, gpus: int) -> tuple[subprocess.Popen[bytes
         if ray.poll() is None:
             break
     return None, ""
-
-
-def _end_ray(temp: Path) -> None:
-    end_marked(os.environ[MARK], spare={os.getpid()})
-    shutil.rmtree(temp, ignore_errors=True)
 
 
 def _free_ports(count: int) -> list[int]:
