@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rayrl.errors import RayrlError, StageError
 from rayrl.pipeline.context import StageContext, StageOutputs
@@ -127,22 +128,25 @@ def _recorded(folder: RunFolder, unit: StageUnit) -> Iterator[logging.Logger]:
         log.info("started", extra={"fields": started})
         yield log
     except Exception as raised:
-        error = _cause(raised)
-        known = isinstance(error, RayrlError)
-        if not known:
-            error = StageError(
-                f"{type(error).__name__}: {error}",
-                where=f"stage {unit.name}",
-                remedy=f"the traceback is in {folder.logs / unit.name}.jsonl",
-            )
-        log.error(
-            "failed: %s", error, extra={"fields": {"event": "failed"}}, exc_info=None if known else raised
-        )
+        cause = _cause(raised)
+        if isinstance(cause, RayrlError):
+            error, trace = cause, None
+        else:
+            records = folder.logs / f"{unit.name}.jsonl"
+            error, trace = _unexpected(cause, unit, records), raised
+        log.error("failed: %s", error, extra={"fields": {"event": "failed"}}, exc_info=trace)
+        if error is raised:
+            raise
         raise error from raised
     finally:
         root.setLevel(level)
         root.removeHandler(handler)
         handler.close()
+
+
+def _unexpected(error: Exception, unit: StageUnit, records: Path) -> StageError:
+    text, remedy = f"{type(error).__name__}: {error}", f"the traceback is in {records}"
+    return StageError(text, where=f"stage {unit.name}", remedy=remedy)
 
 
 def _cause(error: Exception) -> Exception:
