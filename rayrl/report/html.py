@@ -63,8 +63,8 @@ def table(
 
 
 def _breakable(name: str) -> Html:
-    """A name that may be broken after its underscores and slashes."""
-    return join(re.split(r"(?<=[_/])", name), element("wbr"))
+    """A name that may be broken after its underscores."""
+    return join(re.split(r"(?<=_)", name), element("wbr"))
 
 
 def _attribute(name: str, value: str | bool | None) -> str:
