@@ -20,6 +20,7 @@ MARK = "RAYRL_PRIVATE_RAY"
 """Environment variable that holds the mark."""
 
 _PAUSE_S = 0.05
+_LOOKS_THAT_FIND_NONE = 3
 
 
 def marked(mark: str, *, spare: Collection[int] = ()) -> list[psutil.Process]:
@@ -61,13 +62,17 @@ def end_marked(mark: str, *, spare: Collection[int] = (), timeout_s: float = 30.
         RunError: a process could not be ended.
     """
     deadline = time.monotonic() + timeout_s
-    while found := marked(mark, spare=spare):
+    # A process that is just becoming another program has no environment for a moment: one look may miss it.
+    found_none = 0
+    while found_none < _LOOKS_THAT_FIND_NONE:
+        found = marked(mark, spare=spare)
+        found_none = 0 if found else found_none + 1
         for process in found:
             try:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        if time.monotonic() > deadline:
+        if found and time.monotonic() > deadline:
             left = ", ".join(str(process.pid) for process in found)
             raise RunError(f"processes {left} of a private Ray could not be ended", remedy="end them by hand")
         time.sleep(_PAUSE_S)
