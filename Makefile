@@ -17,7 +17,7 @@ PYTEST := .venv/bin/python -m pytest -n 2 --dist loadgroup
 ARGS ?=
 ROWS ?=
 
-.PHONY: demo test test-all check bench clean help chromium
+.PHONY: demo test test-all check docs bench clean help chromium
 
 demo: .venv/run ## run the router's experiment, cold and warm, to its report
 	@.venv/bin/rayrl run jobs/experiments/router.yaml
@@ -32,6 +32,9 @@ check: .venv/dev ## lint, check the format and the types
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
+
+docs: .venv/dev ## write docs/experiment.md from the models that read the experiment file
+	@.venv/bin/python docs/write_reference.py
 
 bench: .bench-venv/bench ## measure against RLlib and SB3; ROWS=rollout for some of the rows
 	@.bench-venv/bin/python -m tests.benchmarks $(ROWS)

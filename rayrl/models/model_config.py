@@ -71,7 +71,10 @@ def _initializer(value: Any) -> Any:
 
 ActivationField = Annotated[Activation, pydantic.BeforeValidator(_activation)]
 ConvFilterField = Annotated[
-    ConvFilter, pydantic.PlainValidator(_conv_filter), pydantic.PlainSerializer(tuple)
+    ConvFilter,
+    pydantic.PlainValidator(_conv_filter),
+    pydantic.PlainSerializer(tuple),
+    pydantic.WithJsonSchema({"type": "array", "description": "`[channels, kernel, stride]`"}),
 ]
 InitializerField = Annotated[str | None, pydantic.BeforeValidator(_initializer)]
 
@@ -85,42 +88,38 @@ class ModelConfig(Config):
     2021, arXiv:2006.05990). Policy and value share no layers unless asked. Initializers are names, so that a
     policy folder can hold them. Images without ``conv_filters`` are flattened; with them, what the
     convolutions give is joined with the other parts and goes through the layers of ``fcnet_hiddens``.
-
-    Attributes:
-        fcnet_hiddens: sizes of the hidden layers.
-        fcnet_use_layernorm: normalizes the output of each hidden layer before its activation.
-        conv_filters: ``[channels, kernel, stride]`` or ``[channels, kernel, stride, "same" | "valid"]`` for
-            each convolution over a Box of shape (height, width, channels).
-        head_fcnet_hiddens: sizes of hidden layers that policy and value have to themselves.
-        free_log_std: log σ of a Box action is a parameter of its own, not a function of the observation.
-        log_std_clip_param: bound on the absolute value of log σ.
-        vf_share_layers: the value has no encoder of its own.
-        squash_actions: Box actions are the tanh of a Gaussian.
-        normalize_actions: ``AlgorithmConfig.normalize_actions``; kept with the policy.
-        clip_actions: ``AlgorithmConfig.clip_actions``; kept with the policy.
-        normalize_observations: standardizes float observations by running moments.
-        observation_clip: bound on the absolute value of a standardized observation.
     """
 
     model_config = pydantic.ConfigDict(ser_json_inf_nan="strings")
 
     fcnet_hiddens: tuple[pydantic.PositiveInt, ...] = (256, 256)
+    """Sizes of the hidden layers."""
     fcnet_activation: ActivationField = "tanh"
+    """Activation of the hidden layers; `swish` is read as `silu`."""
     fcnet_kernel_initializer: InitializerField = None
+    """In-place function of `torch.nn.init` for weights, such as `orthogonal_`; null for the default above."""
     fcnet_kernel_initializer_kwargs: dict[str, Any] | None = None
+    """Its keyword arguments. The other initializers are given alike."""
     fcnet_bias_initializer: InitializerField = None
+    """The same for biases."""
     fcnet_bias_initializer_kwargs: dict[str, Any] | None = None
     fcnet_use_layernorm: bool = False
+    """Normalizes the output of each hidden layer before its activation."""
 
     conv_filters: tuple[ConvFilterField, ...] | None = None
+    """One for each convolution over a Box of shape (height, width, channels); `same` or `valid` may follow
+    the stride. Null flattens images."""
     conv_activation: ActivationField = "relu"
+    """Activation of the convolutions."""
     conv_kernel_initializer: InitializerField = None
     conv_kernel_initializer_kwargs: dict[str, Any] | None = None
     conv_bias_initializer: InitializerField = None
     conv_bias_initializer_kwargs: dict[str, Any] | None = None
 
     head_fcnet_hiddens: tuple[pydantic.PositiveInt, ...] = ()
+    """Sizes of hidden layers that policy and value have to themselves."""
     head_fcnet_activation: ActivationField = "relu"
+    """Activation of the layers that policy and value have to themselves."""
     head_fcnet_kernel_initializer: InitializerField = None
     head_fcnet_kernel_initializer_kwargs: dict[str, Any] | None = None
     head_fcnet_bias_initializer: InitializerField = None
@@ -128,14 +127,22 @@ class ModelConfig(Config):
     head_fcnet_use_layernorm: bool = False
 
     free_log_std: bool = False
+    """log σ of a Box action is a parameter of its own, not a function of the observation."""
     log_std_clip_param: pydantic.PositiveFloat = 20.0
+    """Bound on the absolute value of log σ."""
     vf_share_layers: bool = False
+    """The value has no encoder of its own."""
 
     squash_actions: bool = False
+    """Box actions are the tanh of a Gaussian."""
     normalize_actions: bool = True
+    """`AlgorithmConfig.normalize_actions`; kept with the policy."""
     clip_actions: bool = False
+    """`AlgorithmConfig.clip_actions`; kept with the policy."""
     normalize_observations: bool = False
+    """Standardizes float observations by running moments."""
     observation_clip: pydantic.PositiveFloat = 10.0
+    """Bound on the absolute value of a standardized observation."""
 
     @classmethod
     def from_rllib(cls, model_config: Mapping[str, Any]) -> Self:

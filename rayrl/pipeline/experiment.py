@@ -15,7 +15,9 @@ from rayrl.evaluation.options import EvaluateOptions
 from rayrl.report.options import ReportOptions
 from rayrl.rollout.options import CollectOptions
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
+Name = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$", description="letters, digits, `.`, `_`, `-`")
+]
 """Fit for a folder and a job id."""
 
 Condition = Literal["no_pretrain", "with_pretrain"]

@@ -53,6 +53,7 @@ class KVCache(Config):
     """The paged KV cache of one replica."""
 
     blocks: Count = 2048
+    """Blocks of a replica."""
     block_size: Count = 16
     """Tokens in a block."""
     watermark: Annotated[float, Field(ge=0, lt=1)] = 0.01
@@ -84,37 +85,57 @@ class HybridReward(Config):
     """Weights of the hybrid reward; ``reward.py`` states the formula."""
 
     absolute_weight: float = 0.8
+    """Weight of the level of throughput and latency."""
     delta_weight: float = 0.2
+    """Weight of their change."""
     latency_weight: float = 0.1
+    """Weight of the latency in the level."""
     throughput_gain: float = 0.3
+    """Weight of the throughput in the change."""
     latency_gain: float = 0.2
+    """Weight of the latency in the change."""
     logistic_weight: float = 0.05
+    """Weight of the penalty that sets in around the latency threshold."""
     logistic_width_s: Positive = 2.0
+    """How gradually it sets in."""
     load_balance_penalty: float = 1.0
+    """Weight of the queues' coefficient of variation."""
     spread_penalty: float = 1.0
+    """Weight of the queues' standard deviation."""
     scale: Positive = 1.5
+    """What the sum is divided by."""
     clip: Positive = 4.0
+    """Bound on the absolute reward."""
 
 
 class MetricReward(Config):
     """Weights of the delta and instant rewards; ``reward.py`` states the formula."""
 
     throughput_weight: float = 1.0
+    """Weight of the throughput."""
     latency_weight: float = 0.5
+    """Weight of the latency."""
     utilization_penalty: float = 0.5
+    """Weight of the difference between the fullest and the emptiest KV cache."""
     load_balance_penalty: float = 0.5
+    """Weight of the queues' coefficient of variation."""
     threshold_penalty: float = 0.5
+    """Weight of the latency beyond its threshold."""
     scale: Positive = 2.0
+    """What the sum is divided by."""
     clip: Positive = 3.0
+    """Bound on the absolute reward."""
 
 
 class Reward(Config):
     """Which reward a decision earns, and by what weights."""
 
     mode: Literal["hybrid", "delta", "instant"] = "hybrid"
+    """Which formula: levels and changes together, changes alone, or levels alone."""
     throughput_target: Positive | None = None
     """Requests per second; null takes the offered rate."""
     latency_threshold_s: Positive = 6.0
+    """Mean latency that is still good."""
     ema_alpha: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Weight of the newest value in the averages that the hybrid reward compares with."""
     hybrid: HybridReward = HybridReward()
@@ -134,6 +155,7 @@ class RouterConfig(Config):
     """Keyword arguments of ``gymnasium.make("rayrl/Router-v0")``."""
 
     replicas: Count = 4
+    """Servers of the model, and so actions."""
     speeds: tuple[Positive, ...] | None = None
     """Relative speed of each replica; null makes all 1."""
     cost: CostModel = CostModel()
@@ -141,6 +163,7 @@ class RouterConfig(Config):
     batching: Batching = Batching()
 
     arrivals: Literal["poisson", "gamma", "trace"] = "poisson"
+    """When requests come: at random, in bursts, or as in a trace."""
     burstiness: Positive = 2.0
     """Coefficient of variation of the gaps between gamma arrivals (Poisson has 1)."""
     trace: Path | None = None

@@ -1,0 +1,157 @@
+"""Writes docs/experiment.md, the reference of the experiment file, from the models that read it.
+
+make docs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pydantic
+
+from rayrl.algorithms.registry import algorithm_config
+from rayrl.config.reference import Option, options_of, summary_of, yaml_text
+from rayrl.envs.router.config import RouterConfig
+from rayrl.models.architectures import MLPBaseline
+from rayrl.pipeline.experiment import Experiment
+
+PAGE = Path(__file__).parent / "experiment.md"
+
+HEAD = """\
+# The experiment file
+
+<!-- written by docs/write_reference.py (`make docs`) from the models that read the file -->
+
+One YAML (or JSON) mapping. Only `name` and `env.id` are required, and `collect.demonstrators` unless
+`conditions` is `[no_pretrain]`. What is left out has the default below; `config.json` in the run folder has
+the whole. An unknown key or a wrong value is one message with line, value and remedy. `rayrl init` writes
+such a file for an environment.
+
+```yaml
+name: cartpole
+seeds: [0, 1, 2]
+env: {id: CartPole-v1}
+conditions: [no_pretrain]
+train: {total_steps: 50_000, options: {lr: 3.0e-4}}
+```
+
+`--set key.path=value` replaces a value, which is YAML; a part of the path that is a number is an index of a
+list in the file: `--set train.total_steps=1e6`, `--set seeds.0=7`, `--set 'env.config={length: 20}'`. Relative paths
+start at the file's folder, in `--set` at the working directory. Files and folders that are named are copied
+into the run folder and recorded by hash.
+
+Truth values are `true` and `false` (not `yes`, `on`), and `3e-4` is a number, as in YAML 1.2.
+"""
+
+ALGORITHM = """\
+## `train.options` of `ppo`
+
+The names of `rayrl.algorithms.PPOConfig`, which are RLlib's and some of rayrl's own. [rllib.md](rllib.md) has
+what else there is to say about them; an option that would have no effect is an error.
+
+| option | default | meaning |
+| --- | --- | --- |
+"""
+
+PPO = {
+    "lr": "learning rate, or a schedule `[[step, value], …]`",
+    "gamma": "discount",
+    "lambda_": "λ of generalized advantage estimation",
+    "train_batch_size_per_learner": "environment steps of a batch, for each learner",
+    "minibatch_size": "steps of a minibatch, for each learner",
+    "num_epochs": "passes over a batch",
+    "clip_param": "bound on the change of the probability ratio",
+    "entropy_coeff": "weight of the entropy bonus, or a schedule",
+    "vf_loss_coeff": "weight of the value loss",
+    "vf_clip_param": "bound on the squared value error; null for none",
+    "use_kl_loss": "whether a KL penalty is added",
+    "kl_coeff": "weight of the KL penalty at the start",
+    "kl_target": "KL divergence that the weight is adapted to",
+    "grad_clip": "bound on the gradient; null for none",
+    "grad_clip_by": "`value`, `norm` or `global_norm`",
+    "normalize_rewards": "divide rewards by the spread of discounted returns, in the learner",
+    "optimizer_type": "`adam` or `adamw`",
+    "optimizer_options": "`betas`, `eps`, `weight_decay`, `amsgrad`",
+    "precision": "`fp32`; `tf32` and `bf16` on GPUs that have them; `fp16` with dynamic loss scaling",
+    "max_env_failures": "how often in a row an environment may raise",
+    "learner_timeout_s": "seconds that an update may take",
+    "native_vectorization": "use the environment's own vector implementation",
+    "metrics_num_episodes_for_smoothing": "finished episodes that `episode_return_mean` is over",
+}
+"""What is worth setting in an experiment file: the rest is set by its other sections, or is plumbing."""
+
+
+def page() -> str:
+    """The text of docs/experiment.md."""
+    parts = [HEAD, "## Top level\n\n" + _table(options_of(Experiment))]
+    for option in options_of(Experiment):
+        if option.section is not None:
+            parts.append(
+                f"## `{option.name}`\n\n{_summary(option.section)}\n\n{_table(_flat(option.section))}"
+            )
+            if option.name == "env":
+                parts.append(
+                    _part("`env.config` of `rayrl/Router-v0`", RouterConfig, "[router.md](router.md)")
+                )
+            if option.name == "train":
+                parts.append(ALGORITHM + _algorithm_rows())
+                parts.append(_part("`train.options.model_config`", MLPBaseline, "[rllib.md](rllib.md)"))
+    return "\n".join(parts)
+
+
+def _part(title: str, model: type[pydantic.BaseModel], further: str) -> str:
+    return f"## {title}\n\n{_summary(model)} More in {further}.\n\n{_table(_flat(model))}"
+
+
+def _summary(model: type[pydantic.BaseModel]) -> str:
+    return _code(summary_of(model))
+
+
+def _flat(model: type[pydantic.BaseModel], prefix: str = "") -> Iterator[Option]:
+    """The options of a model and of the sections in it, by dotted names."""
+    for option in options_of(model):
+        if option.section is None:
+            yield replace(option, name=prefix + option.name)
+            continue
+        for inner in _flat(option.section, f"{prefix}{option.name}."):
+            key = inner.name.rsplit(".", 1)[-1]
+            given = option.default or {}
+            yield replace(inner, required=False, default=given[key]) if key in given else inner
+
+
+def _table(options: Iterator[Option]) -> str:
+    rows = [_row(option) for option in options]
+    return _rows(["option", "values", "default", "meaning"], rows)
+
+
+def _row(option: Option) -> list[str]:
+    if option.section is not None:
+        below = f"see [`{option.name}`](#{option.name}) below"
+        default = "required" if option.required else ""
+        return [f"`{option.name}`", "section", default, option.meaning or below]
+    default = "required" if option.required else f"`{option.default_text}`"
+    return [f"`{option.name}`", option.values, default, _code(option.meaning)]
+
+
+def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def _algorithm_rows() -> str:
+    config = algorithm_config("ppo")
+    rows = [
+        f"| `{name}` | `{yaml_text(getattr(config, name))}` | {meaning} |\n" for name, meaning in PPO.items()
+    ]
+    return "".join(rows)
+
+
+def _code(text: str) -> str:
+    return text.replace("``", "`")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
