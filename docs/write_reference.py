@@ -38,9 +38,9 @@ train: {total_steps: 50_000, options: {lr: 3.0e-4}}
 ```
 
 `--set key.path=value` replaces a value, which is YAML; a part of the path that is a number is an index of a
-list in the file: `--set train.total_steps=1e6`, `--set seeds.0=7`, `--set 'env.config={length: 20}'`. Relative paths
-start at the file's folder, in `--set` at the working directory. Files and folders that are named are copied
-into the run folder and recorded by hash.
+list in the file: `--set train.total_steps=1e6`, `--set seeds.0=7`, `--set 'env.config={length: 20}'`.
+Relative paths start at the file's folder, in `--set` at the working directory. Files and folders that are
+named are copied into the run folder and recorded by hash.
 
 Truth values are `true` and `false` (not `yes`, `on`), and `3e-4` is a number, as in YAML 1.2.
 """

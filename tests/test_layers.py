@@ -19,7 +19,8 @@ LAYERS: dict[str, set[str]] = {
     "evaluation": {"envs", "models", "rollout"},
     "report": {"storage", "evaluation"},
     "pipeline": {"algorithms", "report"},
-    "cli": {"pipeline"},
+    "doctor": {"pipeline"},
+    "cli": {"doctor"},
 }
 """What each package may import, and with it all that those may. ``rayrl.errors`` is for everyone."""
 

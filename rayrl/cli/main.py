@@ -156,6 +156,34 @@ def evaluate(
     typer.echo(json.dumps(result.to_json(), indent=2) if as_json else summary_table(result))
 
 
+@app.command()
+def doctor(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Experiment file, to look at what it needs.")
+    ] = None,
+    overrides: Overrides = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="URL", help="Cluster that the jobs would be sent to.")
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Looks for what stands in the way of a run here; exit code 1 if something does."""
+    from rayrl.cli.tables import print_finding
+    from rayrl.doctor.diagnose import diagnose
+
+    diagnosis = diagnose(
+        file,
+        overrides or (),
+        address=address or _cluster_of_environment(),
+        say=(lambda finding: None) if as_json else print_finding,
+    )
+    if as_json:
+        typer.echo(json.dumps(diagnosis.model_dump(), indent=2))
+    if not diagnosis.healthy:
+        raise typer.Exit(1)
+
+
 class Kind(StrEnum):
     """What ``rayrl list`` lists."""
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from rayrl.doctor.finding import Finding
 from rayrl.pipeline.status import RunStatus
+
+_STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
 
 def print_status(status: RunStatus) -> None:
@@ -25,3 +29,13 @@ def print_status(status: RunStatus) -> None:
         step = f"{trial.step:,} of {trial.total_steps:,}"
         trials.add_row(trial.architecture, trial.condition, str(trial.seed), trial.state, step, resumed)
     console.print(trials)
+
+
+def print_finding(finding: Finding) -> None:
+    """Prints one thing that was looked at, and what to do about it."""
+    console = Console(highlight=False, soft_wrap=True)
+    line = Text(f"{finding.check:<16}")
+    line.append(f"{finding.state:<9}", style=_STYLES[finding.state])
+    console.print(line.append(finding.message))
+    if finding.remedy:
+        console.print(Text(f"{'':<25}{finding.remedy}"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import nn
 
 from rayrl.config.base import nearest
@@ -44,6 +47,15 @@ def architecture(name: str) -> type[ModelConfig]:
 def names() -> list[str]:
     """The registered architectures, sorted."""
     return sorted(_ARCHITECTURES)
+
+
+def model_config(name: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """An architecture's ``model_config`` as plain values, with some of its options replaced.
+
+    Raises:
+        ConfigError: there is no such architecture.
+    """
+    return architecture(name)().model_dump() | dict(options or {})
 
 
 def parameter_count(module: nn.Module) -> int:

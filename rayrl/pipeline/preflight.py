@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.resources import Capacity, read_autoscaler, require, this_machine
+from rayrl.storage.spaces import Spaces
 
 if TYPE_CHECKING:
     from rayrl.pipeline.cluster import JobsClient
@@ -78,12 +79,28 @@ def check_algorithm(experiment: Experiment) -> None:
         build_config(experiment, spec, run_name="", gpus=0).validate()
 
 
-def check_environment(experiment: Experiment) -> None:
-    """Builds the environment once.
+def check_environment(experiment: Experiment) -> Spaces:
+    """Builds the environment once, and for its spaces the networks of each architecture.
+
+    Returns:
+        The spaces.
 
     Raises:
         EnvError: it is unknown, or its constructor raised.
+        SpaceError: no network reads its observations, or gives its actions.
+        ConfigError: an architecture or one of its options is unknown or wrong.
     """
+    from rayrl.models.actor_critic_network import ActorCriticNetwork
+    from rayrl.models.architectures import model_config
+    from rayrl.models.model_config import ModelConfig
     from rayrl.rollout.vector_env import make_vector_env
 
-    make_vector_env(experiment.env.id, experiment.env.config, num_envs=1).close()
+    env = make_vector_env(experiment.env.id, experiment.env.config, num_envs=1)
+    try:
+        spaces = Spaces(env.single_observation_space, env.single_action_space)
+    finally:
+        env.close()
+    for name in experiment.architectures:
+        config = ModelConfig.from_rllib(model_config(name, experiment.train.options.get("model_config")))
+        ActorCriticNetwork(spaces.observation, spaces.action, config)
+    return spaces

@@ -18,11 +18,12 @@ from typing import Any
 
 from rayrl.algorithms.bc import BC, BCConfig
 from rayrl.experience.dataset import open_dataset
+from rayrl.models.architectures import model_config
 from rayrl.models.policy_folder import load_policy, save_policy
 from rayrl.models.weights import load_weights
 from rayrl.pipeline.collect_stage import demonstrations_folder
 from rayrl.pipeline.context import StageContext, StageOutputs
-from rayrl.pipeline.trial_spec import model_config, pretrain_folder
+from rayrl.pipeline.trial_spec import pretrain_folder
 from rayrl.storage.atomic import atomic_folder, remove_leftovers, write_json, write_text
 from rayrl.storage.manifest import reason_to_run, write_manifest
 

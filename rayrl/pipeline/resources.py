@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ from typing import Any
 import yaml
 
 from rayrl.errors import ConfigError, ResourceError
+from rayrl.pipeline.cgroup import cpu_limit
 
 Bundle = Mapping[str, float]
 """Amounts by resource name (``CPU``, ``GPU``)."""
 
-_GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
+"""One of these is there where a GPU's driver is; the second is WSL's."""
 _ROUNDING = 1e-9
 
 
@@ -105,10 +107,9 @@ def require(bundles: Sequence[Bundle], capacity: Capacity, *, where: str, remedy
 def this_machine() -> Bundle:
     """The CPUs and GPUs that this process may use."""
     cpus = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    if _QUOTA.exists():
-        quota, period = _QUOTA.read_text().split()
-        if quota != "max":
-            cpus = max(1.0, min(cpus, float(int(quota) // int(period))))
+    limit = cpu_limit()
+    if limit is not None:
+        cpus = max(1.0, min(cpus, float(math.floor(limit))))
     return {"CPU": cpus, "GPU": float(_usable_gpus())}
 
 
@@ -157,7 +158,7 @@ def _names(bundles: Sequence[Bundle]) -> list[str]:
 
 
 def _usable_gpus() -> int:
-    if not any(Path(driver).exists() for driver in _GPU_DRIVERS):
+    if not any(Path(driver).exists() for driver in GPU_DRIVERS):
         return 0
     import torch
 

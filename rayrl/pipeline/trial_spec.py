@@ -9,7 +9,7 @@ from typing import Any
 
 from rayrl.algorithms.config import ColumnarConfig
 from rayrl.algorithms.registry import algorithm_config, set_options
-from rayrl.models.architectures import architecture
+from rayrl.models.architectures import model_config
 from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.trial import trial_folder
@@ -75,15 +75,6 @@ def trials_of(experiment: Experiment) -> Iterator[TrialSpec]:
 def pretrain_folder(run: RunFolder, architecture: str, seed: int) -> Path:
     """Where a seed's pretrained policy is."""
     return run.path / architecture / "pretrain" / f"seed_{seed}"
-
-
-def model_config(name: str, options: dict[str, Any] | None = None) -> dict[str, Any]:
-    """An architecture's ``model_config``, with some of its options replaced.
-
-    Raises:
-        ConfigError: there is no such architecture.
-    """
-    return architecture(name)().model_dump() | (options or {})
 
 
 def build_config(experiment: Experiment, spec: TrialSpec, *, run_name: str, gpus: float) -> ColumnarConfig:

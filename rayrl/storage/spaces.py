@@ -60,6 +60,18 @@ def leaf_spaces(space: gym.Space, name: str) -> dict[str, gym.Space]:
     return leaves
 
 
+def space_text(space: gym.Space) -> str:
+    """A space in one line: a Box by shape, element type and, where they are the same for all, its bounds."""
+    if isinstance(space, gym.spaces.Dict):
+        return f"Dict({', '.join(f'{key}: {space_text(part)}' for key, part in space.spaces.items())})"
+    if not isinstance(space, gym.spaces.Box):
+        return str(space)
+    bounds = ""
+    if space.low.size and (space.low == space.low.flat[0]).all() and (space.high == space.high.flat[0]).all():
+        bounds = f" in [{space.low.flat[0]:g}, {space.high.flat[0]:g}]"
+    return f"Box{space.shape} {space.dtype}{bounds}"
+
+
 def check_dtype(dtype: np.dtype[Any], *, where: str) -> None:
     """Refuses element types that the formats on disk do not have.
 

@@ -66,6 +66,7 @@ def test_the_surface():
         "status": ["--dashboard", "--debug", "--json"],
         "stop": ["--debug"],
         "evaluate": ["--debug", "--env", "--episodes", "--json"],
+        "doctor": ["--address", "--debug", "--json", "--set"],
         "list": ["--debug"],
     }
     assert options == surface
@@ -203,6 +204,33 @@ def test_a_relative_run_folder_in_a_ray_job_is_an_error(rayrl, file, monkeypatch
     code, _, err = rayrl("stage", "train", file, "--run-dir", "run")
     assert code == 1
     assert "--run-dir run is relative" in err
+
+
+def test_doctor_says_what_an_experiment_lacks(rayrl, file):
+    code, out, err = rayrl("doctor", file, "--set", "train.gpus_per_learner=9")
+    assert (code, err) == (1, "")
+    lines = out.splitlines()
+    (at,) = [index for index, line in enumerate(lines) if line.startswith("room ")]
+    assert "problem  this machine: a trial cannot be placed: missing 9 GPUs" in lines[at]
+    assert lines[at + 1].strip().startswith("lower train.env_runners")
+
+
+def test_doctor_as_json(rayrl, file):
+    _, out, _ = rayrl("doctor", "--json")
+    diagnosis = json.loads(out)
+    states = {finding["check"]: finding["state"] for finding in diagnosis["findings"]}
+    assert {"versions", "cpu", "memory", "object store", "gpu", "ray"} <= states.keys()
+    assert diagnosis["healthy"] == ("problem" not in states.values())
+    code, out, _ = rayrl("doctor", "none.yaml", "--json")
+    assert code == 1
+    assert json.loads(out)["findings"][-1]["message"] == "none.yaml: there is no such file"
+
+
+def test_doctor_asks_the_cluster_that_the_environment_names(rayrl, file, monkeypatch):
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
+    code, out, _ = rayrl("doctor")
+    assert code == 1
+    assert "the cluster does not answer" in out
 
 
 def test_list(rayrl):

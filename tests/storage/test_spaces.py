@@ -16,6 +16,7 @@ from rayrl.storage.spaces import (
     leaf_spaces,
     space_differences,
     space_from_json,
+    space_text,
     space_to_json,
 )
 
@@ -179,3 +180,19 @@ def test_infinite_bounds_of_half_precision_come_back_infinite() -> None:
     box = space_from_json(space_to_json(Box(-math.inf, math.inf, (2,), np.float16)))
     assert box.low.tolist() == [-math.inf] * 2
     assert box.dtype == np.float16
+
+
+@pytest.mark.parametrize(
+    ("space", "text"),
+    [
+        (Box(-1, 1, (3,)), "Box(3,) float32 in [-1, 1]"),
+        (Box(np.array([0.0, -1.0]), np.array([1.0, 1.0]), dtype=np.float64), "Box(2,) float64"),
+        (Discrete(4), "Discrete(4)"),
+        (
+            Dict({"image": Box(0, 255, (8, 8, 3), np.uint8), "speed": Box(-np.inf, np.inf, (1,))}),
+            "Dict(image: Box(8, 8, 3) uint8 in [0, 255], speed: Box(1,) float32 in [-inf, inf])",
+        ),
+    ],
+)
+def test_a_space_in_one_line(space, text):
+    assert space_text(space) == text
