@@ -79,6 +79,24 @@ def run(
 
 
 @app.command()
+def init(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="File to write; named after the environment when not given."),
+    ] = None,
+    env: Annotated[
+        str, typer.Option(metavar="ID", help="Gymnasium id, or module:Class.")
+    ] = "rayrl/Router-v0",
+    debug: Debug = False,
+) -> None:
+    """Writes a commented experiment file for an environment, which it builds and looks at."""
+    from rayrl.pipeline.draft import write_draft
+
+    written = write_draft(env, file)
+    typer.echo(f"{written} is written; next:\n  rayrl run {written} --smoke\n  rayrl run {written}")
+
+
+@app.command()
 def stage(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Stage, such as collect or train.")],
     file: File,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from typing import Any
 
 import pydantic
 
+_PLAIN_TEXT = re.compile(r"[A-Za-z][\w./-]*")
+_GROUPED = 10_000
+"""From here on, digits are grouped."""
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
@@ -68,8 +72,10 @@ def summary_of(model: type[pydantic.BaseModel]) -> str:
 
 def yaml_text(value: Any) -> str:
     """A plain value as YAML in one line."""
-    if isinstance(value, str) and value.isidentifier() and value not in ("null", "true", "false"):
+    if isinstance(value, str) and _PLAIN_TEXT.fullmatch(value) and value not in ("null", "true", "false"):
         return value
+    if isinstance(value, int) and abs(value) >= _GROUPED:
+        return f"{value:_}"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{name}: {yaml_text(item)}" for name, item in value.items()) + "}"
     if isinstance(value, list | tuple):

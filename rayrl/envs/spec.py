@@ -13,6 +13,16 @@ _OPTIONS = {"rayrl/Router-v0": "rayrl.envs.router.config:RouterConfig"}
 """The options model of each of rayrl's own environments."""
 
 
+def options_model(env_id: str) -> type[Config] | None:
+    """The options model of one of rayrl's own environments; None for any other."""
+    target = _OPTIONS.get(env_id)
+    if target is None:
+        return None
+    module, name = target.split(":")
+    model: type[Config] = getattr(importlib.import_module(module), name)
+    return model
+
+
 class EnvSpec(Config):
     """An environment and its options.
 
@@ -28,9 +38,5 @@ class EnvSpec(Config):
     @field_validator("config")
     @classmethod
     def _known_options(cls, config: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        target = _OPTIONS.get(info.data.get("id", ""))
-        if target is None:
-            return config
-        module, name = target.split(":")
-        options: type[Config] = getattr(importlib.import_module(module), name)
-        return options.parse_within(config).model_dump()
+        options = options_model(info.data.get("id", ""))
+        return config if options is None else options.parse_within(config).model_dump()

@@ -44,7 +44,7 @@ def make_vector_env(
             one is asked for, or does not say how it resets.
     """
     where = f"env {env if isinstance(env, str) else getattr(env, '__name__', repr(env))}"
-    found = _find(env, where) if isinstance(env, str) else env
+    found = find_env(env) if isinstance(env, str) else env
     try:
         vector = _vectorized(found, config, num_envs, mode)
     except RayrlError:
@@ -102,8 +102,13 @@ def _make_one(make: Callable[..., Any], config: Mapping[str, Any]) -> gym.Env[An
     return env
 
 
-def _find(env: str, where: str) -> EnvSpec | EnvFactory:
-    """What a class path or an id names."""
+def find_env(env: str) -> EnvSpec | EnvFactory:
+    """What a class path or an id names.
+
+    Raises:
+        EnvError: it is unknown, or its module cannot be imported.
+    """
+    where = f"env {env}"
     module, _, name = env.rpartition(":")
     if module:
         found: EnvFactory | None = getattr(_import(module, where), name, None)

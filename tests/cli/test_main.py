@@ -66,6 +66,7 @@ def test_the_surface():
         "status": ["--dashboard", "--debug", "--json"],
         "stop": ["--debug"],
         "evaluate": ["--debug", "--env", "--episodes", "--json"],
+        "init": ["--debug", "--env"],
         "doctor": ["--address", "--debug", "--json", "--set"],
         "list": ["--debug"],
     }
@@ -204,6 +205,18 @@ def test_a_relative_run_folder_in_a_ray_job_is_an_error(rayrl, file, monkeypatch
     code, _, err = rayrl("stage", "train", file, "--run-dir", "run")
     assert code == 1
     assert "--run-dir run is relative" in err
+
+
+def test_init_writes_a_file_that_doctor_has_nothing_against(rayrl, file, tmp_path):
+    code, out, _ = rayrl("init", "--env", "CartPole-v1")
+    assert code == 0
+    assert out.startswith("cartpole.yaml is written; next:\n  rayrl run cartpole.yaml --smoke\n")
+    assert rayrl("doctor", "cartpole.yaml")[0] == 0
+    code, _, err = rayrl("init", "--env", "CartPol-v1", tmp_path / "other.yaml")
+    assert (code, err) == (
+        1,
+        "error: env CartPol-v1: is not a registered environment\n  did you mean 'CartPole-v1'?\n",
+    )
 
 
 def test_doctor_says_what_an_experiment_lacks(rayrl, file):
