@@ -142,6 +142,17 @@ def status(
 
 
 @app.command()
+def watch(run_dir: RunFolderPath, debug: Debug = False) -> None:
+    """Shows a run as it goes, until it ends; exit code 1 if it ends unfinished."""
+    from rayrl.cli.watch import watch as show
+    from rayrl.pipeline.run_folder import RunFolder
+
+    folder = RunFolder(run_dir)
+    show(folder)
+    typer.echo(folder.report_file if folder.report_file.exists() else folder.path)
+
+
+@app.command()
 def stop(run_dir: RunFolderPath, debug: Debug = False) -> None:
     """Lets a run write a checkpoint and end; the same `rayrl run` goes on later."""
     from rayrl.pipeline.lock import holder_of

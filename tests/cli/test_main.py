@@ -64,6 +64,7 @@ def test_the_surface():
         "run": ["--address", "--cluster", "--debug", "--local", "--new", "--run-dir", "--set", "--smoke"],
         "stage": ["--architecture", "--debug", "--run-dir", "--set"],
         "status": ["--dashboard", "--debug", "--json"],
+        "watch": ["--debug"],
         "stop": ["--debug"],
         "evaluate": ["--debug", "--env", "--episodes", "--json"],
         "init": ["--debug", "--env"],
@@ -172,6 +173,21 @@ def test_status_as_json_and_as_text(rayrl, folder):
     code, out, _ = rayrl("status", folder)
     assert "no process runs it" in out
     assert "2,048 of 4,096" in out
+
+
+def test_watch_of_a_run_that_nobody_runs_is_an_error(rayrl, folder):
+    code, out, err = rayrl("watch", folder)
+    assert code == 1
+    assert out.splitlines() == ["train: waiting", "evaluate: waiting", "report: waiting"]
+    assert "the run ended without being finished: no process runs it" in err
+
+
+def test_watch_of_a_finished_run_prints_its_report(rayrl, folder):
+    folder.set_finished(True)
+    folder.report_file.parent.mkdir()
+    folder.report_file.touch()
+    code, out, _ = rayrl("watch", folder)
+    assert (code, out.splitlines()[-1]) == (0, str(folder.report_file))
 
 
 def test_status_of_a_folder_without_a_run(rayrl, tmp_path, file):
