@@ -6,6 +6,7 @@ import pytest
 
 from rayrl.errors import RunError, StorageError
 from rayrl.pipeline.experiment import load_experiment
+from rayrl.pipeline.preflight import check_environment
 from rayrl.pipeline.run_folder import RunFolder, invocation_of, new_run_folder, unfinished_run_folder
 
 
@@ -66,6 +67,22 @@ def test_inputs_are_copied_by_hash_and_named_relative_to_the_folder(tmp_path, fi
     assert (folder.path / copy.copy_ / "weights").read_bytes() == b"abc"
     changed = prepare(tmp_path / "run", file, f"pretrain.from={policy}")
     assert changed.config["pretrain"]["from"] != copy.copy_
+
+
+def test_an_environment_reads_the_copy_of_its_trace_wherever_it_is_built(tmp_path, monkeypatch):
+    lines = "".join(f"{second},100,10\n" for second in range(50))
+    (tmp_path / "trace.csv").write_text("arrived_at,num_prefill_tokens,num_decode_tokens\n" + lines)
+    file = tmp_path / "router.yaml"
+    env = "{id: rayrl/Router-v0, config: {trace: trace.csv, requests: 8}}"
+    file.write_text(f"name: on-a-trace\nenv: {env}\nconditions: [no_pretrain]\n")
+    folder = prepare(tmp_path / "run", file)
+    (tmp_path / "trace.csv").unlink()
+    monkeypatch.chdir("/")
+    (copy,) = folder.record.inputs.values()
+    assert copy.source == str(tmp_path / "trace.csv")
+    experiment = folder.experiment()
+    assert experiment.env.config["trace"] == folder.path / copy.copy_
+    check_environment(experiment)
 
 
 def test_the_folder_can_be_moved_and_run_from_its_own_file(tmp_path, file):

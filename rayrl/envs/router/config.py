@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from rayrl.config import Config
+from rayrl.config import Config, InputPath
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -166,7 +166,7 @@ class RouterConfig(Config):
     """When requests come: at random, in bursts, or as in a trace."""
     burstiness: Positive = 2.0
     """Coefficient of variation of the gaps between gamma arrivals (Poisson has 1)."""
-    trace: Path | None = None
+    trace: InputPath | None = None
     """CSV of arrived_at (seconds), num_prefill_tokens, num_decode_tokens. Given, all requests are its own."""
     split: Literal["train", "eval"] = "train"
     """Evaluation takes the last 20 % of a trace, which training never sees, or random streams of its own."""

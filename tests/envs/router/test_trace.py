@@ -57,6 +57,7 @@ def test_a_bad_trace_is_refused_by_line_and_value(tmp_path: Path, text: str, mes
         load_trace(path, kv_tokens=100)
     assert message in str(raised.value)
     assert str(raised.value).startswith(str(path))
+    assert raised.value.remedy
 
 
 def test_a_missing_trace_is_a_wrong_option(tmp_path: Path) -> None:
