@@ -31,7 +31,8 @@ class TrialState(Config):
     resumed_from: tuple[int, ...] = ()
     """The step of the checkpoint that each restart went on from."""
     exact: bool = True
-    """Whether every restart continued exactly; false where a worker was restarted within the run."""
+    """Whether it went as if undisturbed; false where a worker was lost, or a resumed environment could not tell
+    its state."""
     metrics: dict[str, float]
     """The newest metrics worth showing, by RLlib's keys."""
     error: str | None = None

@@ -128,10 +128,10 @@ class TrialRun:
         identity = self._options | {"inputs": self._inputs()}
         if identity_file.exists() and read_json(identity_file, "a trial's identity") != identity:
             _log.warning("%s: its options or its starting policy changed; it starts anew", self.spec.name)
-            for step in self._steps():
-                shutil.rmtree(self._checkpoint(step))
-            shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
-            (self.path / "trial.json").unlink(missing_ok=True)
+            self._forget_after(0)
+        elif max(self._steps(), default=0) > (last := self._last_step()):
+            _log.warning("%s: it has trained beyond step %d, and goes back", self.spec.name, last)
+            self._forget_after(last)
         write_json(identity_file, identity, "a trial's identity")
         newest = max(self._steps(), default=0)
         self._cut_progress(newest)
@@ -141,6 +141,20 @@ class TrialRun:
             )
             self._resumed_from = (*before.resumed_from, newest) if newest else before.resumed_from
         return self._checkpoint(newest) if newest else None
+
+    def _last_step(self) -> int:
+        """The first multiple of the train batch at or past ``total_steps``."""
+        batch: int = self._config.total_train_batch_size
+        return math.ceil(self._total_steps / batch) * batch
+
+    def _forget_after(self, step: int) -> None:
+        """Drops the checkpoints after a step; with none left, all that tells of the trial's past."""
+        for later in self._steps():
+            if later > step:
+                shutil.rmtree(self._checkpoint(later))
+        if not self._steps():
+            shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
+            (self.path / "trial.json").unlink(missing_ok=True)
 
     def _start(self, algorithm: ColumnarAlgorithm, checkpoint: Path | None) -> None:
         if checkpoint is not None:

@@ -131,6 +131,18 @@ def test_a_longer_training_adds_only_what_is_missing(prepare):
     assert train(longer) == (True, [384, 448])
 
 
+def test_a_shorter_training_ends_where_it_says(prepare):
+    train(prepare())
+    # Checkpoints of steps 256 and 320 are there: the former is within the new length, but not beyond 128.
+    assert train(prepare(total_steps=250)) == (True, [])
+    assert [line["step"] for line in lines_of(prepare())] == [64, 128, 192, 256]
+    shorter = prepare(total_steps=100)
+    assert train(shorter) == (True, [64, 128])
+    state = read_trial(shorter, "mlp_baseline", "no_pretrain", 0)
+    assert (state.step, state.total_steps, state.resumed_from, state.exact) == (128, 100, (), True)
+    assert [line["step"] for line in lines_of(shorter)] == [64, 128]
+
+
 def test_other_options_start_the_trial_anew(prepare):
     train(prepare())
     options = EXPERIMENT["train"]["options"] | {"lr": 0.01}

@@ -8,7 +8,7 @@ from rayrl.evaluation.result import RETURN
 from rayrl.evaluation.statistics import Estimate
 from rayrl.report.html import Html, element, join
 from rayrl.report.outcomes import Kind, Outcome, Outcomes, outcomes_of
-from rayrl.report.run_data import COLD, RANDOM, WARM, RunData
+from rayrl.report.run_data import COLD, INEXACT, RANDOM, WARM, RunData
 from rayrl.report.sections.registry import Block, Section
 from rayrl.report.text import capitalized, count, interval, listed, mean, number, signed
 from rayrl.report.warm_start import WarmStart, warm_starts
@@ -137,7 +137,7 @@ def caveats(run: RunData, outcomes: Outcomes) -> Iterator[str]:
         yield f"{len(unfinished)} of {count(len(run.trials), 'trial')} did not finish."
     inexact = [trial for trial in run.trials if trial.state is not None and not trial.state.exact]
     if inexact:
-        yield f"{count(len(inexact), 'trial')} lost a rollout worker and cannot be repeated exactly."
+        yield f"{count(len(inexact), 'trial')} cannot be repeated exactly: {INEXACT}."
     episodes = {len(row.results[0].seeds) for row in outcomes.rows}
     if episodes and min(episodes) < ENOUGH_EPISODES:
         few = count(min(episodes), "episode")

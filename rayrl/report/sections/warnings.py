@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rayrl.report.html import element
-from rayrl.report.run_data import RunData, Trial
+from rayrl.report.run_data import INEXACT, RunData, Trial
 from rayrl.report.sections.registry import Block, Section
 from rayrl.report.text import listed
 
@@ -29,7 +29,7 @@ def _of_trial(trial: Trial) -> Iterator[str]:
     elif state.state != "finished":
         yield f"{trial.name}: {state.state} at step {state.step:,} of {state.total_steps:,}."
     if not state.exact:
-        yield f"{trial.name}: a rollout worker was restarted, so the trial cannot be repeated exactly."
+        yield f"{trial.name}: not exact: {INEXACT}."
     if state.resumed_from:
         steps = listed([f"{step:,}" for step in state.resumed_from])
         yield f"{trial.name}: resumed from step {steps}{', exactly' if state.exact else ''}."
