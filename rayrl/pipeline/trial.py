@@ -31,7 +31,7 @@ class TrialState(Config):
     resumed_from: tuple[int, ...] = ()
     """The step of the checkpoint that each restart went on from."""
     exact: bool = True
-    """Whether it went as if undisturbed; false where a worker was lost, or a resumed environment could not tell
+    """Whether it went as if undisturbed; not where a worker was lost, or a resumed environment cannot tell
     its state."""
     metrics: dict[str, float]
     """The newest metrics worth showing, by RLlib's keys."""
