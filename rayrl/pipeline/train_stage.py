@@ -17,9 +17,12 @@ from ray.tune import Callback
 
 from rayrl.errors import RayrlError, ResourceError, StageError
 from rayrl.pipeline.context import StageContext, StageOutputs
+from rayrl.pipeline.hardware import hardware
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.trial_run import TrialRun
 from rayrl.pipeline.trial_spec import TrialSpec, build_config, trials_of
+from rayrl.storage.atomic import write_json
+from rayrl.storage.versions import versions
 
 _POLL_S = 0.5
 _RETRIES = 3
@@ -33,6 +36,8 @@ def run(context: StageContext) -> StageOutputs | None:
         StageError: trials failed; the others are done, and the same command tries the failed ones again.
         ResourceError: the cluster did not give the first trial what it asks for in time.
     """
+    made_on = {"versions": versions(), "hardware": hardware()}
+    write_json(context.folder.path / "environment.json", made_on, "what the run was made on")
     trials = list(trials_of(context.experiment))
     unfinished = []
     for spec in trials:
@@ -98,7 +103,7 @@ def _tune(context: StageContext, specs: list[TrialSpec], *, done: int) -> None:
             name=attempt,
             storage_path=str(storage),
             failure_config=tune.FailureConfig(max_failures=_RETRIES),
-            callbacks=[_Progress(context, specs, done, resources, stop_file)],
+            callbacks=[_Progress(context, specs, done, resources)],
             verbose=0,
         ),
     )
@@ -180,15 +185,11 @@ class _StopWatch:
 class _Progress(Callback):
     """Tells how far the trials are, and gives up when the cluster does not give what they ask for."""
 
-    def __init__(
-        self, context: StageContext, specs: list[TrialSpec], done: int, resources: Any, stop_file: Path
-    ) -> None:
+    def __init__(self, context: StageContext, specs: list[TrialSpec], done: int, resources: Any) -> None:
         self._context = context
         self._steps = {spec.name: 0 for spec in specs}
-        self._returns: dict[str, float] = {}
         self._done = done
         self._resources = resources
-        self._stop_file = stop_file
         self._deadline = time.monotonic() + context.experiment.train.resource_timeout_s
         self._started = False
 

@@ -50,6 +50,8 @@ def test_a_smoke_run_goes_from_demonstrations_to_the_report_and_repeats_nothing(
     report = Path(first.stdout.splitlines()[-1])
     assert report == folder / "report" / "report.html"
     assert report.stat().st_size > 100_000
+    assert "not recorded" not in report.read_text()
+    assert json.loads((folder / "environment.json").read_text())["hardware"]["CPUs"] >= 1
     dataset = open_dataset(folder / "collect")
     dataset.verify()
     assert dataset.num_steps == 1024
