@@ -77,4 +77,4 @@ class StageContext:
         self._next_progress = now + _PROGRESS_EVERY_S
         fields = {"event": "progress", "done": done, "total": total, "unit": unit, **values}
         shown = "".join(f", {name} {value:.4g}" for name, value in values.items())
-        self.log.info("%g of %g %s%s", done, total, unit, shown, extra={"fields": fields})
+        self.log.info(f"{done:,.0f} of {total:,.0f} {unit}{shown}", extra={"fields": fields})

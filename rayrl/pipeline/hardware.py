@@ -1,4 +1,4 @@
-"""What this machine is, in words that a reader of the report can compare."""
+"""What a run ran on, for its report: ``environment.json`` of the run folder."""
 
 from __future__ import annotations
 
@@ -9,30 +9,52 @@ from typing import Any
 import psutil
 
 from rayrl.pipeline.resources import this_machine
+from rayrl.storage.atomic import write_json
+from rayrl.storage.versions import versions
 
-_CPUINFO = Path("/proc/cpuinfo")
+_CPU_INFO = Path("/proc/cpuinfo")
+_ACCELERATOR = "accelerator_type:"
+
+
+def record_environment(path: Path) -> None:
+    """Writes the versions of this process and the hardware that it has, the whole cluster where Ray runs.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    write_json(path, {"versions": versions(), "hardware": hardware()}, "the record of the environment")
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, memory, GPUs and operating system of this machine, as plain JSON values."""
-    machine = this_machine()
-    found = {
-        "processor": _processor(),
-        "CPUs": int(machine["CPU"]),
-        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
-        "system": f"{platform.system()} {platform.release()}",
+    """Processor and system of this machine; CPUs, GPUs and memory of the cluster, or else of this machine."""
+    import ray
+
+    own = {"processor": cpu_model(), "system": f"{platform.system()} {platform.release()}"}
+    if not ray.is_initialized():
+        here = this_machine()
+        return own | _amounts(here["CPU"], here["GPU"], psutil.virtual_memory().total, [])
+    there: dict[str, float] = ray.cluster_resources()
+    kinds = [name.removeprefix(_ACCELERATOR) for name in there if name.startswith(_ACCELERATOR)]
+    nodes = sum(node["Alive"] for node in ray.nodes())
+    return (
+        {"nodes": nodes}
+        | own
+        | _amounts(there.get("CPU", 0.0), there.get("GPU", 0.0), there.get("memory", 0.0), kinds)
+    )
+
+
+def cpu_model() -> str:
+    """The processor's name, as far as the system tells it."""
+    if _CPU_INFO.exists():
+        for line in _CPU_INFO.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _amounts(cpus: float, gpus: float, memory: float, kinds: list[str]) -> dict[str, Any]:
+    return {
+        "CPUs": f"{cpus:g}",
+        "GPUs": f"{gpus:g}" + (f" ({', '.join(sorted(kinds))})" if gpus and kinds else ""),
+        "memory": f"{memory / 2**30:.1f} GiB",
     }
-    return found | ({"GPUs": ", ".join(_gpus(int(machine["GPU"])))} if machine["GPU"] else {})
-
-
-def _processor() -> str:
-    """The model's name, which Linux tells nowhere else; else the architecture."""
-    lines = _CPUINFO.read_text().splitlines() if _CPUINFO.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _gpus(count: int) -> list[str]:
-    import torch
-
-    return [torch.cuda.get_device_name(index) for index in range(count)]

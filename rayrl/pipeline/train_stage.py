@@ -6,6 +6,8 @@ on from its own newest checkpoint. So more seeds or a longer training add only w
 
 from __future__ import annotations
 
+import math
+import statistics
 import threading
 import time
 from pathlib import Path
@@ -17,12 +19,11 @@ from ray.tune import Callback
 
 from rayrl.errors import RayrlError, ResourceError, StageError
 from rayrl.pipeline.context import StageContext, StageOutputs
-from rayrl.pipeline.hardware import hardware
+from rayrl.pipeline.experiment import Experiment
+from rayrl.pipeline.hardware import record_environment
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.trial_run import TrialRun
 from rayrl.pipeline.trial_spec import TrialSpec, build_config, trials_of
-from rayrl.storage.atomic import write_json
-from rayrl.storage.versions import versions
 
 _POLL_S = 0.5
 _RETRIES = 3
@@ -36,9 +37,8 @@ def run(context: StageContext) -> StageOutputs | None:
         StageError: trials failed; the others are done, and the same command tries the failed ones again.
         ResourceError: the cluster did not give the first trial what it asks for in time.
     """
-    made_on = {"versions": versions(), "hardware": hardware()}
-    write_json(context.folder.path / "environment.json", made_on, "what the run was made on")
     trials = list(trials_of(context.experiment))
+    record_environment(context.folder.path / "environment.json")
     unfinished = []
     for spec in trials:
         reason = make_run(context.folder, spec).reason_to_run()
@@ -159,6 +159,12 @@ def _error_of(spec: TrialSpec, folder: RunFolder) -> str:
     )
 
 
+def _group(experiment: Experiment, spec: TrialSpec) -> str:
+    """What is compared: the architecture and the condition, each where there are several."""
+    names = [spec.architecture] if len(experiment.architectures) > 1 else []
+    return " ".join([*names, spec.condition] if len(experiment.conditions) > 1 else names)
+
+
 class _StopWatch:
     """Passes the request to stop on to the trials, which may run on other nodes."""
 
@@ -188,6 +194,8 @@ class _Progress(Callback):
     def __init__(self, context: StageContext, specs: list[TrialSpec], done: int, resources: Any) -> None:
         self._context = context
         self._steps = {spec.name: 0 for spec in specs}
+        self._groups = {spec.name: _group(context.experiment, spec) for spec in specs}
+        self._returns: dict[str, float] = {}
         self._done = done
         self._resources = resources
         self._deadline = time.monotonic() + context.experiment.train.resource_timeout_s
@@ -211,6 +219,13 @@ class _Progress(Callback):
         total = self._context.experiment.train.total_steps
         self._steps[str(trial)] = int(result["num_env_steps_sampled_lifetime"])
         mean = float(result["env_runners"]["episode_return_mean"])
-        values = {} if mean != mean else {"episode_return_mean": mean}
+        if not math.isnan(mean):
+            self._returns[str(trial)] = mean
+        values = {
+            f"return {group}".rstrip(): statistics.fmean(
+                value for name, value in self._returns.items() if self._groups[name] == group
+            )
+            for group in dict.fromkeys(self._groups[name] for name in self._returns)
+        }
         done = sum(min(steps, total) for steps in self._steps.values()) + self._done * total
         self._context.progress(done, total * (len(self._steps) + self._done), "steps", **values)

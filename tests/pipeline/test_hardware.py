@@ -1,27 +1,27 @@
-"""What the report says of the machine."""
+"""What a run ran on is written down."""
 
-import json
+import os
 
-import psutil
-import pytest
-
-from rayrl.pipeline import hardware as module
-from rayrl.pipeline.hardware import hardware
+from rayrl.pipeline.hardware import hardware, record_environment
+from rayrl.storage.atomic import read_json
 
 
-def test_it_tells_of_this_machine_in_plain_json_values():
+def test_this_machine_is_described_where_there_is_no_ray():
     found = hardware()
-    assert json.loads(json.dumps(found)) == found
-    assert 1 <= found["CPUs"] <= psutil.cpu_count()
-    assert found["memory"] == f"{round(psutil.virtual_memory().total / 2**30)} GiB"
+    assert found["processor"]
+    assert 1 <= float(found["CPUs"]) <= (os.cpu_count() or 1)
+    assert float(found["memory"].removesuffix(" GiB")) > 0
 
 
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [("processor : 0\nmodel name\t: Some CPU @ 2.4 GHz\n\nmodel name : Other\n", "Some CPU @ 2.4 GHz")],
-)
-def test_the_processor_is_named_as_linux_does(tmp_path, monkeypatch, text, name):
-    monkeypatch.setattr(module, "_CPUINFO", tmp_path / "cpuinfo")
-    assert hardware()["processor"]
-    (tmp_path / "cpuinfo").write_text(text)
-    assert hardware()["processor"] == name
+def test_a_cluster_is_described_by_all_its_nodes(ray_cluster):
+    found = hardware()
+    assert found["nodes"] == 1
+    assert found["CPUs"] == "4"
+    assert found["GPUs"] == "0"
+
+
+def test_the_record_holds_versions_too(tmp_path):
+    record_environment(tmp_path / "environment.json")
+    record = read_json(tmp_path / "environment.json", "the record")
+    assert record["versions"]["ray"].startswith("2.60")
+    assert record["hardware"]["processor"]

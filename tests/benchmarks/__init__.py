@@ -1,0 +1,1 @@
+"""Benchmarks against bare loops and peers: ``make bench``."""
