@@ -51,7 +51,7 @@ def test_a_smoke_run_goes_from_demonstrations_to_the_report_and_repeats_nothing(
     assert report == folder / "report" / "report.html"
     assert report.stat().st_size > 100_000
     assert "not recorded" not in report.read_text()
-    assert json.loads((folder / "environment.json").read_text())["hardware"]["CPUs"] >= 1
+    assert json.loads((folder / "environment.json").read_text())["hardware"]["processor"]
     dataset = open_dataset(folder / "collect")
     dataset.verify()
     assert dataset.num_steps == 1024
