@@ -83,7 +83,11 @@ def describe(
 def _problems(
     error: pydantic.ValidationError, model: type[pydantic.BaseModel], outer: Location
 ) -> Iterator[tuple[Location, str]]:
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    for item in items:
+        if item["type"] == "too_short" and any(_is_within(other["loc"], item["loc"]) for other in items):
+            # What is wrong with its items left it short of them.
+            continue
         location = (*outer, *item["loc"])
         path = ".".join(str(part) for part in location) or model.__name__
         inner = item.get("ctx", {}).get("error")
@@ -95,8 +99,15 @@ def _problems(
             yield location, f"{path}: unknown key; {hint}"
         elif item["type"] == "missing":
             yield location, f"{path}: required, and not given"
+        elif not item["loc"]:
+            # The value is the whole model: what is wrong lies between its fields, which the message names.
+            yield location, f"{path}: {item['msg'].removeprefix('Value error, ')}"
         else:
             yield location, f"{path} = {item['input']!r}: {item['msg'].removeprefix('Value error, ')}"
+
+
+def _is_within(inner: Location, outer: Location) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
 def _names(model: type[pydantic.BaseModel]) -> dict[str, pydantic.fields.FieldInfo]:

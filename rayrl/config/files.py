@@ -31,10 +31,11 @@ class Document:
     """Where each value was given: ``line 12``, or ``--set key=value``."""
 
     def place(self, location: Location) -> str:
-        """Where the value at ``location``, or else the nearest one around it, was given."""
+        """Where the value at ``location``, or else the nearest one within or around it, was given."""
         for end in range(len(location), 0, -1):
-            if location[:end] in self.places:
-                return self.places[location[:end]]
+            for known, place in sorted(self.places.items(), key=lambda item: len(item[0])):
+                if known[:end] == location[:end]:
+                    return place
         return "line 1"
 
     def override(self, assignments: Iterable[str], *, base: Path) -> Document:

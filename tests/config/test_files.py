@@ -1,10 +1,10 @@
 """Options files: what is read, and which line or override an error names."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import pytest
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from rayrl.config import Config, InputPath, read_document
 from rayrl.errors import ConfigError
@@ -179,3 +179,37 @@ def test_an_error_in_a_model_within_a_free_mapping_names_the_whole_path(write):
         "line 3: env.config.steps = 0: Input should be greater than or equal to 1",
         "line 4: env.config.trase: unknown key; did you mean 'trace'?",
     ]
+
+
+def test_an_unknown_section_of_an_override_is_found_there(write):
+    with pytest.raises(ConfigError) as caught:
+        load(write("name: a\n"), "iner.steps=3")
+    assert caught.value.message == "--set iner.steps=3: iner: unknown key; did you mean 'inner'?"
+
+
+class Short(Config):
+    numbers: Annotated[tuple[int, ...], Field(min_length=1)]
+
+
+def test_items_that_are_wrong_are_not_reported_as_missing_too(write):
+    with pytest.raises(ConfigError) as caught:
+        read_document(write("numbers: [a]\n")).parse(Short)
+    (line,) = caught.value.message.splitlines()
+    assert line.startswith("line 1: numbers.0 = 'a': ")
+
+
+class Pair(Config):
+    low: int
+    high: int
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low = {self.low} exceeds high = {self.high}")
+        return self
+
+
+def test_what_is_wrong_between_fields_is_said_without_all_of_them(write):
+    with pytest.raises(ConfigError) as caught:
+        read_document(write("low: 2\nhigh: 1\n")).parse(Pair)
+    assert caught.value.message == "line 1: Pair: low = 2 exceeds high = 1"
