@@ -11,6 +11,7 @@ from ray.rllib.utils import force_list
 from ray.util.debug import log_once
 
 from rayrl.algorithms.learner import ColumnarLearner
+from rayrl.algorithms.option_values import check_values
 from rayrl.algorithms.rllib_options import (
     COMMON,
     NO_CALLBACKS,
@@ -18,15 +19,12 @@ from rayrl.algorithms.rllib_options import (
     WORKER_CALLBACKS,
     check_options,
 )
-from rayrl.config.base import nearest
 from rayrl.errors import ConfigError
 from rayrl.models.actor_critic import ActorCritic
 from rayrl.rollout.env_runner import ColumnarEnvRunner
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 OptimizerType = Literal["adam", "adamw"]
-
-_OPTIMIZER_OPTIONS = frozenset({"betas", "eps", "weight_decay", "amsgrad"})
 
 
 class ColumnarConfig(AlgorithmConfig):
@@ -128,16 +126,10 @@ class ColumnarConfig(AlgorithmConfig):
             self._check_class("rl_module_spec.module_class", spec.module_class, ActorCritic)
         if self.is_multi_agent:
             raise self._error("multi-agent training is not supported", "use one policy")
+        check_values(self)
         self._check_choice("precision", ("fp32", "tf32", "bf16", "fp16"))
         self._check_choice("optimizer_type", ("adam", "adamw"))
         self._check_choice("grad_clip_by", ("global_norm", "value"))
-        if unknown := self.optimizer_options.keys() - _OPTIMIZER_OPTIONS:
-            raise self._error(
-                f"optimizer_options has the unknown key {min(unknown)!r}",
-                nearest(min(unknown), _OPTIMIZER_OPTIONS),
-            )
-        if not self.learner_timeout_s > 0:
-            raise self._error(f"learner_timeout_s = {self.learner_timeout_s!r}", "give seconds, more than 0")
         if not isinstance(self.seed, int) or self.seed < 0:
             raise self._error(
                 f"seed = {self.seed!r}",

@@ -31,7 +31,7 @@ class PretrainOptions(Config):
     early_stop_patience: PositiveInt | None = None
     """Epochs without a lower held-out loss after which to end; null for never."""
     from_: InputPath | None = Field(default=None, alias="from")
-    """A policy folder to start from, instead of demonstrations alone."""
+    """A policy folder whose weights cloning starts from; null for fresh ones."""
 
 
 class TrainOptions(Config):

@@ -68,7 +68,11 @@ def make_demonstrator(env_id: str, name: str, *, seed: int) -> Demonstrator:
     """
     known = demonstrators_for(env_id)
     if name not in known:
-        raise ConfigError(f"demonstrator {name!r} of {env_id} is not known; {nearest(name, known)}")
+        raise ConfigError(
+            f"there is no demonstrator {name!r} of {env_id}",
+            where="demonstrators",
+            remedy=nearest(name, known),
+        )
     return known[name](seed=seed)
 
 

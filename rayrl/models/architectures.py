@@ -53,9 +53,14 @@ def model_config(name: str, options: Mapping[str, Any] | None = None) -> dict[st
     """An architecture's ``model_config`` as plain values, with some of its options replaced.
 
     Raises:
-        ConfigError: there is no such architecture.
+        ConfigError: there is no such architecture, or an option is unknown or wrong.
     """
-    return architecture(name)().model_dump() | dict(options or {})
+    kind = architecture(name)
+    if not isinstance(options, Mapping | None):
+        raise ConfigError(
+            f"model_config = {options!r}", where=f"architecture {name}", remedy="give a mapping"
+        )
+    return kind.from_rllib(kind().model_dump() | dict(options or {})).model_dump()
 
 
 def parameter_count(module: nn.Module) -> int:

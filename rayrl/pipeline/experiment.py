@@ -65,10 +65,10 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _something_to_pretrain_on(self) -> Self:
-        if self.pretrains and not self.collect.demonstrators and self.pretrain.from_ is None:
+        if self.pretrains and not self.collect.demonstrators:
             raise ValueError(
-                "the condition with_pretrain needs collect.demonstrators or pretrain.from; "
-                "name one of them, or set conditions: [no_pretrain]"
+                "the condition with_pretrain needs collect.demonstrators; "
+                "name some, or set conditions: [no_pretrain]"
             )
         return self
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rayrl.errors import ConfigError, PolicyError
 from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.resources import Capacity, read_autoscaler, require, this_machine
 from rayrl.storage.spaces import Spaces
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 BOOTSTRAP_FILE = Path("~/ray_bootstrap_config.yaml")
 """Where the cluster launcher leaves its configuration on the head node."""
 
+_OPTIONS = "train.options"
 _REMEDY = "lower train.env_runners, train.learners, or the CPUs and GPUs of each; or name a larger cluster"
 
 
@@ -74,9 +76,58 @@ def check_algorithm(experiment: Experiment) -> None:
     """
     from rayrl.pipeline.trial_spec import build_config, trials_of
 
-    configs = {spec.architecture: spec for spec in trials_of(experiment)}
-    for spec in configs.values():
-        build_config(experiment, spec, run_name="", gpus=0).validate()
+    by_architecture = {spec.architecture: spec for spec in trials_of(experiment)}
+    for spec in by_architecture.values():
+        config = build_config(experiment, spec, run_name="", gpus=0)
+        try:
+            config.validate()
+        except ConfigError as error:
+            raise ConfigError(error.message, where=_OPTIONS, remedy=error.remedy) from None
+        except ValueError as error:
+            raise ConfigError(str(error), where=_OPTIONS) from None
+
+
+def check_demonstrators(experiment: Experiment) -> None:
+    """Makes each demonstrator once.
+
+    Raises:
+        ConfigError: the environment has no demonstrator of that name.
+    """
+    from rayrl.envs.demonstrators import make_demonstrator
+
+    for name in experiment.collect.demonstrators:
+        make_demonstrator(experiment.env.id, name, seed=experiment.collect.seed)
+
+
+def check_starting_policy(experiment: Experiment) -> None:
+    """Loads the policy that pretraining starts from, if there is one, into each architecture's network.
+
+    Raises:
+        IntegrityError: the folder holds no policy, or a damaged one.
+        PolicyError: the policy is of other spaces or of another architecture.
+    """
+    start = experiment.pretrain.from_
+    if start is None:
+        return
+    from rayrl.models.actor_critic_network import ActorCriticNetwork
+    from rayrl.models.architectures import model_config
+    from rayrl.models.model_config import ModelConfig
+    from rayrl.models.policy_folder import load_policy
+    from rayrl.models.weights import load_weights
+
+    policy, where = load_policy(start), f"pretrain.from = {start}"
+    spaces = check_environment(experiment)
+    if differences := spaces.differences(Spaces(*policy.spaces)):
+        raise PolicyError(
+            f"the policy was made for other spaces than those of {experiment.env.id}: "
+            + "; ".join(differences),
+            where=where,
+            remedy="give a policy of the same environment and options",
+        )
+    for name in experiment.architectures:
+        config = ModelConfig.from_rllib(model_config(name, experiment.train.options.get("model_config")))
+        network = ActorCriticNetwork(spaces.observation, spaces.action, config)
+        load_weights(network, policy.network.state_dict(), where=where)
 
 
 def check_environment(experiment: Experiment) -> Spaces:

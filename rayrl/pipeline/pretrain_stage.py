@@ -105,7 +105,8 @@ class _Seed:
             lr=options.lr,
             early_stop_patience=options.early_stop_patience,
         )
-        config.rl_module(model_config=model_config(self._name))
+        replaced = self._context.experiment.train.options.get("model_config")
+        config.rl_module(model_config=model_config(self._name, replaced))
         config.debugging(seed=self._seed, log_level="ERROR")
         return config
 

@@ -34,7 +34,8 @@ class StageKind:
     run: str
     """``module:function``, as the module's docstring describes it."""
     reads: tuple[str, ...]
-    """Sections of the experiment that decide its outputs; a change in one of them makes it run again."""
+    """Sections of the experiment, or options within (``a.b.c``), that decide its outputs; a change in one of
+    them makes it run again."""
     after: tuple[str, ...] = ()
     """Stages whose outputs it consumes, as far as they are part of the plan."""
     needed: Callable[[Experiment], bool] = lambda experiment: True
@@ -73,8 +74,15 @@ class StageUnit:
         Args:
             config: the experiment as plain JSON values.
         """
-        options = {section: config[section] for section in self.kind.reads}
+        options = {path: _at(config, path.split(".")) for path in self.kind.reads}
         return options if self.architecture is None else options | {"architectures": [self.architecture]}
+
+
+def _at(config: Any, keys: Sequence[str]) -> Any:
+    """What stands at nested keys; None where nothing does."""
+    for key in keys:
+        config = (config or {}).get(key)
+    return config
 
 
 def load(target: str) -> Callable[..., Any]:
@@ -142,13 +150,15 @@ for _kind in (
         "collect",
         run="rayrl.pipeline.collect_stage:run",
         reads=("env", "collect"),
-        needed=lambda experiment: experiment.pretrains and bool(experiment.collect.demonstrators),
+        needed=lambda experiment: experiment.pretrains,
+        check="rayrl.pipeline.preflight:check_demonstrators",
     ),
     StageKind(
         "pretrain",
         run="rayrl.pipeline.pretrain_stage:run",
-        reads=("env", "seeds", "pretrain"),
+        reads=("env", "seeds", "pretrain", "train.options.model_config"),
         after=("collect",),
+        check="rayrl.pipeline.preflight:check_starting_policy",
         needed=lambda experiment: experiment.pretrains,
         per_architecture=True,
     ),

@@ -9,11 +9,26 @@ from typing import Any
 
 from rayrl.algorithms.config import ColumnarConfig
 from rayrl.algorithms.registry import algorithm_config, set_options
+from rayrl.errors import ConfigError
 from rayrl.models.architectures import model_config
 from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.trial import trial_folder
 
+_OPTIONS = "train.options"
+_SET_ELSEWHERE = {
+    "env": "env.id",
+    "env_config": "env.config",
+    "num_env_runners": "train.env_runners",
+    "num_envs_per_env_runner": "train.envs_per_runner",
+    "num_cpus_per_env_runner": "train.cpus_per_env_runner",
+    "num_learners": "train.learners",
+    "num_gpus_per_learner": "train.gpus_per_learner",
+    "num_cpus_per_learner": "train.cpus_per_learner",
+    "seed": "seeds",
+    "run_name": "name",
+}
+"""Options of the algorithm's config that the experiment has fields of its own for."""
 _NOT_IDENTITY = (
     "total_steps",
     "gpus_per_learner",
@@ -90,11 +105,11 @@ def build_config(experiment: Experiment, spec: TrialSpec, *, run_name: str, gpus
         ConfigError: an option of the algorithm or the architecture is wrong.
     """
     train = experiment.train
-    per_learner = train.gpus_per_learner
-    if per_learner == "auto":
-        per_learner = 1 if gpus >= max(1, train.learners) else 0
-    options = dict(train.options)
-    model = model_config(spec.architecture, options.pop("model_config", None))
+    options = {name: value for name, value in train.options.items() if name != "model_config"}
+    for name in options.keys() & _SET_ELSEWHERE.keys():
+        raise ConfigError(
+            f"{name} = {options[name]!r}", where=_OPTIONS, remedy=f"set {_SET_ELSEWHERE[name]} instead"
+        )
     config = algorithm_config(train.algorithm)
     config.environment(experiment.env.id, env_config=dict(experiment.env.config))
     config.env_runners(
@@ -104,11 +119,11 @@ def build_config(experiment: Experiment, spec: TrialSpec, *, run_name: str, gpus
     )
     config.learners(
         num_learners=train.learners,
-        num_gpus_per_learner=per_learner,
+        num_gpus_per_learner=train.gpus_for_each_learner(gpus),
         num_cpus_per_learner=train.cpus_per_learner,
     )
     config.training(run_name=f"{run_name}/{spec.name}")
-    config.rl_module(model_config=model)
+    config.rl_module(model_config=model_config(spec.architecture, train.options.get("model_config")))
     config.debugging(seed=spec.seed, log_level="ERROR")
-    set_options(config, options, where="train.options")
+    set_options(config, options, where=_OPTIONS)
     return config

@@ -1,6 +1,7 @@
 """RLlib's options: those that are honoured, and that no other one is ignored."""
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from ray.rllib.algorithms import ppo
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -99,7 +100,17 @@ def test_multi_agent_training_raises():
     [
         ({"precision": "fp8"}, "precision = 'fp8'"),
         ({"optimizer_type": "sgd"}, "optimizer_type = 'sgd'"),
-        ({"optimizer_options": {"beta": 1}}, "'beta'.*\n.*did you mean 'betas'"),
+        ({"optimizer_options": {"beta": 1}}, r"optimizer_options = \{'beta': 1\}\n.*betas"),
+        ({"optimizer_options": {"betas": [0.9, 1.0]}}, "optimizer_options"),
+        ({"lr": -1}, "lr = -1\n  give a number, at least 0"),
+        ({"lr": "fast"}, "lr = 'fast'"),
+        ({"lr": [[0, 0.1], [9, -0.1]]}, "lr = "),
+        ({"gamma": 1.5}, r"gamma = 1.5\n  give a number in \[0, 1\]"),
+        ({"num_epochs": 0}, "num_epochs = 0"),
+        ({"minibatch_size": 2.5}, "minibatch_size = 2.5"),
+        ({"train_batch_size_per_learner": -64}, "train_batch_size_per_learner = -64"),
+        ({"use_kl_loss": "yes"}, "use_kl_loss = 'yes'\n  give true or false"),
+        ({"grad_clip": float("nan")}, "grad_clip = nan"),
         ({"grad_clip_by": "norm"}, "grad_clip_by = 'norm'"),
         ({"learner_timeout_s": 0}, "learner_timeout_s = 0"),
         ({"learner_class": TorchLearner}, "learner_class.*\n.*ColumnarLearner"),
@@ -110,6 +121,17 @@ def test_wrong_training_options_raise(options, message):
         cartpole().training(**options).validate() if "learner_class" not in options else cartpole().learners(
             **options
         ).validate()
+
+
+def test_a_rollout_of_no_length_raises_where_rllib_would_look_for_one_for_ever():
+    config = cartpole()
+    config.rollout_fragment_length = -3
+    with pytest.raises(ConfigError, match="rollout_fragment_length = -3"):
+        config.validate()
+
+
+def test_numbers_of_numpys_are_numbers():
+    cartpole().training(lr=np.float64(1e-3), num_epochs=np.int64(2), gamma=np.float64(0.9)).validate()
 
 
 @pytest.mark.parametrize("seed", [None, -1, 1.5])

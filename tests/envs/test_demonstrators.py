@@ -35,7 +35,9 @@ def test_every_environment_has_random_and_its_own() -> None:
 
 
 def test_an_unknown_name_offers_the_nearest() -> None:
-    with pytest.raises(ConfigError, match="'round_robbin' of rayrl/Router-v0 is not known; did you mean"):
+    with pytest.raises(
+        ConfigError, match=r"no demonstrator 'round_robbin' of rayrl/Router-v0\n  did you mean"
+    ):
         make_demonstrator("rayrl/Router-v0", "round_robbin", seed=0)
 
 

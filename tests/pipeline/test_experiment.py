@@ -59,7 +59,7 @@ def test_it_survives_json(file):
         ("collect.demonstrators=null", "collect.demonstrators = None"),
         (
             "collect.demonstrators={}",
-            "the condition with_pretrain needs collect.demonstrators or pretrain.from",
+            "the condition with_pretrain needs collect.demonstrators; name some",
         ),
         ("name=a b", "name = 'a b': String should match pattern"),
         ("artifacts=s3://x", "artifacts = 's3://x': Input should be None"),

@@ -3,9 +3,30 @@
 import gymnasium
 import pytest
 
-from rayrl.errors import ConfigError, EnvError, ResourceError, SpaceError
+from rayrl.errors import ConfigError, EnvError, IntegrityError, PolicyError, ResourceError, SpaceError
+from rayrl.models.actor_critic_network import ActorCriticNetwork
+from rayrl.models.architectures import MLPBaseline
+from rayrl.models.policy_folder import save_policy
 from rayrl.pipeline import preflight
 from rayrl.pipeline.experiment import load_experiment
+
+
+@pytest.fixture
+def cart(tmp_path):
+    file = tmp_path / "cart.yaml"
+    file.write_text("name: cart\nenv: {id: CartPole-v1}\ncollect: {demonstrators: {random: 1}}\n")
+    return file
+
+
+@pytest.fixture
+def policy_of(tmp_path):
+    def save(env_id: str, **options: object):
+        env = gymnasium.make(env_id)
+        network = ActorCriticNetwork(env.observation_space, env.action_space, MLPBaseline(**options))
+        save_policy(tmp_path / "policy", network, architecture="mlp_baseline", provenance={})
+        return tmp_path / "policy"
+
+    return save
 
 
 def test_this_machine_must_hold_a_trial(file, monkeypatch):
@@ -48,3 +69,47 @@ def test_options_of_the_networks_are_checked_against_the_spaces(file):
     options = ["train.options={model_config: {free_log_std: true}}"]
     with pytest.raises(ConfigError, match="free_log_std = true needs Box actions"):
         preflight.check_environment(load_experiment(file, options))
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("lr=-1", "train.options: lr = -1\n  give a number, at least 0"),
+        ("lr=fast", "train.options: lr = 'fast'"),
+        ("minibatch_size=4096", "train.options: .*minibatch_size. .4096. must be <="),
+        ("lrr=1", "train.options: lrr: unknown option; did you mean 'lr'"),
+        ("seed=3", "train.options: seed = 3\n  set seeds instead"),
+        ("num_env_runners=3", "train.options: num_env_runners = 3\n  set train.env_runners instead"),
+        ("model_config=3", "model_config = 3\n  give a mapping"),
+        ("model_config={fcnet_hidden: [8]}", "fcnet_hidden: unknown key; did you mean 'fcnet_hiddens'"),
+    ],
+)
+def test_options_of_the_algorithm_are_refused_by_name(cart, option, message):
+    preflight.check_algorithm(load_experiment(cart))
+    with pytest.raises(ConfigError, match=message):
+        preflight.check_algorithm(load_experiment(cart, [f"train.options.{option}"]))
+
+
+def test_demonstrators_must_be_there(cart):
+    preflight.check_demonstrators(load_experiment(cart))
+    with pytest.raises(ConfigError, match="no demonstrator 'rondom' of CartPole-v1\n  did you mean 'random'"):
+        preflight.check_demonstrators(load_experiment(cart, ["collect.demonstrators={rondom: 1}"]))
+
+
+def test_the_policy_to_start_from_must_fit_each_architecture(cart, policy_of):
+    start = f"pretrain.from={policy_of('CartPole-v1')}"
+    preflight.check_starting_policy(load_experiment(cart))
+    preflight.check_starting_policy(load_experiment(cart, [start]))
+    other = "train.options.model_config={fcnet_hiddens: [8]}"
+    with pytest.raises(PolicyError, match="the weights do not fit the network"):
+        preflight.check_starting_policy(load_experiment(cart, [start, other]))
+    policy_of("CartPole-v1", fcnet_hiddens=[8])
+    preflight.check_starting_policy(load_experiment(cart, [start, other]))
+    policy_of("Acrobot-v1")
+    with pytest.raises(PolicyError, match="made for other spaces than those of CartPole-v1"):
+        preflight.check_starting_policy(load_experiment(cart, [start]))
+
+
+def test_the_policy_to_start_from_must_be_one(cart, tmp_path):
+    with pytest.raises(IntegrityError, match="policy"):
+        preflight.check_starting_policy(load_experiment(cart, [f"pretrain.from={tmp_path}"]))

@@ -31,12 +31,6 @@ def test_without_pretraining_there_are_no_demonstrations(experiment):
     assert names(experiment("conditions=[no_pretrain]")) == ["train", "evaluate", "report"]
 
 
-def test_a_policy_to_start_from_needs_no_demonstrations(experiment, tmp_path):
-    (tmp_path / "policy").mkdir()
-    made = experiment("collect.demonstrators={}", f"pretrain.from={tmp_path / 'policy'}")
-    assert names(made)[0] == "pretrain-mlp_baseline"
-
-
 def test_a_unit_consumes_only_what_its_architecture_needs(experiment):
     units = plan(experiment("architectures=[mlp_baseline, gru]"))
     consumed = {unit.name: [other.name for other in consumed_by(unit, units)] for unit in units}
