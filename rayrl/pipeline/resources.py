@@ -128,8 +128,13 @@ def read_autoscaler(file: Path) -> Capacity | None:
         most = int(values.get("max_workers", 2))
         types: dict[str, dict[str, Any]] = values["available_node_types"]
         head = types[head_type].get("resources", {})
+        # As the autoscaler fills them in: of any type as many as of all, of the head's no other.
         workers = {
-            name: (kind.get("resources", {}), int(kind.get("max_workers", 0))) for name, kind in types.items()
+            name: (
+                kind.get("resources", {}),
+                int(kind.get("max_workers", 0 if name == head_type else most)),
+            )
+            for name, kind in types.items()
         }
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ConfigError(

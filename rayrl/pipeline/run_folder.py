@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rayrl.config import Config
-from rayrl.errors import RayrlError, RunError
+from rayrl.errors import IntegrityError, RayrlError, RunError
 from rayrl.pipeline.experiment import Experiment, load_experiment
 from rayrl.storage.atomic import (
     atomic_file,
@@ -125,7 +125,11 @@ class RunFolder:
             RunError: the folder holds no run.
         """
         if not self.exists:
-            raise RunError("there is no run in this folder", where=str(self.path))
+            raise RunError(
+                "there is no run in this folder",
+                where=str(self.path),
+                remedy="name a run folder, such as one below runs/",
+            )
         file = self.path / _RECORD_FILE
         return RunRecord.parse(read_json(file, "the run's record"), where=str(file))
 
@@ -169,7 +173,7 @@ class RunFolder:
         """Makes the folder a run of the experiment, or updates the run that it holds; its lock must be held.
 
         Raises:
-            RunError: the folder holds a run of another experiment, or other files.
+            RunError: the folder holds a run of another experiment, or other files, or lies within an input.
             StorageError: the disk is full or not writable.
         """
         self.check(experiment)
@@ -214,9 +218,20 @@ class RunFolder:
     def _holds(self) -> tuple[str, str]:
         """Name and environment of the run's experiment, without checking its other options."""
         values = self.config
-        return values["name"], values["env"]["id"]
+        try:
+            return values["name"], values["env"]["id"]
+        except (KeyError, TypeError):
+            raise IntegrityError(
+                "the run's experiment lacks name or env.id", where=str(self.config_file), remedy=_FOREIGN
+            ) from None
 
     def _copy(self, source: Path) -> InputCopy:
+        if self.path.is_relative_to(source):
+            raise RunError(
+                f"the run folder lies within the input {source}, which it would copy into itself",
+                where=str(self.path),
+                remedy="name the folder or file that is meant, or a run folder elsewhere",
+            )
         digest = sha256_path(source)
         relative = Path("inputs", digest[:12], source.name)
         copy = self.path / relative
@@ -238,10 +253,15 @@ def new_run_folder(experiment: Experiment, root: Path = Path("runs")) -> RunFold
     """
     with storage_errors(root, "the run folder"):
         root.mkdir(parents=True, exist_ok=True)
-        while (path := root / f"{experiment.name}_{datetime.now():%Y%m%d-%H%M%S}").exists():
-            time.sleep(0.2)
-        path.mkdir()
-    return RunFolder(path)
+        while True:
+            path = root / f"{experiment.name}_{datetime.now():%Y%m%d-%H%M%S}"
+            try:
+                path.mkdir()
+            except FileExistsError:
+                # Another run began in this second.
+                time.sleep(0.2)
+            else:
+                return RunFolder(path)
 
 
 def unfinished_run_folder(

@@ -190,5 +190,7 @@ def _differences(
             yield f"{kind} {path} is new"
         elif isinstance(before[key], dict) and isinstance(now[key], dict):
             yield from _differences(before[key], now[key], kind, f"{path}.")
+        elif before[key] != now[key] and kind == "input":
+            yield f"input {path} changed"  # its digests would tell nobody anything
         elif before[key] != now[key]:
             yield f"{kind} {path} was {before[key]!r}, is {now[key]!r}"

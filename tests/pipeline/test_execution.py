@@ -52,7 +52,7 @@ def test_a_changed_option_makes_it_run_again_and_so_do_changed_inputs(units):
     assert why_run(count, folder, experiment) == "option train.options.to was 6, is 8"
     assert why_run(page, folder, experiment) is None
     run_unit(count, folder, experiment)
-    assert "input count was" in why_run(page, folder, experiment)
+    assert "input count changed" in why_run(page, folder, experiment)
     after = signature(count, folder, experiment), signature(page, folder, experiment)
     assert before[0] != after[0]
     assert before[1] != after[1]

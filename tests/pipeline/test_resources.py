@@ -1,6 +1,7 @@
 """What a trial asks for, against what there is."""
 
 import pytest
+import yaml
 
 from rayrl.algorithms.options import TrainOptions
 from rayrl.errors import ConfigError, ResourceError
@@ -63,8 +64,26 @@ available_node_types:
 """
     )
     assert read_autoscaler(file) == Capacity(({"CPU": 2},), (NodeType({"CPU": 8, "GPU": 1}, 3),), 4)
+    file.write_text(file.read_text().replace(", max_workers: 3", ""))
+    assert read_autoscaler(file) == Capacity(({"CPU": 2},), (NodeType({"CPU": 8, "GPU": 1}, 4),), 4)
     file.write_text(file.read_text().replace("{CPU: 8, GPU: 1}", "{}"))
     assert read_autoscaler(file) is None
+
+
+def test_what_a_cluster_file_leaves_out_is_what_the_autoscaler_fills_in(tmp_path):
+    from ray.autoscaler._private.util import fill_node_type_min_max_workers
+
+    values = {
+        "max_workers": 5,
+        "head_node_type": "head",
+        "available_node_types": {"head": {"resources": {"CPU": 2}}, "worker": {"resources": {"CPU": 8}}},
+    }
+    file = tmp_path / "cluster.yaml"
+    file.write_text(yaml.safe_dump(values))
+    fill_node_type_min_max_workers(values)
+    worker = NodeType({"CPU": 8}, values["available_node_types"]["worker"]["max_workers"])
+    assert read_autoscaler(file) == Capacity(({"CPU": 2},), (worker,), 5)
+    assert values["available_node_types"]["head"]["max_workers"] == 0
 
 
 @pytest.mark.parametrize("text", ["[]", "a: {", "head_node_type: head\navailable_node_types: {}\n"])

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rayrl.errors import RunError, StorageError
+from rayrl.errors import IntegrityError, RunError, StorageError
 from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.preflight import check_environment
 from rayrl.pipeline.run_folder import RunFolder, invocation_of, new_run_folder, unfinished_run_folder
@@ -83,6 +83,23 @@ def test_an_environment_reads_the_copy_of_its_trace_wherever_it_is_built(tmp_pat
     experiment = folder.experiment()
     assert experiment.env.config["trace"] == folder.path / copy.copy_
     check_environment(experiment)
+
+
+def test_an_input_that_holds_the_run_folder_is_refused(tmp_path, file):
+    with pytest.raises(RunError, match="the run folder lies within the input"):
+        prepare(tmp_path / "run", file, f"pretrain.from={tmp_path}")
+    assert not (tmp_path / "run" / "inputs").exists()
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"name": "counting", "env": 3}'])
+def test_a_damaged_run_is_told_and_does_not_keep_new_ones_from_starting(tmp_path, file, text):
+    folder = prepare(tmp_path / "runs" / "damaged", file)
+    folder.config_file.write_text(text)
+    experiment = load_experiment(file)
+    with pytest.raises(IntegrityError, match="lacks name or env"):
+        folder.check(experiment)
+    invocation = invocation_of(file, (), smoke=False)
+    assert unfinished_run_folder(experiment, invocation, tmp_path / "runs") is None
 
 
 def test_the_folder_can_be_moved_and_run_from_its_own_file(tmp_path, file):
