@@ -6,6 +6,7 @@ on from its own newest checkpoint. So more seeds or a longer training add only w
 
 from __future__ import annotations
 
+import logging
 import math
 import statistics
 import threading
@@ -15,19 +16,25 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayError, RayTaskError
 from ray.tune import Callback
 
-from rayrl.errors import RayrlError, ResourceError, StageError
+from rayrl.errors import RayrlError, ResourceError, StageError, StorageError
 from rayrl.pipeline.context import StageContext, StageOutputs
 from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.hardware import record_environment
 from rayrl.pipeline.run_folder import RunFolder
+from rayrl.pipeline.trial import read_trial
 from rayrl.pipeline.trial_run import TrialRun
 from rayrl.pipeline.trial_spec import TrialSpec, build_config, trials_of
 
 _POLL_S = 0.5
 _RETRIES = 3
 """How often Tune starts a trial again whose process was lost."""
+_ERROR = "error"
+"""Key of the result by which a trial tells why it failed."""
+
+_log = logging.getLogger(__name__)
 
 
 def run(context: StageContext) -> StageOutputs | None:
@@ -39,7 +46,7 @@ def run(context: StageContext) -> StageOutputs | None:
     """
     trials = list(trials_of(context.experiment))
     record_environment(context.folder.path / "environment.json")
-    unfinished = []
+    unfinished, errors = [], {}
     for spec in trials:
         reason = make_run(context.folder, spec).reason_to_run()
         if reason is None:
@@ -49,13 +56,13 @@ def run(context: StageContext) -> StageOutputs | None:
     if unfinished and context.local:
         _train_here(context, unfinished)
     elif unfinished:
-        _tune(context, unfinished, done=len(trials) - len(unfinished))
+        errors = _tune(context, unfinished, done=len(trials) - len(unfinished))
     left = [spec for spec in trials if make_run(context.folder, spec).reason_to_run() is not None]
     if left and context.stop_requested():
         return None
     if left:
         raise StageError(
-            "\n".join(f"{spec.name}: {_error_of(spec, context.folder)}" for spec in left),
+            "\n".join(f"{spec.name}: {errors.get(spec.name) or _loss_of(spec, context)}" for spec in left),
             where=f"{len(left)} of {len(trials)} trials failed",
             remedy="mend the cause; the same command goes on from their newest checkpoints",
         )
@@ -80,13 +87,15 @@ def _gpus() -> float:
     return float(ray.cluster_resources().get("GPU", 0.0)) if ray.is_initialized() else 0.0
 
 
-def _tune(context: StageContext, specs: list[TrialSpec], *, done: int) -> None:
+def _tune(context: StageContext, specs: list[TrialSpec], *, done: int) -> dict[str, str]:
+    """Trains trials side by side, as far as the cluster has room; what those that failed told, by name."""
     attempt = time.strftime("%Y%m%d-%H%M%S")
     storage = context.folder.path / "tune"
     stop_file = storage / attempt / "stop"
     stop_file.parent.mkdir(parents=True, exist_ok=True)
     config = build_config(context.experiment, specs[0], run_name="", gpus=_gpus())
     resources = config.algo_class.default_resource_request(config)
+    progress = _Progress(context, specs, done, resources)
     tuner = tune.Tuner(
         tune.with_resources(_train_trial, resources),
         param_space={
@@ -103,12 +112,13 @@ def _tune(context: StageContext, specs: list[TrialSpec], *, done: int) -> None:
             name=attempt,
             storage_path=str(storage),
             failure_config=tune.FailureConfig(max_failures=_RETRIES),
-            callbacks=[_Progress(context, specs, done, resources)],
+            callbacks=[progress],
             verbose=0,
         ),
     )
     with _StopWatch(context, stop_file):
         tuner.fit()
+    return progress.errors
 
 
 def _train_here(context: StageContext, specs: list[TrialSpec]) -> None:
@@ -120,8 +130,13 @@ def _train_here(context: StageContext, specs: list[TrialSpec]) -> None:
             step = int(result["num_env_steps_sampled_lifetime"])
             context.progress(before + min(step, total), len(specs) * total, "steps")
 
-        if not make_run(context.folder, spec).train(report, context.stop_requested):
-            return
+        trial = make_run(context.folder, spec)
+        try:
+            if not trial.train(report, context.stop_requested):
+                return
+        except RayrlError as error:
+            trial.fail(str(error))
+            raise
 
 
 def _plain(spec: TrialSpec) -> dict[str, Any]:
@@ -144,19 +159,31 @@ def _train_trial(config: dict[str, Any]) -> None:
     try:
         trial.train(tune.report, stop_requested)
     except RayrlError as error:
-        # To try again would end the same way: only a lost process makes Tune start a trial again.
-        trial.fail(str(error))
+        _fail(trial, str(error))
+    except Exception as error:
+        if isinstance(error, RayError) and not isinstance(error, RayTaskError):
+            # A process of the trial was lost: Tune starts it again.
+            raise
+        _log.exception("%s failed", trial.spec.name)
+        _fail(trial, f"{type(error).__name__}: {error}\n  its traceback is in logs/train.log")
 
 
-def _error_of(spec: TrialSpec, folder: RunFolder) -> str:
-    from rayrl.pipeline.trial import read_trial
+def _fail(trial: TrialRun, message: str) -> None:
+    """Ends a trial for which to try again would end the same way."""
+    # The trial's folder alone would not do, since its disk may be full.
+    tune.report({_ERROR: message})
+    try:
+        trial.fail(message)
+    except StorageError as error:
+        _log.error("%s", error)
 
-    state = read_trial(folder, spec.architecture, spec.condition, spec.seed)
+
+def _loss_of(spec: TrialSpec, context: StageContext) -> str:
+    log = context.folder.logs / f"{context.unit.name}.log"
+    state = read_trial(context.folder, spec.architecture, spec.condition, spec.seed)
     if state is None:
-        return "it never started; see logs/train.log"
-    return (
-        state.error or f"its process was lost {_RETRIES + 1} times, at step {state.step}; see logs/train.log"
-    )
+        return f"it never started; see {log}"
+    return f"its processes were lost {_RETRIES + 1} times, the last time at step {state.step}; see {log}"
 
 
 def _group(experiment: Experiment, spec: TrialSpec) -> str:
@@ -200,6 +227,8 @@ class _Progress(Callback):
         self._resources = resources
         self._deadline = time.monotonic() + context.experiment.train.resource_timeout_s
         self._started = False
+        self.errors: dict[str, str] = {}
+        """What those that failed told, by the trial's name."""
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if not self._started and any(trial.status != "PENDING" for trial in trials):
@@ -216,6 +245,9 @@ class _Progress(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
+        if _ERROR in result:
+            self.errors[str(trial)] = result[_ERROR]
+            return
         total = self._context.experiment.train.total_steps
         self._steps[str(trial)] = int(result["num_env_steps_sampled_lifetime"])
         mean = float(result["env_runners"]["episode_return_mean"])

@@ -1,0 +1,70 @@
+"""The train stage with its trials under Tune: what they fail of is told, and tried once."""
+
+import resource
+
+import pytest
+import yaml
+
+from rayrl.errors import StageError
+from rayrl.pipeline.context import StageContext
+from rayrl.pipeline.experiment import load_experiment
+from rayrl.pipeline.run_folder import RunFolder, invocation_of
+from rayrl.pipeline.stages import StageUnit, stage_kind
+from rayrl.pipeline.train_stage import run
+from rayrl.pipeline.trial import read_trial
+from tests.algorithms.stateful_env import StatefulCartPole
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
+
+
+class FullDisk(StatefulCartPole):
+    """The process in which it is built cannot write a checkpoint: files may not grow so large there."""
+
+    def __init__(self):
+        super().__init__()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+
+class Forgetful(StatefulCartPole):
+    """An environment with a fault that nothing foresees."""
+
+    def get_state(self):
+        raise ZeroDivisionError("cannot say")
+
+
+@pytest.fixture
+def context(tmp_path):
+    def make(env: type) -> StageContext:
+        options = {"train_batch_size_per_learner": 64, "minibatch_size": 32, "num_epochs": 1}
+        values = {
+            "name": "cart",
+            "seeds": [0],
+            "env": {"id": f"tests.pipeline.test_train_stage:{env.__name__}"},
+            "conditions": ["no_pretrain"],
+            "train": {"total_steps": 64, "envs_per_runner": 4, "gpus_per_learner": 0, "options": options},
+        }
+        file = tmp_path / "cart.yaml"
+        file.write_text(yaml.safe_dump(values))
+        folder = RunFolder(tmp_path / "run")
+        folder.prepare(load_experiment(file), invocation_of(file, (), smoke=False))
+        return StageContext(folder.experiment(), folder, StageUnit(stage_kind("train")))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (FullDisk, r"(?s)could not write .*: the file would exceed the size limit\n  raise the limit"),
+        (Forgetful, r"ZeroDivisionError\W+cannot say"),
+    ],
+)
+def test_what_a_trial_fails_of_is_told_and_not_tried_again(context, env, message):
+    train = context(env)
+    with pytest.raises(StageError, match=message) as error:
+        run(train)
+    assert "were lost" not in error.value.message
+    state = read_trial(train.folder, "mlp_baseline", "no_pretrain", 0)
+    assert (state.state, state.resumed_from) == ("failed", ())
+    (attempt,) = (train.folder.path / "tune").glob("*/mlp_baseline-no_pretrain-seed_0")
+    assert len((attempt / "result.json").read_text().splitlines()) == 2  # an iteration, and the error
