@@ -160,11 +160,12 @@ def stop(run_dir: RunFolderPath, debug: Debug = False) -> None:
     from rayrl.pipeline.stop import request_stop
 
     folder = RunFolder(run_dir)
-    run_id = folder.record.run_id
+    record, holder = folder.record, holder_of(folder.lock_file)
+    if record.finished and not holder:
+        raise RunError("the run has finished", where=str(folder), remedy="there is nothing to stop")
     request_stop(folder, "rayrl stop")
-    holder = holder_of(folder.lock_file)
     whom = f"; {holder} ends then" if holder else ", if a job of it still runs: no controller does"
-    typer.echo(f"{run_id} stops at its next checkpoint{whom}")
+    typer.echo(f"{record.run_id} stops at its next checkpoint{whom}")
 
 
 @app.command()

@@ -57,7 +57,7 @@ def run_status(folder: RunFolder) -> RunStatus:
         stages=tuple(
             _unit_status(unit, folder, why_run(unit, folder, experiment)) for unit in plan(experiment)
         ),
-        trials=tuple(read_trials(folder)),
+        trials=tuple(_trials(folder)),
     )
 
 
@@ -75,6 +75,17 @@ def dashboard_access(folder: RunFolder) -> Access:
             remedy="a run with --address is in the dashboard of that cluster",
         )
     return ask_access(Path(holder.ray_temp))
+
+
+def _trials(folder: RunFolder) -> list[TrialState]:
+    """The trials; one that was killed could not note that it does not run any more."""
+    trials = read_trials(folder)
+    if holder_of(folder.stage("train") / "lock"):
+        return trials
+    return [
+        trial.model_copy(update={"state": "stopped"}) if trial.state == "running" else trial
+        for trial in trials
+    ]
 
 
 def _unit_status(unit: StageUnit, folder: RunFolder, reason: str | None) -> UnitStatus:

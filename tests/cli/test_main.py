@@ -192,7 +192,10 @@ def test_watch_of_a_finished_run_prints_its_report(rayrl, folder):
 
 def test_status_of_a_folder_without_a_run(rayrl, tmp_path, file):
     code, _, err = rayrl("status", tmp_path)
-    assert (code, err) == (1, f"error: {tmp_path}: there is no run in this folder\n")
+    assert (code, err) == (
+        1,
+        f"error: {tmp_path}: there is no run in this folder\n  name a run folder, such as one below runs/\n",
+    )
 
 
 def test_a_token_is_never_printed_into_a_pipe(rayrl, folder):
@@ -206,6 +209,14 @@ def test_stop_leaves_a_request(rayrl, folder):
     assert code == 0
     assert "no controller" in out
     assert folder.stop_file.exists()
+
+
+def test_a_finished_run_cannot_be_stopped(rayrl, folder):
+    folder.set_finished(True)
+    code, _, err = rayrl("stop", folder)
+    assert code == 1
+    assert "the run has finished" in err
+    assert not folder.stop_file.exists()
 
 
 def test_stage_refuses_what_the_experiment_does_not_have(rayrl, file, tmp_path):

@@ -8,6 +8,7 @@ from rayrl.pipeline.lock import Holder, hold
 from rayrl.pipeline.stages import plan
 from rayrl.pipeline.status import dashboard_access, run_status
 from rayrl.pipeline.stop import request_stop
+from rayrl.pipeline.trial import TrialState, write_trial
 
 
 def states(folder):
@@ -46,6 +47,16 @@ def test_a_running_stage_shows_its_newest_progress(prepared):
         run_unit(plan(experiment)[0], folder, experiment)
     with hold(folder.stage("count") / "lock"):
         assert run_status(folder).stages[0].detail == "3 of 3 numbers, square 9"
+
+
+def test_a_trial_that_was_killed_is_not_running(prepared):
+    folder, _ = prepared()
+    common = {"architecture": "a", "condition": "no_pretrain", "step": 5, "total_steps": 10, "metrics": {}}
+    for seed, state in enumerate(("running", "finished")):
+        write_trial(folder, TrialState(**common, seed=seed, state=state))
+    with hold(folder.stage("train") / "lock"):
+        assert [trial.state for trial in run_status(folder).trials] == ["running", "finished"]
+    assert [trial.state for trial in run_status(folder).trials] == ["stopped", "finished"]
 
 
 def test_only_a_run_with_a_private_ray_here_has_a_dashboard_of_its_own(prepared):
