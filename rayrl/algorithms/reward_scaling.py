@@ -21,11 +21,13 @@ class RewardScaler:
     Args:
         gamma: discount γ.
         clip: bound on the absolute value of a scaled reward.
+        device: the learner's, on which NCCL needs what learners add up.
     """
 
-    def __init__(self, gamma: float, clip: float = 10.0) -> None:
+    def __init__(self, gamma: float, clip: float = 10.0, device: torch.device | None = None) -> None:
         self.gamma = gamma
         self.clip = clip
+        self._device = device
         self.moments = np.zeros(3)  # n, ΣG, ΣG²
 
     def scale(self, rewards: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -38,9 +40,11 @@ class RewardScaler:
         returns = np.empty(len(rewards))
         _discounted(rewards, offsets, self.gamma, returns)
         new = torch.tensor(
-            [float(len(returns)), returns.sum(), np.square(returns).sum()], dtype=torch.float64
+            [float(len(returns)), returns.sum(), np.square(returns).sum()],
+            dtype=torch.float64,
+            device=self._device,
         )
-        self.moments += sum_over_learners(new).numpy()
+        self.moments += sum_over_learners(new).numpy(force=True)
         n, total, squares = self.moments
         variance = max(squares / n - (total / n) ** 2, 1e-8)
         scaled: NDArray[np.float32] = (rewards / np.sqrt(variance)).astype(np.float32)

@@ -141,7 +141,8 @@ class RolloutWorkers:
             if time.monotonic() >= deadline:
                 raise TrainingError(
                     f"all {len(all_workers(self._group))} env runners died, and none came back within "
-                    f"{limit:g} s"
+                    f"{limit:g} s",
+                    remedy="look at their logs; raise env_runner_restore_timeout_s if they take longer",
                 )
             if not self._take_back():
                 time.sleep(_RETRY_S)

@@ -197,6 +197,9 @@ def _run(unit: StageUnit, folder: RunFolder, run_one: RunOne, view: RunView) -> 
     try:
         with first_signal(ask_to_stop):
             how = "done" if run_one(unit) else "stopped"
+    except KeyboardInterrupt:
+        how = "interrupted"
+        raise
     finally:
         view.ended(unit, how, time.monotonic() - start)
     if signals == [signal.SIGINT]:

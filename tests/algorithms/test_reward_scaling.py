@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+import torch
 
+from rayrl.algorithms import reward_scaling
 from rayrl.algorithms.reward_scaling import RewardScaler
 
 
@@ -26,3 +28,16 @@ def test_scaled_rewards_are_bounded():
 def test_equal_returns_do_not_divide_by_zero():
     scaled = RewardScaler(0.5).scale(np.zeros(3, np.float32), np.array([0, 3]))
     assert scaled.tolist() == [0, 0, 0]
+
+
+def test_what_learners_add_up_lies_on_their_device(monkeypatch):
+    # NCCL takes no tensor of the host's. "meta" stands for a device that is not the host.
+    devices = []
+
+    def add_up(tensor: torch.Tensor) -> torch.Tensor:
+        devices.append(tensor.device.type)
+        return torch.ones(3, dtype=torch.float64)
+
+    monkeypatch.setattr(reward_scaling, "sum_over_learners", add_up)
+    RewardScaler(0.5, device=torch.device("meta")).scale(np.ones(2, np.float32), np.array([0, 2]))
+    assert devices == ["meta"]

@@ -39,7 +39,9 @@ class PPOLearner(ColumnarLearner):
         super().build()
         self._kl_coeff = float(self.config.kl_coeff)
         self._entropy_coeff = scheduled(self.config.entropy_coeff, 0)
-        self._reward_scaler = RewardScaler(self.config.gamma) if self.config.normalize_rewards else None
+        self._reward_scaler = (
+            RewardScaler(self.config.gamma, device=self._device) if self.config.normalize_rewards else None
+        )
 
     def before_gradient_based_update(self, *, timesteps: Mapping[str, Any]) -> None:
         """Reads the schedules at the steps sampled so far."""
