@@ -23,13 +23,13 @@ from rayrl.envs.spec import EnvSpec
 from rayrl.errors import ConfigError, RunError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
+from rayrl.experience.cutting import first_steps
 from rayrl.experience.dataset import Dataset, EnvInfo, open_dataset, read_part
 from rayrl.experience.dataset_writer import DatasetWriter
 from rayrl.experience.ragged import Ragged
 from rayrl.rollout.demo_rounds import Round, Setting, play_by_actors, play_here
 from rayrl.rollout.options import CollectOptions
 from rayrl.rollout.origin import Origin
-from rayrl.rollout.trajectories import first_steps
 from rayrl.rollout.vector_env import make_vector_env
 from rayrl.storage.hashing import sha256_json
 from rayrl.storage.manifest import MANIFEST_FILE

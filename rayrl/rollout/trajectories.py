@@ -122,43 +122,6 @@ def cut(
     return TrajectoryBatch(_as_columns(columns), np.append(0, ends + 1), _as_columns(trajectories))
 
 
-def first_steps(batch: TrajectoryBatch, steps: int) -> TrajectoryBatch:
-    """The first ``steps`` rows of a batch; a trajectory that goes on after them is cut there.
-
-    A cut trajectory is one of an episode that is still open: its final observation is that of the next row.
-    """
-    if steps >= batch.num_steps:
-        return batch
-    batch = batch.slice(0, int(np.searchsorted(batch.offsets, steps)))
-    columns: dict[str, Any] = batch.columns
-    trajectories: dict[str, Any] = batch.trajectory_columns
-    kept: dict[str, Any] = {name: _rows(column, 0, steps) for name, column in columns.items()}
-    if batch.num_steps > steps:
-        dropped = columns[c.REWARDS][steps:].sum(dtype=np.float64)
-        last: dict[str, Any] = {
-            c.TERMINATED: np.array([False]),
-            c.TRUNCATED: np.array([False]),
-            c.RETURN_SO_FAR: trajectories[c.RETURN_SO_FAR][-1:] - dropped,
-            c.EPISODE_RETURN: np.array([np.nan]),
-            c.EPISODE_SUCCESS: np.array([np.nan], np.float32),
-        }
-        for name, column in columns.items():
-            if name == c.OBS or name.startswith(f"{c.OBS}/"):
-                last[name.replace(c.OBS, c.FINAL_OBS, 1)] = _rows(column, steps, steps + 1)
-        trajectories = trajectories | {name: _with_last(trajectories[name], last[name]) for name in last}
-    return TrajectoryBatch(kept, np.append(batch.offsets[:-1], steps), trajectories)
-
-
-def _rows(column: Column, start: int, stop: int) -> Column:
-    return column.slice(start, stop) if isinstance(column, Ragged) else column[start:stop]
-
-
-def _with_last(column: Column, last: Any) -> Column:
-    if isinstance(column, Ragged):
-        return Ragged.concat([column.slice(0, len(column) - 1), last])
-    return np.concatenate([column[:-1], last])
-
-
 def _last_of_run(values: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Where the next value is another one, or there is none."""
     return np.append(values[1:] != values[:-1], True)

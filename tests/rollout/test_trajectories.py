@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from gymnasium.vector import AutoresetMode
 
+from rayrl.experience.cutting import first_steps
 from rayrl.rollout.collector import Collector
 from rayrl.rollout.origin import Origin
-from rayrl.rollout.trajectories import first_steps
 from tests.rollout.counting_env import KINDS, RightActions, check_batch, sync_env
 
 
