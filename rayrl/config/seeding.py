@@ -17,6 +17,7 @@ class Role(IntEnum):
     demonstration = 5
     evaluation = 6
     pretraining = 7
+    replay = 8
 
 
 def generator(seed: int, role: Role, rank: int = 0, iteration: int = 0) -> np.random.Generator:

@@ -37,9 +37,7 @@ def cut(batch: TrajectoryBatch, row: int) -> tuple[TrajectoryBatch, TrajectoryBa
     if batch.offsets[at] == row:
         return batch.slice(0, at), batch.slice(at, batch.num_trajectories)
     end = int(batch.offsets[at])
-    head: dict[str, Any] = {
-        name: _slice(column, 0, at) for name, column in batch.trajectory_columns.items()
-    }
+    head: dict[str, Any] = {name: _slice(column, 0, at) for name, column in batch.trajectory_columns.items()}
     tail: dict[str, Any] = {
         name: _slice(column, at - 1, batch.num_trajectories)
         for name, column in batch.trajectory_columns.items()

@@ -39,6 +39,20 @@ def split(episode_ids: NDArray[np.uint64], val_fraction: float, seed: int) -> ND
     return codes[episode_of_trajectory.reshape(-1)]
 
 
+def uniform_of(episode_ids: NDArray[np.uint64], seed: int) -> NDArray[np.float64]:
+    """A number in [0, 1) for each episode, always the same one: a hash of (seed, id).
+
+    Args:
+        episode_ids: ``(n, 2)``.
+        seed: another seed gives other numbers.
+
+    Returns:
+        ``(n,)``.
+    """
+    high = _hash(episode_ids.reshape(-1, 2), seed) >> np.uint64(11)
+    return high.astype(np.float64) * 2.0**-53
+
+
 def with_split(
     batch: TrajectoryBatch, val_fraction: float, seed: int, *, strata: str | None = None
 ) -> TrajectoryBatch:

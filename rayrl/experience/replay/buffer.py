@@ -1,0 +1,385 @@
+"""ReplayBuffer: experience kept in columns, sampled in many ways, saved and loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rayrl.config.seeding import Role, generator
+from rayrl.errors import DataError
+from rayrl.experience.batch import TrajectoryBatch
+from rayrl.experience.dataset import Dataset, EnvInfo
+from rayrl.experience.replay import scores
+from rayrl.experience.replay.groups import Wanted, Where
+from rayrl.experience.replay.loading import load_buffer
+from rayrl.experience.replay.options import ReplayOptions
+from rayrl.experience.replay.reading import (
+    common_specs,
+    read_fragments,
+    read_trajectories,
+    read_transitions,
+    trajectory_batch,
+)
+from rayrl.experience.replay.requests import Fragments, Request, Trajectories, Transitions
+from rayrl.experience.replay.samplers import Census, OnPoliciness, Sampler, make_sampler
+from rayrl.experience.replay.samples import FragmentSample, Sample, TrajectorySample, TransitionSample
+from rayrl.experience.replay.saving import save_buffer
+from rayrl.experience.replay.statistics import partition_statistics, trajectory_statistics
+from rayrl.experience.replay.storage import Added, ReplayStorage
+from rayrl.experience.replay.store import BlockStore, HeapStore
+from rayrl.experience.replay.union import Offer, sample
+from rayrl.experience.replay.view import View
+from rayrl.storage.spaces import Spaces
+
+_MOST_VIEWS = 32
+
+
+class ReplayBuffer:
+    """Experience of one kind of environment, in the memory of this process.
+
+    Batches are copied in. Draws are independent, with replacement, and copied out. One thread uses it at a
+    time.
+
+    Args:
+        spaces: what the batches must fit.
+        env: the environment that they come from.
+        options: partitions, capacities, priorities, splits.
+        store: where sealed blocks live.
+        device: where the tensors of samples go.
+        rank: index of this buffer among the shards of one; each draws other numbers.
+
+    Attributes:
+        draws: how many draws there were; with the seed and the rank it names the generator of the next one.
+    """
+
+    def __init__(
+        self,
+        spaces: Spaces,
+        env: EnvInfo,
+        options: ReplayOptions | None = None,
+        *,
+        store: BlockStore | None = None,
+        device: str = "cpu",
+        rank: int = 0,
+    ) -> None:
+        self.spaces = spaces
+        self.env = env
+        self.options = options or ReplayOptions()
+        self.device = device
+        self.rank = rank
+        self.draws = 0
+        self.updates_dropped = 0
+        self.storage = ReplayStorage(spaces, self.options, store or HeapStore())
+        self._views: dict[Any, View] = {}
+        self._views_of = -1
+
+    def __len__(self) -> int:
+        """Steps held."""
+        return sum(partition.counters.steps for partition in self.storage.partitions)
+
+    @property
+    def num_trajectories(self) -> int:
+        """Trajectories held."""
+        return sum(partition.counters.trajectories for partition in self.storage.partitions)
+
+    def add(self, batch: TrajectoryBatch, *, partition: str | None = None, idempotent: bool = True) -> Added:
+        """Copies a batch in, and evicts what is then too much; nothing is changed where it raises.
+
+        A trajectory goes on where an earlier batch of the partition left its episode, without a gap.
+
+        Args:
+            batch: trajectories; they need not be whole.
+            partition: where to; the first one when not given.
+            idempotent: pass over batches that were added before: those whose ``epoch`` and ``sequence`` are
+                not past the newest ones of their ``producer`` in this partition.
+
+        Raises:
+            DataError: the batch is invalid or differs in a column from those before, there is no such
+                partition, or it is a fixed one and has no room.
+        """
+        return self.storage.add(batch, partition, idempotent=idempotent)
+
+    def add_dataset(self, dataset: Dataset, *, partition: str | None = None) -> int:
+        """Copies a dataset in, whatever was added before; gives its steps.
+
+        Raises:
+            SpaceError: it is of other spaces.
+            DataError: as ``add``.
+            IntegrityError: a file of it cannot be read.
+        """
+        return sum(
+            self.add(batch, partition=partition, idempotent=False).steps for batch in dataset.batches()
+        )
+
+    def sample_transitions(
+        self,
+        n: int,
+        *,
+        n_step: int = 1,
+        gamma: float = 0.99,
+        sampler: str | Sampler = "uniform",
+        where: Where | None = None,
+        columns: tuple[str, ...] | None = None,
+    ) -> TransitionSample:
+        """Draws single steps, with their n-step returns.
+
+        Args:
+            n: how many.
+            n_step: most steps of a return; it ends with its trajectory, and ``discounts`` says how far it
+                went.
+            gamma: discount γ.
+            sampler: by name, or made.
+            where: which trajectories to draw from.
+            columns: step columns wanted beside observation, actions and rewards; all when not given.
+
+        Raises:
+            DataError: there is nothing to draw, or no such column.
+            ConfigError: there is no such sampler.
+        """
+        drawn: TransitionSample = self._sample(n, Transitions(n_step, gamma), sampler, where, columns)
+        return drawn
+
+    def sample_fragments(
+        self,
+        batch_size: int,
+        length: int | None = None,
+        *,
+        split: Wanted = None,
+        sampler: str | Sampler = "uniform",
+        where: Where | None = None,
+        columns: tuple[str, ...] | None = None,
+    ) -> FragmentSample:
+        """Draws windows of consecutive steps of one episode.
+
+        Args:
+            batch_size: how many.
+            length: steps of each; the option ``fragment_length`` when not given.
+            split: ``train``, ``val`` or None for both.
+            sampler: by name, or made.
+            where: which trajectories to draw from; its split gives way to ``split``.
+            columns: as in ``sample_transitions``.
+
+        Raises:
+            DataError: no trajectory is long enough.
+            ConfigError: there is no such sampler.
+        """
+        target = Fragments(self.options.fragment_length if length is None else length)
+        where = _with_split(where, split)
+        drawn: FragmentSample = self._sample(batch_size, target, sampler, where, columns)
+        return drawn
+
+    sample2 = sample_fragments
+
+    def sample_trajectories(
+        self,
+        n: int,
+        *,
+        min_length: int = 1,
+        sampler: str | Sampler = "uniform",
+        where: Where | None = None,
+        columns: tuple[str, ...] | None = None,
+    ) -> TrajectorySample:
+        """Draws whole trajectories; arguments and errors as in ``sample_transitions``.
+
+        Args:
+            n: how many.
+            min_length: fewest steps of each.
+            sampler: by name, or made.
+            where: which trajectories to draw from.
+            columns: as in ``sample_transitions``.
+        """
+        drawn: TrajectorySample = self._sample(n, Trajectories(min_length), sampler, where, columns)
+        return drawn
+
+    def sample_by_on_policiness(
+        self,
+        batch_size: int,
+        agent: scores.Scorer,
+        split: Wanted = None,
+        *,
+        length: int | None = None,
+        likelihood: str = "mean",
+        policy_version: int | None = None,
+        max_age: int = 0,
+        where: Where | None = None,
+    ) -> FragmentSample:
+        """Draws fragments of trajectories that an agent is likely to have made; see ``OnPoliciness``.
+
+        Args:
+            batch_size: how many.
+            agent: gives the log-likelihood of each action of a batch, ``(steps,)``.
+            split: ``train``, ``val`` or None for both.
+            length: steps of each; the option ``fragment_length`` when not given.
+            likelihood: ``mean`` per step, or ``sum`` over a trajectory.
+            policy_version: the agent's version. Scores of it, or of one older by ``max_age`` at most, are
+                used again; without it all are computed anew.
+            max_age: see there.
+            where: which trajectories to draw from; its split gives way to ``split``.
+
+        Raises:
+            DataError: no trajectory is long enough, or the agent gives values of another shape.
+        """
+        where = _with_split(where, split)
+        self.score(agent, policy_version=policy_version, max_age=max_age, where=where)
+        sampler = make_sampler(OnPoliciness.name, likelihood=likelihood)
+        return self.sample_fragments(batch_size, length, sampler=sampler, where=where)
+
+    def score(
+        self,
+        agent: scores.Scorer,
+        *,
+        policy_version: int | None = None,
+        max_age: int = 0,
+        where: Where | None = None,
+    ) -> int:
+        """Computes on-policiness scores that are missing or too old, and gives how many.
+
+        Arguments and errors are those of ``sample_by_on_policiness``.
+        """
+        request = Request(Trajectories(), make_sampler("uniform"), where or Where())
+        found = self._view(request).candidates
+        if not len(found.entry):
+            return 0
+        return scores.score(
+            self.storage,
+            common_specs(self.storage, request),
+            agent,
+            policy_version=policy_version,
+            max_age=max_age,
+            entries=found.entry,
+        )
+
+    def update_priorities(self, row_ids: NDArray[np.int64], priorities: NDArray[np.floating[Any]]) -> int:
+        """Gives steps new priorities; gives how many of them were evicted meanwhile, which are passed over.
+
+        Args:
+            row_ids: ``(n,)`` as of a sample.
+            priorities: ``(n,)`` finite and at least 0, such as absolute TD errors.
+
+        Raises:
+            DataError: the buffer keeps none, a priority is out of range, or there are not as many as ids.
+        """
+        kept = self.storage.priorities
+        if kept is None:
+            raise DataError("the buffer keeps no priorities", where="update_priorities")
+        if np.shape(row_ids) != np.shape(priorities):
+            raise DataError(
+                f"{np.shape(priorities)} priorities for {np.shape(row_ids)} rows", where="priorities"
+            )
+        weights = kept.weights(priorities)
+        rows, live = self.storage.index.find(np.asarray(row_ids, np.int64))
+        kept.assign(rows.block, rows.offset, weights[live], self.storage.index.group_of(rows.block, rows.row))
+        kept.highest = max(kept.highest, float(np.max(priorities, initial=0)))
+        dropped = len(live) - int(live.sum())
+        self.updates_dropped += dropped
+        return dropped
+
+    def get_trajectory_statistics(self) -> dict[str, float]:
+        """Numbers and lengths of the trajectories, their returns and on-policiness scores."""
+        return trajectory_statistics(self.storage)
+
+    def get_partition_statistics(self) -> dict[str, dict[str, Any]]:
+        """Of each partition what it holds, may hold, and has counted."""
+        return partition_statistics(self.storage)
+
+    def get_all_trajectories(self, split: Wanted = None, *, where: Where | None = None) -> TrajectorySample:
+        """All trajectories, oldest first, as steps laid end to end; a copy.
+
+        Args:
+            split: ``train``, ``val`` or None for both.
+            where: which trajectories; its split gives way to ``split``.
+
+        Raises:
+            DataError: there is none.
+        """
+        request = Request(Trajectories(), make_sampler("uniform"), _with_split(where, split))
+        found = self._view(request).candidates
+        if not len(found.entry):
+            raise DataError(f"no {request} in the replay buffer", where="replay buffer")
+        specs = common_specs(self.storage, request)
+        return TrajectorySample(trajectory_batch(self.storage, found.entry, specs), self.device)
+
+    def save(self, path: Path | str) -> Path:
+        """Writes the buffer with scores, splits, priorities and counters to a folder, whole or not at all.
+
+        A buffer that was saved there before is replaced.
+
+        Raises:
+            StorageError: there is not room enough, or the disk cannot be written.
+            RunError: something else stands there.
+        """
+        return save_buffer(self, Path(path))
+
+    @classmethod
+    def load(
+        cls, path: Path | str, env: Any = None, device: str = "cpu", *, store: BlockStore | None = None
+    ) -> Self:
+        """Reads a buffer that ``save`` wrote; it goes on as the saved one would have.
+
+        Args:
+            path: the folder.
+            env: an environment, single or vectorized, whose spaces must be those of the buffer.
+            device: where the tensors of samples go.
+            store: where sealed blocks live.
+
+        Raises:
+            IntegrityError: the buffer is missing, cut short, altered or of an unknown version.
+            SpaceError: the environment has other spaces; all differences are named.
+        """
+        return load_buffer(cls, Path(path), env, device, store)
+
+    def census(self, request: Request) -> Census:
+        """As a shard: what the sampler has to know of it."""
+        return request.sampler.census(self._view(request))
+
+    def offer(self, request: Request, union: Census) -> Offer:
+        """As a shard: how much of a request is here."""
+        view = self._view(request)
+        if view.count == 0:
+            return Offer(0.0, 0)
+        return Offer(float(request.sampler.mass(view, union)), view.count)
+
+    def draw(self, request: Request, n: int, union: Census, generator: np.random.Generator) -> Sample:
+        """As a shard: draws n items from here alone."""
+        picked = request.sampler.draw(self._view(request), n, union, generator)
+        specs = common_specs(self.storage, request)
+        target = request.target
+        if isinstance(target, Fragments):
+            return read_fragments(self.storage, picked, target, specs, self.device)
+        if isinstance(target, Trajectories):
+            return read_trajectories(self.storage, picked, specs, self.device)
+        return read_transitions(self.storage, picked, target, specs, self.device)
+
+    def _sample(
+        self,
+        n: int,
+        target: Any,
+        sampler: str | Sampler,
+        where: Where | None,
+        columns: tuple[str, ...] | None,
+    ) -> Any:
+        request = Request(target, make_sampler(sampler), where or Where(), columns)
+        rng = generator(self.options.seed, Role.replay, self.rank, self.draws)
+        drawn = sample([self], request, n, rng)
+        self.draws += 1
+        return drawn
+
+    def _view(self, request: Request) -> View:
+        """The view of a request, kept until the buffer changes."""
+        if self._views_of != self.storage.index.change or len(self._views) > _MOST_VIEWS:
+            self._views.clear()
+            self._views_of = self.storage.index.change
+        key = request.target, request.where
+        if key not in self._views:
+            self._views[key] = View(self.storage, *key)
+        return self._views[key]
+
+
+def _with_split(where: Where | None, split: Wanted) -> Where:
+    where = where or Where()
+    if split is None:
+        return where
+    return Where(split, where.domain, where.task, where.source, where.partition)

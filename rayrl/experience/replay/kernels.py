@@ -1,0 +1,312 @@
+"""Compiled loops over the index: finding rows, following trajectories, evicting.
+
+Arguments that all of them share:
+
+- ``blocks``, ``pieces``, ``trajectories``: the records of ``tables``.
+- ``place`` uint16 ``(blocks, block_rows)``: for each offset of a row id within its block, the row in the
+  block's columns, or NOWHERE. ``piece_of`` int32 ``(blocks, block_rows)``: for each row, its piece, or NONE
+  if it is evicted. A row is live if its piece is not NONE.
+- ``group_steps``: live steps of each group.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+from rayrl.experience.replay.memory import float32_at
+from rayrl.experience.replay.tables import NONE
+
+NOWHERE = 0xFFFF
+
+
+@njit(cache=True, nogil=True)
+def accept(
+    candidates: Any,
+    starts: Any,
+    entries: Any,
+    place: Any,
+    piece_of: Any,
+    pieces: Any,
+    trajectories: Any,
+    wanted: Any,
+    filtered: bool,
+    out: Any,
+    filled: int,
+) -> int:
+    """Keeps those candidates that are live and wanted, until ``out`` is full; gives how many it then holds.
+
+    Args:
+        candidates: int64, numbers below ``starts[-1]``.
+        starts: ``(blocks + 1,)`` the first number of each block that is drawn from.
+        entries: ``(blocks,)`` these blocks.
+        wanted: bool, by group; looked at where ``filtered``.
+        out: int64 ``(3, n)``: block, row and offset of what is kept.
+        filled: how many ``out`` holds already.
+    """
+    for number in candidates:
+        if filled == out.shape[1]:
+            break
+        low, high = 0, len(entries) - 1
+        while low < high:
+            middle = (low + high + 1) >> 1
+            if starts[middle] <= number:
+                low = middle
+            else:
+                high = middle - 1
+        block = entries[low]
+        offset = number - starts[low]
+        row = place[block, offset]
+        if row == NOWHERE:
+            continue
+        piece = piece_of[block, row]
+        if piece < 0 or (filtered and not wanted[trajectories[pieces[piece].trajectory].group]):
+            continue
+        out[0, filled] = block
+        out[1, filled] = row
+        out[2, filled] = offset
+        filled += 1
+    return filled
+
+
+@njit(cache=True, nogil=True)
+def n_step(
+    block: Any,
+    row: Any,
+    steps: int,
+    gamma: float,
+    rewards: Any,
+    piece_of: Any,
+    pieces: Any,
+    trajectories: Any,
+    out_return: Any,
+    out_steps: Any,
+    out_discount: Any,
+    out_ends: Any,
+    next_block: Any,
+    next_row: Any,
+) -> None:
+    """Returns of up to ``steps`` steps, and where the observation after them is.
+
+    Args:
+        block: ``(n,)`` with ``row``, the first step of each.
+        steps: n of the n-step return.
+        rewards: ``(blocks,)`` addresses of the float32 rewards.
+        out_ends: uint8 ``(n,)``: 0 where the observation after them is that of a row; else the trajectory's
+            end is
+            reached: 1 where it goes on elsewhere, 2 where it terminated, 3 where it was truncated.
+        next_block: ``(n,)`` with ``next_row``, a row, or at the end of the trajectory one of the block's
+            trajectory columns.
+    """
+    for i in range(len(block)):
+        b, r = block[i], row[i]
+        piece = piece_of[b, r]
+        stop = pieces[piece].stop
+        total, discount, taken, ends = 0.0, 1.0, 0, 0
+        while True:
+            # R = Σ_k γ^k r_{t+k}
+            total += discount * float32_at(rewards[b] + 4 * r)
+            discount *= gamma
+            taken += 1
+            r += 1
+            if r == stop:
+                after = pieces[piece].next
+                if after < 0:
+                    r = pieces[piece].row
+                    ends = 1
+                    if trajectories[pieces[piece].trajectory].terminated:
+                        ends = 2
+                    elif trajectories[pieces[piece].trajectory].truncated:
+                        ends = 3
+                    break
+                piece = after
+                b = pieces[piece].block
+                r = pieces[piece].start
+                stop = pieces[piece].stop
+            if taken == steps:
+                break
+        out_return[i] = total
+        out_steps[i] = taken
+        out_discount[i] = discount
+        out_ends[i] = ends
+        next_block[i] = b
+        next_row[i] = r
+
+
+@njit(cache=True, nogil=True)
+def locate(trajectory: Any, position: Any, pieces: Any, trajectories: Any, out: Any) -> None:
+    """Where the live step at a position of a trajectory is.
+
+    Args:
+        trajectory: ``(n,)`` entries.
+        position: ``(n,)`` from 0 to the trajectory's length - 1.
+        out: int64 ``(2, n)``: block and row.
+    """
+    for i in range(len(trajectory)):
+        left = position[i]
+        piece = trajectories[trajectory[i]].first_piece
+        while left >= pieces[piece].stop - pieces[piece].start:
+            left -= pieces[piece].stop - pieces[piece].start
+            piece = pieces[piece].next
+        out[0, i] = pieces[piece].block
+        out[1, i] = pieces[piece].start + left
+
+
+@njit(cache=True, nogil=True)
+def follow(block: Any, row: Any, lengths: Any, piece_of: Any, pieces: Any, out: Any) -> None:
+    """The rows of consecutive steps.
+
+    Args:
+        block: ``(n,)`` with ``row``, the first of each run; the trajectory must be long enough.
+        lengths: ``(n,)`` steps of each run.
+        out: int64 ``(2, lengths.sum())``: block and row.
+    """
+    filled = 0
+    for i in range(len(block)):
+        b, r = block[i], row[i]
+        piece = piece_of[b, r]
+        for _ in range(lengths[i]):
+            if r == pieces[piece].stop:
+                piece = pieces[piece].next
+                b = pieces[piece].block
+                r = pieces[piece].start
+            out[0, filled] = b
+            out[1, filled] = r
+            filled += 1
+            r += 1
+
+
+@njit(cache=True, nogil=True)
+def goes_on(block: Any, row: Any, length: int, piece_of: Any, pieces: Any, out: Any) -> None:
+    """Whether at least ``length`` steps follow from each row, itself counted; into bool ``(n,)``."""
+    for i in range(len(block)):
+        piece = piece_of[block[i], row[i]]
+        found = pieces[piece].stop - row[i]
+        while found < length and pieces[piece].next >= 0:
+            piece = pieces[piece].next
+            found += pieces[piece].stop - pieces[piece].start
+        out[i] = found >= length
+
+
+@njit(cache=True, nogil=True)
+def link(
+    new: Any,
+    owner: Any,
+    returned: Any,
+    accumulate: bool,
+    terminated: Any,
+    truncated: Any,
+    version: Any,
+    piece_of: Any,
+    pieces: Any,
+    trajectories: Any,
+    group_steps: Any,
+) -> None:
+    """Appends pieces, whose block, start, stop and row are set, to their trajectories, in order.
+
+    Args:
+        new: ``(n,)`` the pieces.
+        owner: ``(n,)`` their trajectories.
+        returned: ``(n,)`` return of the episode up to the end of each, or where ``accumulate`` within each.
+        version: ``(n,)`` newest policy version that acted in each.
+    """
+    for i in range(len(new)):
+        piece, owned = new[i], owner[i]
+        start, stop = pieces[piece].start, pieces[piece].stop
+        pieces[piece].next = NONE
+        pieces[piece].trajectory = owned
+        last = trajectories[owned].last_piece
+        if last < 0:
+            trajectories[owned].first_piece = piece
+        else:
+            pieces[last].next = piece
+        trajectories[owned].last_piece = piece
+        trajectories[owned].length += stop - start
+        trajectories[owned].terminated = terminated[i]
+        trajectories[owned].truncated = truncated[i]
+        if accumulate:
+            trajectories[owned].returned += returned[i]
+        else:
+            trajectories[owned].returned = returned[i]
+        trajectories[owned].version = max(trajectories[owned].version, version[i])
+        group_steps[trajectories[owned].group] += stop - start
+        piece_of[pieces[piece].block, start:stop] = piece
+
+
+@njit(cache=True, nogil=True)
+def evict_rows(
+    block: int,
+    first: int,
+    last: int,
+    most: int,
+    blocks: Any,
+    place: Any,
+    piece_of: Any,
+    pieces: Any,
+    trajectories: Any,
+    group_steps: Any,
+    dead: Any,
+) -> Any:
+    """Evicts up to ``most`` live rows of a block, oldest first, from offset ``first`` to before ``last``.
+
+    All of them must be the first of their trajectories, as they are where everything older is gone.
+
+    Args:
+        dead: int32 ``(2, n)`` with room for all: pieces and trajectories that have come to an end.
+
+    Returns:
+        The offset at which it stopped, rows evicted, pieces dead, trajectories dead.
+    """
+    evicted, dead_pieces, dead_trajectories, offset = 0, 0, 0, first
+    while offset < last and evicted < most:
+        row = place[block, offset]
+        offset += 1
+        if row == NOWHERE:
+            continue
+        piece = piece_of[block, row]
+        if piece < 0:
+            continue
+        owner = pieces[piece].trajectory
+        piece_of[block, row] = NONE
+        pieces[piece].start += 1
+        pieces[piece].evicted += 1
+        trajectories[owner].length -= 1
+        trajectories[owner].first_step += 1
+        group_steps[trajectories[owner].group] -= 1
+        evicted += 1
+        if pieces[piece].start == pieces[piece].stop:
+            dead[0, dead_pieces] = piece
+            dead_pieces += 1
+            trajectories[owner].first_piece = pieces[piece].next
+            if trajectories[owner].length == 0:
+                dead[1, dead_trajectories] = owner
+                dead_trajectories += 1
+    blocks[block].live -= evicted
+    return offset, evicted, dead_pieces, dead_trajectories
+
+
+@njit(cache=True, nogil=True)
+def evict_front(
+    owner: int, most: int, blocks: Any, piece_of: Any, pieces: Any, trajectories: Any, group_steps: Any
+) -> int:
+    """Evicts the first ``most`` live steps of a trajectory; gives how many of its pieces are dead."""
+    dead = 0
+    piece = trajectories[owner].first_piece
+    while most > 0:
+        start = pieces[piece].start
+        count = min(most, pieces[piece].stop - start)
+        block = pieces[piece].block
+        piece_of[block, start : start + count] = NONE
+        pieces[piece].start += count
+        pieces[piece].evicted += count
+        blocks[block].live -= count
+        trajectories[owner].length -= count
+        trajectories[owner].first_step += count
+        group_steps[trajectories[owner].group] -= count
+        most -= count
+        if pieces[piece].start == pieces[piece].stop:
+            dead += 1
+            piece = pieces[piece].next
+            trajectories[owner].first_piece = piece
+    return dead

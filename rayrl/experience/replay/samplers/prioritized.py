@@ -1,0 +1,83 @@
+"""Prioritized replay (Schaul et al. 2016, proportional variant)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pydantic
+from numpy.typing import NDArray
+
+from rayrl.errors import DataError
+from rayrl.experience.replay.priorities import Priorities
+from rayrl.experience.replay.requests import Picked, Transitions
+from rayrl.experience.replay.samplers.base import Census, Sampler, register_sampler
+from rayrl.experience.replay.view import View
+
+_LEAST_ACCEPTED = 1 / 32
+
+
+@register_sampler("prioritized")
+class Prioritized(Sampler):
+    """Steps by ``(priority + epsilon) ** alpha``; results carry importance weights over the union."""
+
+    beta: float = pydantic.Field(0.4, ge=0, le=1)
+    """How much of the bias the importance weights correct."""
+
+    def mass(self, view: View, union: Census) -> float:
+        """Sum of the weights of the steps."""
+        priorities = self._priorities(view)
+        if view.wanted.all() and view.where.partition is None:
+            return float(priorities.trees.roots[view.blocks].sum())
+        groups = view.index.groups
+        held = view.wanted & (groups.steps[: len(groups.members)] > 0)
+        return float(np.maximum(priorities.group_weights[: len(held)][held], 0).sum())
+
+    def draw(self, view: View, n: int, union: Census, generator: np.random.Generator) -> Picked:
+        """Draws steps by weight."""
+        priorities = self._priorities(view)
+        total = float(priorities.trees.roots[view.blocks].sum())
+        accepted = self.mass(view, union) / total
+        if accepted < _LEAST_ACCEPTED:
+            return self._among_listed(view, n, priorities, generator)
+        parts: list[Picked] = []
+        missing = n
+        while missing > 0:
+            tries = missing if accepted > 1 - 1e-9 else int(missing / accepted * 1.05) + 16
+            block, offset = priorities.trees.find(generator.random(tries) * total, view.blocks)
+            row = view.index.place[block, offset].astype(np.int64)
+            if accepted <= 1 - 1e-9:
+                kept = np.flatnonzero(view.wanted[view.index.group_of(block, row)])[:missing]
+                block, offset, row = block[kept], offset[kept], row[kept]
+            weights = priorities.trees.leaves[block, offset].astype(np.float64)
+            parts.append(Picked(block, row, offset, weights))
+            missing -= len(row)
+        return Picked.join(parts)
+
+    def correction(self, weights: NDArray[np.float64], mass: float, items: int) -> NDArray[np.float32] | None:
+        """Importance weights, scaled so that the largest of the draw is 1."""
+        # w_i = (N P(i))^-β / max_j w_j  (Schaul et al. 2016, section 3.4)
+        importance: NDArray[np.float64] = (items * weights / mass) ** -self.beta
+        scaled: NDArray[np.float32] = (importance / importance.max(initial=0)).astype(np.float32)
+        return scaled
+
+    def _among_listed(
+        self, view: View, n: int, priorities: Priorities, generator: np.random.Generator
+    ) -> Picked:
+        parts = [view.index.live_rows(int(block)) for block in view.blocks]
+        block, row, offset = (np.concatenate(column) for column in zip(*parts, strict=True))
+        wanted = view.wanted[view.index.group_of(block, row)]
+        block, row, offset = block[wanted], row[wanted], offset[wanted]
+        weights = priorities.trees.leaves[block, offset].astype(np.float64)
+        sums = np.cumsum(weights)
+        chosen = np.searchsorted(sums, generator.random(n) * sums[-1], side="right")
+        return Picked(block, row, offset, weights).take(np.minimum(chosen, len(sums) - 1))
+
+    def _priorities(self, view: View) -> Priorities:
+        if not isinstance(view.target, Transitions):
+            raise DataError(f"draws steps, not {view.target}", where="sampler 'prioritized'")
+        if view.index.priorities is None:
+            raise DataError(
+                "the buffer keeps no priorities",
+                where="sampler 'prioritized'",
+                remedy="make it with ReplayOptions(priorities=PriorityOptions())",
+            )
+        return view.index.priorities

@@ -1,0 +1,304 @@
+"""What a replay buffer holds: adding, sealing, evicting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rayrl.config.base import nearest
+from rayrl.errors import DataError
+from rayrl.experience import columns as c
+from rayrl.experience.batch import TrajectoryBatch
+from rayrl.experience.columns import BatchSpecs, required_specs
+from rayrl.experience.cutting import cut
+from rayrl.experience.replay.blocks import Contents, contents, rearrange
+from rayrl.experience.replay.columns import BlockColumns
+from rayrl.experience.replay.groups import Groups
+from rayrl.experience.replay.index import Index
+from rayrl.experience.replay.open_block import OpenBlock
+from rayrl.experience.replay.options import ReplayOptions
+from rayrl.experience.replay.partition import Partition
+from rayrl.experience.replay.parts import groups_of, index_parts, prepare
+from rayrl.experience.replay.priorities import Priorities
+from rayrl.experience.replay.sizes import block_rows
+from rayrl.experience.replay.store import BlockStore
+from rayrl.experience.split import uniform_of
+from rayrl.storage.spaces import Spaces
+
+_RESERVOIR = 0x5265_7365_7276_6F69
+"""Makes the keys of reservoirs other numbers than those that decide the split."""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of a batch.
+
+    Args:
+        steps: steps taken in; some of them may have been evicted at once.
+        refused: steps that a reservoir turned away.
+        duplicates: trajectories passed over, since their batch had been added before.
+    """
+
+    steps: int
+    refused: int
+    duplicates: int
+
+
+class ReplayStorage:
+    """Blocks, partitions and the index over them.
+
+    Args:
+        spaces: what the batches must fit.
+        options: of the buffer.
+        store: where sealed blocks live.
+    """
+
+    def __init__(self, spaces: Spaces, options: ReplayOptions, store: BlockStore) -> None:
+        self.spaces = spaces
+        self.options = options
+        self.store = store
+        self.groups = Groups()
+        self.columns = BlockColumns()
+        rows = options.block_rows or block_rows(spaces, options)
+        self.priorities = Priorities(options.priorities, 0, rows) if options.priorities else None
+        self.index = Index(rows, self.groups, self.priorities)
+        self.partitions = [
+            Partition(name, code, one) for code, (name, one) in enumerate(options.partitions.items())
+        ]
+        self._required = required_specs(spaces)
+
+    def partition(self, name: str | None) -> Partition:
+        """A partition by name, the first one when not given.
+
+        Raises:
+            DataError: there is none of this name.
+        """
+        for partition in self.partitions:
+            if name in (None, partition.name):
+                return partition
+        known = [partition.name for partition in self.partitions]
+        raise DataError(f"no partition is named {name!r}; {nearest(str(name), known)}", where="partition")
+
+    def add(self, batch: TrajectoryBatch, partition: str | None, *, idempotent: bool) -> Added:
+        """Copies a batch in, and evicts what is then too much; nothing is changed where it raises.
+
+        Raises:
+            DataError: the batch is invalid or differs in a column from those before, there is no such
+                partition, or it is a fixed one and has no room.
+        """
+        to = self.partition(partition)
+        self.check(batch, to)
+        new = to.producers.new(batch) if idempotent else np.ones(batch.num_trajectories, np.bool_)
+        duplicates = int(np.count_nonzero(~new))
+        fresh = batch.select(np.flatnonzero(new)) if duplicates else batch
+        self._check_room(fresh, to)
+        if idempotent:
+            to.producers.advance(batch)
+        fresh = prepare(fresh, self.options)
+        to.specs = to.specs or fresh.specs
+        to.counters.duplicates += duplicates
+        steps = refused = 0
+        while fresh.num_steps:
+            head, fresh = cut(fresh, self._open(to).room)
+            added = self._append(head, to)
+            steps += added
+            refused += head.num_steps - added
+            self._evict(to)
+            if self._open(to).room == 0:
+                self.seal(to)
+        return Added(steps, refused, duplicates)
+
+    def seal(self, partition: Partition) -> None:
+        """Hands the block that a partition is filling, if there is one, to the store."""
+        if partition.open_block is None:
+            return
+        partition.open_block = None
+        block = partition.blocks[-1]
+        if self.index.blocks.rows["live"][block]:
+            self._rewrite(block, partition)
+        else:
+            self._drop(block, partition)
+
+    def contents(self, block: int, partition: Partition) -> Contents:
+        """The live rows of a block of a partition."""
+        if partition.specs is None:
+            raise DataError("the partition is empty", where=partition.name)
+        return contents(block, self.index, self.columns, partition.specs)
+
+    def _open(self, partition: Partition) -> OpenBlock:
+        if partition.open_block is None:
+            if partition.specs is None:
+                raise DataError("nothing was added to the partition", where=partition.name)
+            partition.blocks.append(self.index.begin_block(partition.code))
+            partition.open_block = OpenBlock(partition.specs, self.index.block_rows)
+        return partition.open_block
+
+    def _append(self, batch: TrajectoryBatch, partition: Partition) -> int:
+        """Adds a batch that fits into the open block; gives the steps that a reservoir let pass."""
+        columns: Any = batch.trajectory_columns
+        keys = np.zeros(batch.num_trajectories)
+        if partition.options.eviction == "reservoir":
+            keys = reservoir_keys(columns[c.EPISODE_ID], self.options)
+            admitted = np.flatnonzero(keys < partition.threshold)
+            if len(admitted) < len(keys):
+                partition.counters.steps_refused += batch.num_steps - int(batch.lengths[admitted].sum())
+                batch, keys = batch.select(admitted), keys[admitted]
+                columns = batch.trajectory_columns
+        if batch.num_trajectories == 0:
+            return 0
+        parts = index_parts(batch)
+        owners = self._owners(batch, keys, partition)
+        opened, block = self._open(partition), partition.blocks[-1]
+        first, first_piece = opened.used, opened.num_pieces
+        opened.append(batch)
+        self.columns.set(block, opened.columns | opened.trajectory_columns)
+        self.index.append(block, owners, parts, first_piece)
+        self.index.trajectories.rows["score"][owners] = np.nan
+        if self.priorities is not None:
+            groups = np.repeat(self.index.trajectories.rows["group"][owners], parts.lengths)
+            self.priorities.begin(block, first, opened.used, groups)
+        partition.counters.steps_added += batch.num_steps
+        return batch.num_steps
+
+    def _owners(
+        self, batch: TrajectoryBatch, keys: NDArray[np.float64], partition: Partition
+    ) -> NDArray[np.int32]:
+        """The trajectories to which the parts of a batch belong: those they continue, or new ones."""
+        columns: Any = batch.trajectory_columns
+        episodes, first = columns[c.EPISODE_ID], columns[c.FIRST_STEP]
+        over = columns[c.TERMINATED] | columns[c.TRUNCATED]
+        lengths = batch.lengths
+        owners = np.full(batch.num_trajectories, -1, np.int32)
+        # Only these can continue a trajectory or be continued; the others are whole episodes.
+        linked = np.flatnonzero((first > 0) | ~over).tolist()
+        begun = np.ones(batch.num_trajectories, np.bool_)
+        pending: dict[bytes, tuple[int, int]] = {}
+        same: list[tuple[int, int]] = []
+        names = {i: episodes[i].tobytes() for i in linked}
+        for i in linked:
+            name, step = names[i], int(first[i])
+            earlier = pending.pop(name, None)
+            if earlier is not None and earlier[1] == step:
+                same.append((i, earlier[0]))
+                begun[i] = False
+            else:
+                found = partition.continues(name, step)
+                if found is not None:
+                    owners[i], begun[i] = found, False
+            if not over[i]:
+                pending[name] = i, step + int(lengths[i])
+        new = np.flatnonzero(begun)
+        groups = groups_of(batch, self.groups, partition.name)
+        owners[new] = self.index.begin_trajectories(first[new], groups[new])
+        for i, earlier_part in same:
+            owners[i] = owners[earlier_part]
+        for i in linked:
+            partition.close(int(owners[i]))
+            if not over[i]:
+                partition.open(names[i], int(owners[i]), int(first[i] + lengths[i]))
+        partition.begun(owners[new], keys[new])
+        return owners
+
+    def _evict(self, partition: Partition) -> None:
+        while (excess := partition.excess) > 0:
+            if partition.by_steps:
+                self._evict_oldest(excess, partition)
+                continue
+            owner = partition.next_to_go()
+            length = int(self.index.trajectories.rows["length"][owner])
+            if partition.options.unit == "steps" and length == partition.counters.steps:
+                # The only trajectory left is longer than all that may be held.
+                self._after(self.index.evict_trajectory(owner, excess), excess, [], partition)
+                continue
+            partition.remove_next()
+            self._after(self.index.evict_trajectory(owner), length, [owner], partition)
+
+    def _evict_oldest(self, excess: int, partition: Partition) -> None:
+        block = partition.blocks[0]
+        partition.tail, evicted, gone = self.index.evict_oldest(block, partition.tail, excess)
+        partition.counters.steps_evicted += evicted
+        partition.gone(gone)
+        is_open = partition.open_block is not None and len(partition.blocks) == 1
+        if self.index.blocks.rows["live"][block] == 0 and not is_open:
+            self._drop(block, partition)
+            partition.tail = 0
+
+    def _after(self, blocks: NDArray[np.int64], steps: int, gone: list[int], partition: Partition) -> None:
+        """Counts what was evicted, and drops or shrinks the blocks that it was in."""
+        partition.counters.steps_evicted += steps
+        partition.gone(gone)
+        for block in blocks.tolist():
+            if partition.open_block is not None and block == partition.blocks[-1]:
+                continue
+            live, stored = (int(self.index.blocks.rows[name][block]) for name in ("live", "stored"))
+            if live == 0:
+                self._drop(block, partition)
+            elif 2 * live < stored:
+                self._rewrite(block, partition)
+
+    def _rewrite(self, block: int, partition: Partition) -> None:
+        """Puts the live rows of a block, trajectory after trajectory, into the store."""
+        found = self.contents(block, partition)
+        number = int(self.index.blocks.rows["number"][block])
+        kept = self.store.put(number, found.batch)
+        self.columns.set(block, kept.columns | kept.trajectory_columns)
+        rearrange(block, found, self.index)
+
+    def _drop(self, block: int, partition: Partition) -> None:
+        partition.blocks.remove(block)
+        self.columns.remove(block)
+        self.store.drop(int(self.index.blocks.rows["number"][block]))
+        self.index.end_block(block)
+
+    def check(self, batch: TrajectoryBatch, partition: Partition) -> None:
+        """Checks that a batch fits the spaces and what a partition holds.
+
+        Raises:
+            DataError: naming the column, and what it is here and there.
+        """
+        batch.validate()
+        batch.specs.check_has(self._required)
+        for other in self.partitions:
+            if other.specs is not None:
+                same = other is partition
+                _check_against(batch.specs, other.specs, f"partition {other.name!r}", whole=same)
+
+    def _check_room(self, batch: TrajectoryBatch, partition: Partition) -> None:
+        options = partition.options
+        if options.eviction != "fixed" or options.capacity is None:
+            return
+        held, more = partition.counters.steps, batch.num_steps
+        if options.unit == "trajectories":
+            held, more = partition.counters.trajectories, batch.num_trajectories
+        if held + more > options.capacity:
+            raise DataError(
+                f"is fixed and holds {held} of {options.capacity} {options.unit}; {more} more do not fit",
+                where=f"partition {partition.name!r}",
+                remedy="raise its capacity, or let it evict: fifo or reservoir",
+            )
+
+
+def reservoir_keys(episode_ids: NDArray[np.uint64], options: ReplayOptions) -> NDArray[np.float64]:
+    """``(n,)`` what decides which episodes a reservoir keeps, for ids ``(n, 2)``; the lower, the longer."""
+    return uniform_of(episode_ids, options.seed ^ _RESERVOIR)
+
+
+def _check_against(given: BatchSpecs, held: BatchSpecs, owner: str, *, whole: bool) -> None:
+    """Checks a batch's columns against a partition's: the same ones, or not ``whole``, alike where shared."""
+    for specs, known in zip(given, held, strict=True):
+        _check_columns(specs, known, owner, whole=whole)
+
+
+def _check_columns(specs: Mapping[str, Any], known: Mapping[str, Any], owner: str, *, whole: bool) -> None:
+    for name in sorted(specs.keys() | known.keys()):
+        if name in specs and name in known and specs[name] != known[name]:
+            raise DataError(f"is {specs[name]} in the batch and {known[name]} in {owner}", where=name)
+        if not whole or name == c.SPLIT or (name in specs and name in known):
+            continue
+        if name in known:
+            raise DataError(f"is missing from the batch, and {known[name]} in {owner}", where=name)
+        raise DataError(f"is {specs[name]} in the batch, and {owner} has no such column", where=name)
