@@ -174,6 +174,12 @@ class Index:
         offset, row = offset[live], row[live]
         return Rows(np.full(len(row), block), row, offset)
 
+    def rows_at(self, block: NDArray[np.int64], offset: NDArray[np.int64]) -> NDArray[np.int64]:
+        """``(n,)`` the rows of live row ids, by the offsets of the ids within their blocks."""
+        row = np.empty(len(block), np.int64)
+        kernels.rows_at(block, offset, self.place, self.piece_of, row)
+        return row
+
     def owners(self, block: Any, row: Any) -> NDArray[np.int32]:
         """``(n,)`` the trajectories of live rows."""
         owners: NDArray[np.int32] = self.pieces.rows["trajectory"][self.piece_of[block, row]]

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import njit
 
-from rayrl.experience.replay.memory import float32_at
+from rayrl.experience.replay.memory import AHEAD, float32_at, prefetch
 from rayrl.experience.replay.tables import NONE
 
 NOWHERE = 0xFFFF
@@ -45,29 +46,47 @@ def accept(
         out: int64 ``(3, n)``: block, row and offset of what is kept.
         filled: how many ``out`` holds already.
     """
-    for number in candidates:
+    n, width, last = len(candidates), place.shape[1], len(entries) - 1
+    blocks, offsets = np.empty(n, np.int64), np.empty(n, np.int64)
+    for i in range(n):
+        # Nearly all blocks are full, so that this is the right one, or one of the next.
+        at = min(candidates[i] // width, last)
+        while at < last and starts[at + 1] <= candidates[i]:
+            at += 1
+        blocks[i] = entries[at]
+        offsets[i] = candidates[i] - starts[at]
+        prefetch(place.ctypes.data + (blocks[i] * width + offsets[i]) * place.itemsize)
+    for i in range(n):
+        prefetch(piece_of.ctypes.data + (blocks[i] * width + place[blocks[i], offsets[i]]) *
+        piece_of.itemsize)
+    for i in range(n):
         if filled == out.shape[1]:
             break
-        low, high = 0, len(entries) - 1
-        while low < high:
-            middle = (low + high + 1) >> 1
-            if starts[middle] <= number:
-                low = middle
-            else:
-                high = middle - 1
-        block = entries[low]
-        offset = number - starts[low]
-        row = place[block, offset]
+        row = place[blocks[i], offsets[i]]
         if row == NOWHERE:
             continue
-        piece = piece_of[block, row]
+        piece = piece_of[blocks[i], row]
         if piece < 0 or (filtered and not wanted[trajectories[pieces[piece].trajectory].group]):
             continue
-        out[0, filled] = block
+        out[0, filled] = blocks[i]
         out[1, filled] = row
-        out[2, filled] = offset
+        out[2, filled] = offsets[i]
         filled += 1
     return filled
+
+
+@njit(cache=True, nogil=True)
+def rows_at(block: Any, offset: Any, place: Any, piece_of: Any, out: Any) -> None:
+    """The rows of live row ids, into int64 ``(n,)``; what is known of them is fetched on the way."""
+    width, n = place.shape[1], len(block)
+    for i in range(n):
+        later, sooner = i + 2 * AHEAD, i + AHEAD
+        if later < n:
+            prefetch(place.ctypes.data + (block[later] * width + offset[later]) * place.itemsize)
+        if sooner < n:
+            row = place[block[sooner], offset[sooner]]
+            prefetch(piece_of.ctypes.data + (block[sooner] * width + row) * piece_of.itemsize)
+        out[i] = place[block[i], offset[i]]
 
 
 @njit(cache=True, nogil=True)
@@ -100,6 +119,8 @@ def n_step(
             trajectory columns.
     """
     for i in range(len(block)):
+        if i + AHEAD < len(block):
+            prefetch(rewards[block[i + AHEAD]] + 4 * row[i + AHEAD])
         b, r = block[i], row[i]
         piece = piece_of[b, r]
         stop = pieces[piece].stop

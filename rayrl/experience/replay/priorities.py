@@ -20,7 +20,6 @@ class Priorities:
 
     Args:
         options: alpha and epsilon.
-        blocks: number of blocks to make room for at first.
         block_rows: rows of a block.
 
     Attributes:
@@ -29,9 +28,9 @@ class Priorities:
         highest: the highest priority given so far.
     """
 
-    def __init__(self, options: PriorityOptions, blocks: int, block_rows: int) -> None:
+    def __init__(self, options: PriorityOptions, block_rows: int) -> None:
         self.options = options
-        self.trees = SumTrees(blocks, block_rows)
+        self.trees = SumTrees(block_rows)
         self.group_weights = np.zeros(16, np.float64)
         self.highest = 1.0
 

@@ -64,7 +64,7 @@ class ReplayStorage:
         self.groups = Groups()
         self.columns = BlockColumns()
         rows = options.block_rows or block_rows(spaces, options)
-        self.priorities = Priorities(options.priorities, 0, rows) if options.priorities else None
+        self.priorities = Priorities(options.priorities, rows) if options.priorities else None
         self.index = Index(rows, self.groups, self.priorities)
         self.partitions = [
             Partition(name, code, one) for code, (name, one) in enumerate(options.partitions.items())

@@ -35,22 +35,22 @@ class Prioritized(Sampler):
         """Draws steps by weight."""
         priorities = self._priorities(view)
         total = float(priorities.trees.roots[view.blocks].sum())
-        accepted = self.mass(view, union) / total
+        filtered = not view.wanted.all()
+        accepted = self.mass(view, union) / total if filtered else 1.0
         if accepted < _LEAST_ACCEPTED:
             return self._among_listed(view, n, priorities, generator)
         parts: list[Picked] = []
         missing = n
         while missing > 0:
-            tries = missing if accepted > 1 - 1e-9 else int(missing / accepted * 1.05) + 16
-            block, offset = priorities.trees.find(generator.random(tries) * total, view.blocks)
-            row = view.index.place[block, offset].astype(np.int64)
-            if accepted <= 1 - 1e-9:
-                kept = np.flatnonzero(view.wanted[view.index.group_of(block, row)])[:missing]
-                block, offset, row = block[kept], offset[kept], row[kept]
-            weights = priorities.trees.leaves[block, offset].astype(np.float64)
-            parts.append(Picked(block, row, offset, weights))
-            missing -= len(row)
-        return Picked.join(parts)
+            tries = int(missing / accepted * 1.05) + 16 if filtered else missing
+            block, offset, weights = priorities.trees.find(generator.random(tries) * total, view.blocks)
+            row = view.index.rows_at(block, offset)
+            picked = Picked(block, row, offset, weights.astype(np.float64))
+            if filtered:
+                picked = picked.take(np.flatnonzero(view.wanted[view.index.group_of(block, row)])[:missing])
+            parts.append(picked)
+            missing -= len(picked)
+        return Picked.join(parts) if filtered else parts[0]
 
     def correction(self, weights: NDArray[np.float64], mass: float, items: int) -> NDArray[np.float32] | None:
         """Importance weights, scaled so that the largest of the draw is 1."""
