@@ -165,7 +165,7 @@ class _Restorer:
         partition.begun(entries, reservoir_keys(episodes, storage.options))
         for i in np.flatnonzero(~(records["terminated"] | records["truncated"])):
             due = int(records["first_step"][i] + records["length"][i])
-            partition.reopen(episodes[i].tobytes(), int(entries[i]), due)
+            partition.open(episodes[i].tobytes(), int(entries[i]), due)
         block = partition.blocks[0]
         if partition.by_steps:
             partition.tail = int(storage.index.live_rows(block).offset[0])

@@ -95,6 +95,11 @@ class Partition:
         held = self.counters.steps if self.options.unit == "steps" else self.counters.trajectories
         return max(0, held - capacity)
 
+    @property
+    def over_full(self) -> bool:
+        """Whether something has to go: what is too much, or what a reservoir keeps of an episode turned away."""
+        return self.excess > 0 or (bool(self._highest) and -self._highest[0][0] >= self.threshold)
+
     def continues(self, episode: bytes, first_step: int) -> int | None:
         """The trajectory that goes on with this step of an episode.
 
@@ -109,7 +114,9 @@ class Partition:
         return None
 
     def open(self, episode: bytes, trajectory: int, next_step: int) -> None:
-        """Notes that an episode may go on at ``next_step``, as part of a trajectory."""
+        """Notes that an episode may go on at ``next_step``, as part of a trajectory and of no other one."""
+        if episode in self._open:
+            self.close(self._open[episode][0])
         self._open[episode] = trajectory, next_step
         self._episode[trajectory] = episode
 
@@ -118,12 +125,6 @@ class Partition:
         episode = self._episode.pop(trajectory, None)
         if episode is not None:
             del self._open[episode]
-
-    def reopen(self, episode: bytes, trajectory: int, next_step: int) -> None:
-        """As ``open``, of saved trajectories, oldest first: the last one of an episode goes on."""
-        if episode in self._open:
-            self.close(self._open[episode][0])
-        self.open(episode, trajectory, next_step)
 
     def begun(self, trajectories: NDArray[np.int32], keys: NDArray[np.float64]) -> None:
         """Notes new trajectories, ``(n,)``, with their keys in [0, 1), which tell what a reservoir keeps."""

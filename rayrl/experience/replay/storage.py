@@ -204,13 +204,14 @@ class ReplayStorage:
         return owners
 
     def _evict(self, partition: Partition) -> None:
-        while (excess := partition.excess) > 0:
+        while partition.over_full:
+            excess = partition.excess
             if partition.by_steps:
                 self._evict_oldest(excess, partition)
                 continue
             owner = partition.next_to_go()
             length = int(self.index.trajectories.rows["length"][owner])
-            if partition.options.unit == "steps" and length == partition.counters.steps:
+            if 0 < excess and partition.options.unit == "steps" and length == partition.counters.steps:
                 # The only trajectory left is longer than all that may be held.
                 self._after(self.index.evict_trajectory(owner, excess), excess, [], partition)
                 continue
