@@ -102,7 +102,9 @@ def test_fifo_by_steps_holds_the_newest_steps(
 
 @settings(max_examples=30, deadline=None)
 @given(histories(), st.integers(1, 6))
-def test_fifo_by_trajectories_holds_the_newest_trajectories(history: list[list[Part]], capacity: int) -> None:
+def test_fifo_by_trajectories_holds_no_more_and_nothing_torn(
+    history: list[list[Part]], capacity: int
+) -> None:
     of = filled(history, capacity, unit="trajectories")
     assert of.num_trajectories <= capacity
     check_index(of)
@@ -175,3 +177,25 @@ def test_an_endless_episode_is_kept_within_the_capacity(capacity: int) -> None:
         of.add(batch([(0, first, 10, OPEN)]))
         check_index(of)
     assert held(of) == [list(range(200 - capacity, 200))]
+
+
+def test_fifo_by_trajectories_lets_the_oldest_go_whole() -> None:
+    of = buffer(2, unit="trajectories")
+    of.add(batch([(0, 0, 20, OPEN), (1, 0, 2, TERMINATED)]))
+    of.add(batch([(0, 20, 1, OPEN)]))
+    assert held(of) == [list(range(21)), [1000, 1001]]
+    of.add(batch([(2, 0, 1, TERMINATED)]))
+    assert held(of) == [[1000, 1001], [2000]]
+    of.add(batch([(0, 21, 2, TERMINATED)]))  # what came before it is gone, so that another one begins
+    assert held(of) == [[2000], [21, 22]]
+
+
+def test_a_reservoir_gives_memory_back_as_its_blocks_thin_out() -> None:
+    of = buffer(64, eviction="reservoir")
+    for episode in range(400):
+        of.add(batch([(episode, 0, 4, TERMINATED)]))
+    check_index(of)
+    blocks = of.storage.index.blocks.rows
+    used = blocks[blocks["number"] >= 0]
+    assert len(of) == 64
+    assert used["stored"].sum() <= 2 * 64 + 16
