@@ -57,8 +57,9 @@ def accept(
         offsets[i] = candidates[i] - starts[at]
         prefetch(place.ctypes.data + (blocks[i] * width + offsets[i]) * place.itemsize)
     for i in range(n):
-        prefetch(piece_of.ctypes.data + (blocks[i] * width + place[blocks[i], offsets[i]]) *
-        piece_of.itemsize)
+        prefetch(
+            piece_of.ctypes.data + (blocks[i] * width + place[blocks[i], offsets[i]]) * piece_of.itemsize
+        )
     for i in range(n):
         if filled == out.shape[1]:
             break

@@ -87,8 +87,9 @@ def _check_space(storage: ReplayStorage, path: Path) -> None:
 
 
 def _save_partition(buffer: ReplayBuffer, partition: Partition, folder: Path) -> saved.SavedPartition:
-    index = buffer.storage.index
-    blocks = [block for block in partition.blocks if index.blocks.rows["live"][block]]
+    index, blocks = buffer.storage.index, partition.blocks
+    if blocks and not index.blocks.rows["live"][blocks[-1]]:
+        buffer.storage.seal(partition)  # which drops it
     if blocks:
         with DatasetWriter(folder / partition.name, spaces=buffer.spaces, env=buffer.env) as writer:
             for block in blocks:
@@ -99,8 +100,8 @@ def _save_partition(buffer: ReplayBuffer, partition: Partition, folder: Path) ->
         counters=asdict(partition.counters),
         watermarks=[(name, *mark) for name, mark in sorted(partition.producers.watermarks.items())],
         threshold=partition.threshold,
-        blocks=[(int(record["number"]), int(record["used"])) for record in index.blocks.rows[blocks]],
-        open=bool(blocks) and partition.open_block is not None and blocks[-1] == partition.blocks[-1],
+        blocks=[(int(record["number"]), int(record["used"])) for record in index.blocks.rows[list(blocks)]],
+        open=partition.open_block is not None,
     )
 
 

@@ -133,8 +133,10 @@ class ReplayStorage:
         if partition.open_block is None:
             if partition.specs is None:
                 raise DataError("nothing was added to the partition", where=partition.name)
-            partition.blocks.append(self.index.begin_block(partition.code))
-            partition.open_block = OpenBlock(partition.specs, self.index.block_rows)
+            block = self.index.begin_block(partition.code)
+            partition.blocks.append(block)
+            opened = partition.open_block = OpenBlock(partition.specs, self.index.block_rows)
+            self.columns.set(block, opened.columns | opened.trajectory_columns)
         return partition.open_block
 
     def _append(self, batch: TrajectoryBatch, partition: Partition) -> int:
@@ -153,14 +155,14 @@ class ReplayStorage:
         parts = index_parts(batch)
         owners = self._owners(batch, keys, partition)
         opened, block = self._open(partition), partition.blocks[-1]
-        first, first_piece = opened.used, opened.num_pieces
+        first_piece, first = opened.num_pieces, int(self.index.blocks.rows["used"][block])
         opened.append(batch)
         self.columns.set(block, opened.columns | opened.trajectory_columns)
         self.index.append(block, owners, parts, first_piece)
         self.index.trajectories.rows["score"][owners] = np.nan
         if self.priorities is not None:
             groups = np.repeat(self.index.trajectories.rows["group"][owners], parts.lengths)
-            self.priorities.begin(block, first, opened.used, groups)
+            self.priorities.begin(block, first, first + batch.num_steps, groups)
         partition.counters.steps_added += batch.num_steps
         return batch.num_steps
 
