@@ -18,7 +18,6 @@ from numba import carray, njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-
 AHEAD: Final = 16
 """How many rows ahead memory is fetched: they lie too far apart for the processor to guess."""
 LINE: Final = 64

@@ -97,7 +97,7 @@ class Partition:
 
     @property
     def over_full(self) -> bool:
-        """Whether something has to go: what is too much, or what a reservoir keeps of an episode turned away."""
+        """Whether something has to go: what is too much, or of an episode that a reservoir turned away."""
         return self.excess > 0 or (bool(self._highest) and -self._highest[0][0] >= self.threshold)
 
     def continues(self, episode: bytes, first_step: int) -> int | None:

@@ -213,7 +213,7 @@ class ReplayStorage:
                 continue
             owner = partition.next_to_go()
             length = int(self.index.trajectories.rows["length"][owner])
-            if 0 < excess and partition.options.unit == "steps" and length == partition.counters.steps:
+            if excess > 0 and partition.options.unit == "steps" and length == partition.counters.steps:
                 # The only trajectory left is longer than all that may be held.
                 self._after(self.index.evict_trajectory(owner, excess), excess, [], partition)
                 continue

@@ -6,6 +6,7 @@ float32. Sums are float64, and always computed anew from what is below, so that 
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Final
 
 import numpy as np
@@ -40,7 +41,8 @@ class SumTrees:
     @property
     def nbytes(self) -> int:
         """Bytes of all trees."""
-        return sum(array.nbytes for array in (self.leaves, self.roots, *self._sums))
+        arrays: list[NDArray[Any]] = [self.leaves, self.roots, *self._sums]
+        return sum(array.nbytes for array in arrays)
 
     def grow(self, blocks: int) -> None:
         """Makes room for more blocks."""
@@ -51,7 +53,7 @@ class SumTrees:
         """Computes the sums anew above leaves that were changed."""
         levels: list[NDArray[Any]] = [self.leaves, *self._sums]
         node = offset
-        for below, above in zip(levels[:-1], levels[1:], strict=True):
+        for below, above in itertools.pairwise(levels):
             node = node // WIDTH
             _sum_up(block, node, below, above)
         touched = np.unique(block)
@@ -74,7 +76,7 @@ class SumTrees:
         used = np.flatnonzero(roots)[-1] + 1
         block, left = np.empty(len(targets), np.int64), np.empty(len(targets), np.float64)
         _find_block(targets, entries[:used], roots, np.append(0, np.cumsum(roots)), block, left)
-        levels: list[NDArray[Any]] = [self.leaves, *self._sums][::-1]
+        levels: list[NDArray[Any]] = [*self._sums[::-1], self.leaves]
         node = np.zeros(len(targets), np.int64)
         for level, below in zip(levels, [*levels[1:], self.leaves], strict=True):
             _descend(block, node, left, level, below)

@@ -1,6 +1,5 @@
-"""Columns of all kinds pass through the buffer unharmed: images, flags, texts, ragged arrays, empty shapes."""
+"""Columns of all kinds pass through the buffer unharmed: images, flags, texts, ragged and empty ones."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +76,9 @@ class MappedStore:
 
 
 @pytest.fixture(params=["heap", "mapped"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlockStore | None]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> BlockStore | None:
     (tmp_path / "blocks").mkdir()
-    yield None if request.param == "heap" else MappedStore(tmp_path / "blocks")
+    return None if request.param == "heap" else MappedStore(tmp_path / "blocks")
 
 
 def filled(store: BlockStore | None, eviction: Any = "fifo") -> ReplayBuffer:
@@ -123,6 +122,6 @@ def test_what_is_sealed_is_left_to_the_store(tmp_path: Path) -> None:
     (tmp_path / "blocks").mkdir()
     of = filled(MappedStore(tmp_path / "blocks"))
     partition = of.storage.partitions[0]
-    sealed = [block for block in partition.blocks][: -1 if partition.open_block else None]
+    sealed = list(partition.blocks)[: -1 if partition.open_block else None]
     numbers = {str(of.storage.index.blocks.rows["number"][block]) for block in sealed}
     assert {path.name.split("-")[0] for path in (tmp_path / "blocks").iterdir()} == numbers

@@ -238,7 +238,7 @@ def test_unknown_samplers_and_options() -> None:
     of = buffer()
     with pytest.raises(ConfigError, match="no sampler is named 'unifrom'; did you mean 'uniform'"):
         of.sample_transitions(1, sampler="unifrom")
-    with pytest.raises(ConfigError, match="fraction = 2.0"):
+    with pytest.raises(ConfigError, match=r"fraction = 2\.0"):
         make_sampler("recent", fraction=2.0)
 
 

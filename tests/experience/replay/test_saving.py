@@ -230,7 +230,8 @@ from rayrl.storage.spaces import Spaces
 
 def fill():
     spaces = Spaces(Box(-1, 1, (256,), np.float32), Box(-1, 1, (1,), np.float32))
-    of = ReplayBuffer(spaces, EnvInfo(id="x"), ReplayOptions(partitions={"a": PartitionOptions(capacity=None)}))
+    options = ReplayOptions(partitions={"a": PartitionOptions(capacity=None)})
+    of = ReplayBuffer(spaces, EnvInfo(id="x"), options)
     for i in range(60):
         of.add(TrajectoryBatch(
             {"obs": np.ones((4096, 256), np.float32), "actions": np.ones((4096, 1), np.float32),

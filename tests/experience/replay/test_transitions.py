@@ -24,7 +24,7 @@ def by_step(of: ReplayBuffer, **options: Any) -> dict[int, dict[str, Any]]:
 
 @pytest.fixture
 def short() -> ReplayBuffer:
-    """Episode 1 of four steps terminates, 2 of three is truncated, 3 is open after two; all over batch seams."""
+    """Episode 1 of four steps terminates, 2 of three is truncated, 3 is open after two; all over seams."""
     of = buffer()
     of.add(batch([(1, 0, 3, OPEN), (2, 0, 2, OPEN), (3, 0, 1, OPEN)]))
     of.add(batch([(1, 3, 1, TERMINATED), (2, 2, 1, TRUNCATED), (3, 1, 1, OPEN)]))
