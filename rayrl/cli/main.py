@@ -12,20 +12,31 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from rayrl.cli import completion
 from rayrl.errors import RayrlError, RunError
 
 app = typer.Typer(
     name="rayrl",
     help="Distributed reinforcement learning on Ray: from logged experience to compared policies.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Experiment file (YAML).")]
-RunFolderPath = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Run folder.")]
+RunFolderPath = Annotated[
+    Path, typer.Argument(metavar="RUN_DIR", help="Run folder.", autocompletion=completion.run_folders)
+]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replaces an option; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Replaces an option; repeatable.",
+        autocompletion=completion.overrides,
+    ),
+]
+EnvId = Annotated[
+    str, typer.Option(metavar="ID", help="Gymnasium id, or module:Class.", autocompletion=completion.envs)
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Shows the traceback of an error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Prints JSON.")]
@@ -84,9 +95,7 @@ def init(
         Path | None,
         typer.Argument(metavar="[FILE]", help="File to write; named after the environment when not given."),
     ] = None,
-    env: Annotated[
-        str, typer.Option(metavar="ID", help="Gymnasium id, or module:Class.")
-    ] = "rayrl/Router-v0",
+    env: EnvId = "rayrl/Router-v0",
     debug: Debug = False,
 ) -> None:
     """Writes a commented experiment file for an environment, which it builds and looks at."""
@@ -98,12 +107,22 @@ def init(
 
 @app.command()
 def stage(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Stage, such as collect or train.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Stage, such as collect or train.", autocompletion=completion.stages
+        ),
+    ],
     file: File,
     run_dir: Annotated[Path, typer.Option(metavar="DIR", help="Run folder; made if it is not there.")],
     overrides: Overrides = None,
     architecture: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only this architecture's part of the stage.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only this architecture's part of the stage.",
+            autocompletion=completion.architectures,
+        ),
     ] = None,
     debug: Debug = False,
 ) -> None:
@@ -173,7 +192,7 @@ def evaluate(
     policy_dir: Annotated[
         Path, typer.Argument(metavar="POLICY_DIR", help="Policy folder, or a demonstrator.")
     ],
-    env: Annotated[str, typer.Option(metavar="ID", help="Gymnasium id, or module:Class.")],
+    env: EnvId,
     episodes: Annotated[int, typer.Option(metavar="N", min=1, help="Episodes to play.")] = 20,
     as_json: AsJson = False,
     debug: Debug = False,

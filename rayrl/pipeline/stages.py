@@ -119,6 +119,11 @@ def stage_kind(name: str) -> StageKind:
     return _kinds[name]
 
 
+def kind_names() -> list[str]:
+    """The kinds of stages, in the order in which they run."""
+    return list(_kinds)
+
+
 def units_of(kind: StageKind, experiment: Experiment) -> list[StageUnit]:
     """The units of one kind in an experiment; none where the experiment does not need it."""
     if not kind.needed(experiment):
