@@ -46,6 +46,7 @@ def test_a_unit_consumes_only_what_its_architecture_needs(experiment):
         ("seeds=[7]", {"pretrain-mlp_baseline", "train", "evaluate", "report"}),
         ("collect.steps=99", {"collect"}),
         ("train.total_steps=99", {"train"}),
+        ("train.options.model_config.fcnet_hiddens=[8]", {"pretrain-mlp_baseline", "train"}),
         ("evaluate.episodes=99", {"evaluate"}),
         ("env.config.x=1", {"collect", "pretrain-mlp_baseline", "train", "evaluate", "report"}),
     ],
