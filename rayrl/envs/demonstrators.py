@@ -18,6 +18,7 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from rayrl.config.base import nearest
+from rayrl.envs.spec import import_env_module
 from rayrl.errors import ConfigError, SpaceError
 
 
@@ -55,7 +56,14 @@ def register_demonstrator(env_id: str, name: str, entry_point: str) -> None:
 
 
 def demonstrators_for(env_id: str) -> Mapping[str, DemonstratorFactory]:
-    """The demonstrators of an environment by name; calling one imports what it needs."""
+    """The demonstrators of an environment by name; calling one imports what it needs.
+
+    The module of ``module:Class`` is imported first, so that it can register them.
+
+    Raises:
+        EnvError: that module cannot be imported.
+    """
+    import_env_module(env_id)
     named = {name: partial(_make, entry_point) for name, entry_point in _entry_points.get(env_id, {}).items()}
     return {**named, "random": Random}
 
@@ -65,6 +73,7 @@ def make_demonstrator(env_id: str, name: str, *, seed: int) -> Demonstrator:
 
     Raises:
         ConfigError: it has none of that name.
+        EnvError: the environment's module cannot be imported.
     """
     known = demonstrators_for(env_id)
     if name not in known:

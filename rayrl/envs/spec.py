@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 from typing import Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from rayrl.config import Config
+from rayrl.errors import EnvError
 
 _OPTIONS = {"rayrl/Router-v0": "rayrl.envs.router.config:RouterConfig"}
 """The options model of each of rayrl's own environments."""
+
+
+def import_env_module(env_id: str) -> ModuleType | None:
+    """Imports the module that stands before the colon of ``module:Class`` or ``module:Id-v0``.
+
+    That module may register environments and demonstrators.
+
+    Raises:
+        EnvError: it cannot be imported.
+    """
+    module = env_id.rpartition(":")[0]
+    if not module:
+        return None
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise EnvError(
+            f"module {module!r} cannot be imported: {error}",
+            where=f"env {env_id}",
+            remedy="give module:Class with a module that is on the Python path",
+        ) from error
 
 
 def options_model(env_id: str) -> type[Config] | None:

@@ -1,8 +1,13 @@
-"""Named network configurations, which experiments compare."""
+"""Named network configurations, which experiments compare.
+
+A package adds its own by entry points of the group ``rayrl.architectures``, each ``module:ModelConfigClass``,
+which every process finds where the package is installed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from torch import nn
@@ -11,6 +16,7 @@ from rayrl.config.base import nearest
 from rayrl.errors import ConfigError
 from rayrl.models.model_config import ModelConfig
 
+_GROUP = "rayrl.architectures"
 _ARCHITECTURES: dict[str, type[ModelConfig]] = {}
 
 
@@ -33,20 +39,32 @@ def architecture(name: str) -> type[ModelConfig]:
     """The configuration class of a registered architecture.
 
     Raises:
-        ConfigError: there is no such architecture.
+        ConfigError: there is no such architecture, or its package's entry point is wrong.
     """
     if name not in _ARCHITECTURES:
+        for installed in entry_points(group=_GROUP, name=name):
+            register_architecture(name, _load(installed))
+    if name not in _ARCHITECTURES:
         raise ConfigError(
-            f"there is no architecture {name!r}",
-            where="architectures",
-            remedy=nearest(name, _ARCHITECTURES),
+            f"there is no architecture {name!r}", where="architectures", remedy=nearest(name, names())
         )
     return _ARCHITECTURES[name]
 
 
 def names() -> list[str]:
-    """The registered architectures, sorted."""
-    return sorted(_ARCHITECTURES)
+    """The registered architectures, and those of installed packages, sorted."""
+    return sorted({*_ARCHITECTURES, *entry_points(group=_GROUP).names})
+
+
+def _load(installed: EntryPoint) -> type[ModelConfig]:
+    where = f"entry point {installed.name} = {installed.value}"
+    try:
+        found = installed.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"cannot be loaded: {error}", where=where) from error
+    if not (isinstance(found, type) and issubclass(found, ModelConfig)):
+        raise ConfigError(f"{found!r} is no subclass of ModelConfig", where=where)
+    return found
 
 
 def model_config(name: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,6 +13,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 
 import rayrl.envs  # noqa: F401  (registers rayrl's environments)
 from rayrl.config.base import nearest
+from rayrl.envs.spec import import_env_module
 from rayrl.errors import EnvError, RayrlError
 
 AUTO = "auto"
@@ -108,26 +108,13 @@ def find_env(env: str) -> EnvSpec | EnvFactory:
     Raises:
         EnvError: it is unknown, or its module cannot be imported.
     """
-    where = f"env {env}"
-    module, _, name = env.rpartition(":")
-    if module:
-        found: EnvFactory | None = getattr(_import(module, where), name, None)
-        if found is not None:
-            return found
+    module, name = import_env_module(env), env.rpartition(":")[2]
+    found: EnvFactory | None = getattr(module, name, None) if module else None
+    if found is not None:
+        return found
     try:
         return gym.spec(name)
     except gym.error.Error:
         raise EnvError(
-            "is not a registered environment", where=where, remedy=nearest(name, gym.registry)
+            "is not a registered environment", where=f"env {env}", remedy=nearest(name, gym.registry)
         ) from None
-
-
-def _import(module: str, where: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise EnvError(
-            f"module {module!r} cannot be imported: {error}",
-            where=where,
-            remedy="give module:Class with a module that is on the Python path",
-        ) from error

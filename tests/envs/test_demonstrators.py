@@ -13,7 +13,7 @@ from rayrl.envs.demonstrators import (
     make_demonstrator,
     register_demonstrator,
 )
-from rayrl.errors import ConfigError, SpaceError
+from rayrl.errors import ConfigError, EnvError, SpaceError
 
 
 class Spaces(VectorEnv[Any, Any, Any]):
@@ -32,6 +32,17 @@ def test_every_environment_has_random_and_its_own() -> None:
         "random",
     }
     assert set(demonstrators_for("CartPole-v1")) == {"random"}
+
+
+def test_the_module_of_a_class_path_registers_its_own(tmp_path, monkeypatch) -> None:
+    (tmp_path / "walk_env.py").write_text(
+        "from rayrl.envs.demonstrators import register_demonstrator\n"
+        "register_demonstrator('walk_env:Walk', 'ahead', 'walk_env:Ahead')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert set(demonstrators_for("walk_env:Walk")) == {"ahead", "random"}
+    with pytest.raises(EnvError, match="module 'no_walk_env' cannot be imported"):
+        demonstrators_for("no_walk_env:Walk")
 
 
 def test_an_unknown_name_offers_the_nearest() -> None:

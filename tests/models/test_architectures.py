@@ -35,6 +35,41 @@ def test_names_are_taken_once(monkeypatch):
         register_architecture("wide", ModelConfig)
 
 
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Installs a package with architectures of its own."""
+    monkeypatch.setattr(architectures, "_ARCHITECTURES", dict(architectures._ARCHITECTURES))
+    (tmp_path / "fat_nets.py").write_text(
+        "from rayrl.models.model_config import ModelConfig\n"
+        "class Fat(ModelConfig):\n    fcnet_hiddens: tuple[int, ...] = (512,)\n"
+    )
+    about = tmp_path / "fat_nets-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: fat-nets\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(
+        "[rayrl.architectures]\nfat = fat_nets:Fat\nlost = fat_nets:Lost\nwrong = fat_nets:__name__\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_installed_packages_add_their_own(package):
+    assert names() == ["fat", "lost", "mlp_baseline", "wrong"]
+    assert architecture("fat")().fcnet_hiddens == (512,)
+    assert architecture("fat") is architecture("fat")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lost", "entry point lost = fat_nets:Lost: cannot be loaded"),
+        ("wrong", "'fat_nets' is no subclass of ModelConfig"),
+    ],
+)
+def test_an_entry_point_that_is_wrong_is_named(package, name, message):
+    with pytest.raises(ConfigError, match=message):
+        architecture(name)
+
+
 def test_parameters_by_hand():
     config = architecture("mlp_baseline")(fcnet_hiddens=[8])
     network = ActorCriticNetwork(spaces.Box(-1, 1, (4,)), spaces.Discrete(3), config)
