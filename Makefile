@@ -17,10 +17,12 @@ PYTEST := .venv/bin/python -m pytest -n 2 --dist loadgroup
 ARGS ?=
 ROWS ?=
 
-.PHONY: demo test test-all check docs bench clean help chromium
+.PHONY: demo install test test-all check docs bench clean help chromium
 
 demo: .venv/run ## run the router's experiment, cold and warm, to its report
 	@.venv/bin/rayrl run jobs/experiments/router.yaml
+
+install: .venv/run ## set up rayrl in .venv, and run nothing
 
 test: .venv/dev chromium ## run the tests; ARGS="-k dataset" for some of them
 	@$(PYTEST) $(ARGS)

@@ -1,0 +1,113 @@
+"""The code of quickstart and guides does what the pages say, written down as a reader would."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import rayrl
+from rayrl.envs.spec import EnvSpec
+from rayrl.evaluation.comparison import paired_difference
+from rayrl.models import architectures
+from rayrl.models.actor_critic_network import ActorCriticNetwork
+from rayrl.models.architectures import MLPBaseline
+from rayrl.models.policy_folder import save_policy
+from rayrl.pipeline.experiment import load_experiment
+from rayrl.pipeline.preflight import check_algorithm, check_environment
+from rayrl.pipeline.stages import plan
+
+DOCS = Path(__file__).parents[1] / "docs"
+FILE = re.compile(r"^```\w+\n# ([\w.]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """Writes the files of a guide into the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(guide: str) -> Path:
+        for name, text in FILE.findall((DOCS / "guides" / guide).read_text()):
+            (tmp_path / name).write_text(text)
+            monkeypatch.delitem(sys.modules, Path(name).stem, raising=False)
+        return tmp_path
+
+    return write
+
+
+@pytest.mark.filterwarnings("ignore:.*A Box observation space:UserWarning")
+def test_the_guides_environment_is_one_and_can_be_resumed(written):
+    written("environments.md")
+    experiment = load_experiment(Path("floor.yaml"))
+    assert check_environment(experiment).action == gymnasium.spaces.Discrete(4)
+    assert [unit.name for unit in plan(experiment)][:2] == ["collect", "pretrain-mlp_baseline"]
+    floor = sys.modules["floor"].Floor(**experiment.env.config)
+    check_env(floor, skip_render_check=True)
+    floor.reset(seed=3)
+    floor.step(1)
+    state = floor.get_state()
+    after = [floor.step(action)[:4] for action in (0, 0)]
+    floor.reset(seed=4)
+    floor.set_state(state)
+    for (seen, *rest), action in zip(after, (0, 0), strict=True):
+        again, *others = floor.step(action)[:4]
+        assert rest == others
+        assert all(np.array_equal(seen[name], again[name]) for name in seen)
+
+
+def test_the_guides_demonstrator_teaches_something(written):
+    written("environments.md")
+    spec = EnvSpec(id="floor:Floor")
+    careful, random = (rayrl.evaluate(name, spec, episodes=40) for name in ("careful", "random"))
+    assert paired_difference(careful, random).low > 0
+    assert careful.summary()["episode_success"].mean > 0.5
+    dataset = rayrl.collect("floor:Floor", "demos", demonstrators="careful", steps=64)
+    assert dataset.num_steps == 64
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+def test_the_guides_experiment_runs_to_its_report(written):
+    folder = written("environments.md")
+    command = [sys.executable, "-m", "rayrl.cli.main", "run", "floor.yaml", "--smoke", "--local"]
+    printed = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
+    assert Path(printed.splitlines()[-1]).name == "report.html"
+
+
+def test_the_guides_architectures_can_be_compared(written, monkeypatch):
+    folder = written("architectures.md")
+    monkeypatch.setattr(architectures, "_ARCHITECTURES", dict(architectures._ARCHITECTURES))
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    about = folder / f"{project['name']}-{project['version']}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: nets\nVersion: 1.0\n")
+    lines = [
+        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in entries.items())
+        for group, entries in project["entry-points"].items()
+    ]
+    (about / "entry_points.txt").write_text("\n".join(lines))
+    compared = load_experiment(Path("compared.yaml"))
+    check_environment(compared)
+    check_algorithm(compared)
+    assert set(compared.architectures) == set(architectures.names())
+    assert architectures.architecture("small")().fcnet_hiddens == (32,)
+    plain = load_experiment(Path("plain.yaml"))
+    check_environment(plain)
+    check_algorithm(plain)
+
+
+def test_the_quickstarts_policy_is_used(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (DOCS / "quickstart.md").read_text(), re.DOTALL | re.M)
+    (folder,) = re.findall(r'load_policy\("([^"]+)"\)', code)
+    env = gymnasium.make("CartPole-v1")
+    network = ActorCriticNetwork(env.observation_space, env.action_space, MLPBaseline())
+    save_policy(Path(folder), network, architecture="mlp_baseline", provenance={})
+    exec(compile(code, "quickstart.md", "exec"), {})
+    assert "mean=" in capsys.readouterr().out
