@@ -21,7 +21,11 @@ _REMEDY = "evaluate both with the same environment, seed and number of episodes"
 
 def are_paired(results: Sequence[EvaluationResult]) -> bool:
     """Whether all results were played on the same episodes."""
-    return all((result.env, result.seeds) == (results[0].env, results[0].seeds) for result in results[1:])
+    return all(_episodes(result) == _episodes(results[0]) for result in results[1:])
+
+
+def _episodes(result: EvaluationResult) -> tuple[object, ...]:
+    return result.env, result.seeds, result.categories, result.category
 
 
 def paired_values(results: Sequence[EvaluationResult], metric: str) -> NDArray[np.float64]:

@@ -19,18 +19,24 @@ _PROBE_SEEDS = (20_011, 7)
 _PROBE_STEPS = 32
 
 
-def evaluation_spec(spec: EnvSpec, changes: Mapping[str, Any] | None = None) -> EnvSpec:
+def evaluation_spec(
+    spec: EnvSpec,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    where: str = "the environment of the evaluation",
+) -> EnvSpec:
     """The environment with the options that it has in evaluation.
 
     Args:
         spec: the environment as it is trained on.
         changes: options that differ in evaluation; these win.
+        where: what to name in an error.
 
     Raises:
         ConfigError: an option is unknown or wrong.
     """
     config = {**spec.config, **_EVALUATION.get(spec.id, {}), **(changes or {})}
-    return EnvSpec.parse({"id": spec.id, "config": config}, where="the environment of the evaluation")
+    return EnvSpec.parse({"id": spec.id, "config": config}, where=where)
 
 
 def episode_seed(seed: int, episode: int) -> int:

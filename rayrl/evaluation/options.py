@@ -13,9 +13,11 @@ class EvaluateOptions(Config):
     """How policies are compared after training."""
 
     suite: str | None = None
-    """Name of a fixed set of evaluation levels; null takes fixed seeds of the experiment's environment."""
+    """Registered set of categories to evaluate in, besides the environment as it is trained on."""
+    categories: dict[str, dict[str, Any]] = Field(default={})
+    """Further categories: by name, the options of the environment in which it differs."""
     episodes: PositiveInt = 20
-    """Episodes for each policy, and for each category of a suite."""
+    """Episodes for each policy in each category."""
     seed: NonNegativeInt = 0
     """Names the episodes: all policies and demonstrators play the same ones."""
     max_steps: PositiveInt | None = None

@@ -40,7 +40,7 @@ class ActorInfo(Config):
 
 
 class EvaluationResult(Config):
-    """Episodes that one actor played; results of the same seeds and environment are paired.
+    """Episodes that one actor played; results of the same seeds, environment and categories are paired.
 
     ``metrics`` has ``episode_return`` (undiscounted sum of raw rewards), ``episode_length`` (steps), where
     the environment tells it ``episode_success``, and every number in the ``info`` of an episode's last step.
@@ -60,6 +60,10 @@ class EvaluationResult(Config):
     metrics: dict[str, tuple[float | None, ...]]
     """One number per episode, in the order of ``seeds``; None where it is not known."""
     versions: dict[str, str]
+    categories: dict[str, dict[str, Any]] = Field(default={})
+    """By category, the options in which its environment differs from ``env``; empty where there is one."""
+    category: tuple[str, ...] = ()
+    """The category of each episode, in the order of ``seeds``, where there are categories."""
 
     @property
     def episodes(self) -> int:
@@ -76,14 +80,38 @@ class EvaluationResult(Config):
             raise DataError(f"no metric {metric!r}; there are {', '.join(self.metrics)}", where=_WHAT)
         return np.array(self.metrics[metric], np.float64)
 
+    def within(self, category: str) -> EvaluationResult:
+        """The episodes of one category, as a result of their own.
+
+        Raises:
+            DataError: there is no such category.
+        """
+        if category not in self.categories:
+            raise DataError(
+                f"no category {category!r}; there are {', '.join(self.categories) or 'none'}", where=_WHAT
+            )
+        mine = [i for i, name in enumerate(self.category) if name == category]
+        changed = self.env.config | self.categories[category]
+        return self.model_copy(
+            update={
+                "env": EnvInfo(id=self.env.id, config=changed),
+                "seeds": tuple(self.seeds[i] for i in mine),
+                "metrics": {name: tuple(values[i] for i in mine) for name, values in self.metrics.items()},
+                "categories": {},
+                "category": (),
+            }
+        )
+
     def summary(self) -> dict[str, Summary]:
-        """Mean, interval, standard deviation and median of every metric."""
+        """Mean, interval, standard deviation and median of every metric, over all episodes alike."""
         return {name: summarize(self.values(name)) for name in self.metrics}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, the summary among them."""
-        summary = {name: value.model_dump() for name, value in self.summary().items()}
-        return {**self.model_dump(mode="json"), "summary": summary}
+        """Plain JSON values, and summaries: of the first category, or else of all, and of each category."""
+        parts = {name: _summary(self.within(name)) for name in self.categories}
+        first = next(iter(parts.values()), None) or _summary(self)
+        by_category = {"summary_by_category": parts} if parts else {}
+        return {**self.model_dump(mode="json"), "summary": first, **by_category}
 
     def save(self, path: Path) -> None:
         """Writes the results as JSON, whole or not at all.
@@ -103,13 +131,54 @@ def load_result(path: Path) -> EvaluationResult:
     value = read_json(path, _WHAT)
     check_format_version(value, FORMAT_VERSION, path)
     try:
-        result = EvaluationResult.parse({k: v for k, v in value.items() if k != "summary"}, where=str(path))
+        stored = {key: item for key, item in value.items() if not key.startswith("summary")}
+        result = EvaluationResult.parse(stored, where=str(path))
     except ConfigError as error:
         raise IntegrityError(error.message, where=str(path)) from None
     uneven = [name for name, values in result.metrics.items() if len(values) != result.episodes]
     if uneven:
         raise IntegrityError(f"{uneven[0]} has not one value for each of the seeds", where=str(path))
+    if result.categories and (
+        len(result.category) != result.episodes or {*result.category} != {*result.categories}
+    ):
+        raise IntegrityError("category has not one known category for each of the seeds", where=str(path))
     return result
+
+
+def join_categories(results: Mapping[str, EvaluationResult]) -> EvaluationResult:
+    """One result of several categories, which one actor played in variants of one environment.
+
+    Args:
+        results: by category; the first one's environment is what the others are said to differ from.
+    """
+    first, *_ = results.values()
+    names = dict.fromkeys(name for result in results.values() for name in result.metrics)
+    return first.model_copy(
+        update={
+            "seeds": tuple(seed for result in results.values() for seed in result.seeds),
+            "metrics": {
+                name: tuple(
+                    value
+                    for result in results.values()
+                    for value in result.metrics.get(name, (None,) * result.episodes)
+                )
+                for name in names
+            },
+            "categories": {
+                name: {
+                    option: value
+                    for option, value in result.env.config.items()
+                    if option not in first.env.config or first.env.config[option] != value
+                }
+                for name, result in results.items()
+            },
+            "category": tuple(name for name, result in results.items() for _ in result.seeds),
+        }
+    )
+
+
+def _summary(result: EvaluationResult) -> dict[str, Any]:
+    return {name: summary.model_dump() for name, summary in result.summary().items()}
 
 
 def metric_columns(values: Mapping[str, NDArray[np.float64]]) -> dict[str, tuple[float | None, ...]]:

@@ -1,5 +1,7 @@
 """The evaluate stage: every policy and demonstrator on the same episodes, as Ray tasks of one CPU each.
 
+A task plays one category of one actor. Results are written as soon as all of an actor's categories are there.
+
 <architecture>/<condition>/seed_<n>/eval_results.json     trained policies
 <architecture>/pretrain/seed_<n>/eval_results.json        policies before their first PPO step
 evaluate/demonstrators/<name>.json                        what taught them, and acting at random
@@ -16,11 +18,12 @@ from typing import Any
 import ray
 
 from rayrl.envs.demonstrators import demonstrators_for
-from rayrl.envs.spec import EnvSpec
 from rayrl.errors import RayrlError
 from rayrl.evaluation.evaluator import evaluate
-from rayrl.evaluation.options import EvaluateOptions
+from rayrl.evaluation.result import EvaluationResult, join_categories
+from rayrl.evaluation.suites import AS_TRAINED, categories_of
 from rayrl.pipeline.context import StageContext, StageOutputs
+from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.trial_spec import pretrain_folder, trials_of
 from rayrl.storage.atomic import write_json
 
@@ -43,50 +46,71 @@ class Work:
     file: Path
 
 
+Part = tuple[Work, str]
+"""Who, and in which category."""
+
+
 def run(context: StageContext) -> StageOutputs | None:
-    """Evaluates everyone.
+    """Evaluates everyone in every category.
 
     Raises:
         PolicyError: a policy does not fit the environment.
         EnvError: the environment raised.
     """
     work = list(_work(context))
-    summaries = _here(context, work) if context.local else _in_parallel(context, work)
-    if summaries is None:
+    experiment = context.experiment
+    options = experiment.evaluate
+    categories = categories_of(experiment.env, options.suite, options.categories)
+    played: dict[Work, dict[str, EvaluationResult]] = {item: {} for item in work}
+    summaries: dict[str, Any] = {}
+    parts = _here if context.local else _in_parallel
+    for item, category, result in parts(context, [(item, name) for item in work for name in categories]):
+        played[item][category] = result
+        if len(played[item]) == len(categories):
+            by_category = {name: played[item][name] for name in categories}
+            whole = join_categories(by_category) if len(categories) > 1 else result
+            whole.save(item.file)
+            summaries[item.name] = _summaries(by_category)
+    if len(summaries) < len(work):
         return None
     results = context.folder.path / "all_results.json"
     write_json(results, {item.name: summaries[item.name] for item in work}, "all results")
     return StageOutputs((results, *(item.file for item in work)))
 
 
-def _here(context: StageContext, work: list[Work]) -> dict[str, Any] | None:
-    experiment, summaries = context.experiment, {}
-    for item in work:
+def _summaries(results: dict[str, EvaluationResult]) -> dict[str, Any]:
+    """By metric, as trained; where there are other categories, ``categories`` has the same for each."""
+    by_category = {
+        name: {metric: summary.model_dump() for metric, summary in result.summary().items()}
+        for name, result in results.items()
+    }
+    return by_category[AS_TRAINED] | ({"categories": by_category} if len(by_category) > 1 else {})
+
+
+def _here(context: StageContext, parts: list[Part]) -> Iterator[tuple[Work, str, EvaluationResult]]:
+    for done, (item, category) in enumerate(parts):
         if context.stop_requested():
-            return None
-        summaries[item.name] = _evaluate(item.actor, experiment.env, experiment.evaluate, item.file)
-        context.progress(len(summaries), len(work), "evaluations")
-    return summaries
+            return
+        yield item, category, _evaluate(item.actor, context.experiment, category)
+        context.progress(done + 1, len(parts), "evaluations")
 
 
-def _in_parallel(context: StageContext, work: list[Work]) -> dict[str, Any] | None:
-    experiment, summaries = context.experiment, {}
-    task = ray.remote(num_cpus=1)(_evaluate)
-    pending = {task.remote(item.actor, experiment.env, experiment.evaluate, item.file): item for item in work}
+def _in_parallel(context: StageContext, parts: list[Part]) -> Iterator[tuple[Work, str, EvaluationResult]]:
+    task, experiment = ray.remote(num_cpus=1)(_evaluate), ray.put(context.experiment)
+    pending = {task.remote(item.actor, experiment, category): (item, category) for item, category in parts}
     while pending:
         if context.stop_requested():
             for reference in pending:
                 ray.cancel(reference)
-            return None
+            return
         ready, _ = ray.wait(list(pending), timeout=_POLL_S)
         for reference in ready:
-            item = pending.pop(reference)
+            item, category = pending.pop(reference)
             try:
-                summaries[item.name] = ray.get(reference)
+                yield item, category, ray.get(reference)
             except ray.exceptions.RayTaskError as error:
                 raise error.cause if isinstance(error.cause, RayrlError) else error from None
-            context.progress(len(summaries), len(work), "evaluations")
-    return summaries
+            context.progress(len(parts) - len(pending), len(parts), "evaluations")
 
 
 def _work(context: StageContext) -> Iterator[Work]:
@@ -104,15 +128,15 @@ def _work(context: StageContext) -> Iterator[Work]:
         yield Work(demonstrator, demonstrator, file)
 
 
-def _evaluate(actor: str, env: EnvSpec, options: EvaluateOptions, file: Path) -> dict[str, Any]:
-    """Plays the episodes, writes the result, and returns its summary."""
-    result = evaluate(
+def _evaluate(actor: str, experiment: Experiment, category: str) -> EvaluationResult:
+    """Plays the episodes of one category."""
+    options = experiment.evaluate
+    changes = categories_of(experiment.env, options.suite, options.categories)[category]
+    return evaluate(
         actor,
-        env,
+        experiment.env,
         episodes=options.episodes,
         seed=options.seed,
         max_steps=options.max_steps,
-        env_config=options.env_config,
+        env_config={**options.env_config, **changes},
     )
-    result.save(file)
-    return {name: summary.model_dump() for name, summary in result.summary().items()}

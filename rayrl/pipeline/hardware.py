@@ -36,11 +36,10 @@ def hardware() -> dict[str, Any]:
     there: dict[str, float] = ray.cluster_resources()
     kinds = [name.removeprefix(_ACCELERATOR) for name in there if name.startswith(_ACCELERATOR)]
     nodes = sum(node["Alive"] for node in ray.nodes())
-    return (
-        {"nodes": nodes}
-        | own
-        | _amounts(there.get("CPU", 0.0), there.get("GPU", 0.0), there.get("memory", 0.0), kinds)
-    )
+    # Of each node, Ray counts what it leaves to tasks.
+    memory = psutil.virtual_memory().total if nodes == 1 else there.get("memory", 0.0)
+    amounts = _amounts(there.get("CPU", 0.0), there.get("GPU", 0.0), memory, kinds)
+    return {"nodes": nodes} | own | amounts
 
 
 def cpu_model() -> str:

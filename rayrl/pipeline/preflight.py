@@ -159,3 +159,30 @@ def check_environment(experiment: Experiment) -> Spaces:
         config = ModelConfig.from_rllib(model_config(name, experiment.train.options.get("model_config")))
         ActorCriticNetwork(spaces.observation, spaces.action, config)
     return spaces
+
+
+def check_evaluation(experiment: Experiment) -> None:
+    """Checks the options that the environment has in each category, and that policies fit it there.
+
+    Raises:
+        ConfigError: the suite or an option is unknown or wrong, or a category has other spaces.
+        EnvError: the environment cannot be built with a category's options.
+    """
+    from rayrl.evaluation.environment import evaluation_spec
+    from rayrl.evaluation.suites import categories_of
+    from rayrl.rollout.vector_env import make_vector_env
+
+    options, trained = experiment.evaluate, None
+    for name, changes in categories_of(experiment.env, options.suite, options.categories).items():
+        where = f"evaluate, category {name}"
+        spec = evaluation_spec(experiment.env, {**options.env_config, **changes}, where=where)
+        env = make_vector_env(spec.id, spec.config, num_envs=1)
+        spaces = Spaces(env.single_observation_space, env.single_action_space)
+        env.close()
+        trained = trained or spaces
+        if differences := trained.differences(spaces):
+            raise ConfigError(
+                f"its spaces are not those of the training: {'; '.join(differences)}",
+                where=where,
+                remedy="leave out the options that change them",
+            )

@@ -179,6 +179,7 @@ for _kind in (
         run="rayrl.pipeline.evaluate_stage:run",
         reads=(*_TRIALS, "evaluate"),
         after=("pretrain", "train"),
+        check="rayrl.pipeline.preflight:check_evaluation",
     ),
     StageKind(
         "report",

@@ -7,7 +7,7 @@ episodes: they tell how well these policies are known, not how another training 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -17,6 +17,7 @@ from rayrl.errors import DataError
 from rayrl.evaluation.comparison import are_paired, normalized_score_of, paired_values, share_weighted
 from rayrl.evaluation.result import RETURN, EvaluationResult
 from rayrl.evaluation.statistics import Estimate, mean_over_episodes
+from rayrl.evaluation.suites import AS_TRAINED
 from rayrl.report.run_data import COLD, RANDOM, WARM, RunData
 
 _NAMES = {COLD: "cold", WARM: "warm"}
@@ -113,9 +114,21 @@ def condition_style(run: RunData, architecture: str, condition: str) -> int:
     return position + experiment.conditions.index(condition)
 
 
-def outcomes_of(run: RunData) -> Outcomes:
-    """Collects what was evaluated; results of other episodes than the first ones are left out and named."""
-    found = [row for row in _candidates(run) if row.results]
+def categories_in(run: RunData) -> list[str]:
+    """The categories in which anyone was evaluated, in their order, without the environment as trained."""
+    results = [result for row in _candidates(run) for result in row.results]
+    names = dict.fromkeys(name for result in results for name in result.categories)
+    return [name for name in names if name != AS_TRAINED]
+
+
+def outcomes_of(run: RunData, category: str = AS_TRAINED) -> Outcomes:
+    """Collects what was evaluated; results of other episodes than the first ones are left out and named.
+
+    Args:
+        run: the run.
+        category: whose episodes to take.
+    """
+    found = [row for row in (_within(row, category) for row in _candidates(run)) if row.results]
     rows = [row for row in found if are_paired([found[0].results[0], *row.results])]
     by_label = {row.label: row for row in rows if row.kind is Kind.demonstrator}
     return Outcomes(
@@ -124,6 +137,16 @@ def outcomes_of(run: RunData) -> Outcomes:
         reference=by_label.get(run.reference or ""),
         random=by_label.get(RANDOM),
     )
+
+
+def _within(row: Outcome, category: str) -> Outcome:
+    """The row's episodes of one category; results without categories are of the environment as trained."""
+    results = [
+        result.within(category) if result.categories else result
+        for result in row.results
+        if category in (result.categories or (AS_TRAINED,))
+    ]
+    return replace(row, results=tuple(results))
 
 
 def _candidates(run: RunData) -> Iterable[Outcome]:

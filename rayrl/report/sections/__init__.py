@@ -1,7 +1,16 @@
 """The sections that every report may have."""
 
-from rayrl.report.sections import cloning, learning_curves, results, setup, timing, verdict, warnings
+from rayrl.report.sections import (
+    categories,
+    cloning,
+    learning_curves,
+    results,
+    setup,
+    timing,
+    verdict,
+    warnings,
+)
 from rayrl.report.sections.registry import register_section
 
-for _module in (verdict, learning_curves, results, cloning, timing, setup, warnings):
+for _module in (verdict, learning_curves, results, categories, cloning, timing, setup, warnings):
     register_section(_module.SECTION)

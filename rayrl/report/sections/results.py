@@ -16,13 +16,13 @@ from rayrl.report.text import NOTHING, count, interval, mean, signed
 _NO_PAIR = [NOTHING, NOTHING]
 _UNITS = {"throughput": "1/s", "goodput": "1/s", "latency": "s", "ttft": "s"}
 """By the first word of a metric's name."""
-_NAMES = {"ttft": "time to first token", LENGTH: "episode length", SUCCESS: "success"}
+_NAMES = {RETURN: "mean return", "ttft": "time to first token", LENGTH: "episode length", SUCCESS: "success"}
 
 
 def build(run: RunData) -> Sequence[Block]:
     """A chart and a table of returns, a table of the other metrics, and differences to the reference."""
     outcomes = outcomes_of(run)
-    reference, metrics = outcomes.reference, _further_metrics(outcomes)
+    reference, metrics = outcomes.reference, further_metrics(outcomes)
     blocks: list[Block] = [_chart(outcomes), _returns(outcomes), _note(outcomes)]
     if reference is not None and (
         learned := [row for row in outcomes.rows if row.kind is not Kind.demonstrator]
@@ -39,9 +39,9 @@ def build(run: RunData) -> Sequence[Block]:
         differences = _table(
             others, metrics, lambda row, metric: row.difference(reference, metric), signed, caption
         )
-        blocks.append(_details(f"Differences to {reference.label}", differences))
+        blocks.append(details(f"Differences to {reference.label}", differences))
     if any(len(row.results) > 1 for row in outcomes.rows):
-        blocks.append(_details("Every training seed", _by_seed(outcomes)))
+        blocks.append(details("Every training seed", _by_seed(outcomes)))
     return blocks
 
 
@@ -115,7 +115,7 @@ def _note(outcomes: Outcomes) -> Html:
     return element("p", " ".join(sentences), class_="note")
 
 
-def _further_metrics(outcomes: Outcomes) -> list[str]:
+def further_metrics(outcomes: Outcomes) -> list[str]:
     """Metrics besides the return, of which at least one is known of all; a constant length tells nothing."""
     names = dict.fromkeys(name for row in outcomes.rows for result in row.results for name in result.metrics)
     lengths = {value for row in outcomes.rows if row.has(LENGTH) for value in row.values(LENGTH)}
@@ -131,7 +131,10 @@ def _table(
     caption: str,
 ) -> Html:
     body = [
-        [_heading(name), *(_stacked(estimate(row, name), form) if row.has(name) else NOTHING for row in rows)]
+        [
+            metric_heading(name),
+            *(_stacked(estimate(row, name), form) if row.has(name) else NOTHING for row in rows),
+        ]
         for name in metrics
     ]
     return table(["", *(row.label for row in rows)], body, caption=caption)
@@ -171,14 +174,15 @@ def _stacked(estimate: Estimate, form: Callable[[Estimate], str]) -> Html:
     return join([form(estimate), element("small", interval(estimate))])
 
 
-def _heading(metric: str) -> str:
-    """``latency p99 (s)`` of ``latency_p99``."""
+def metric_heading(metric: str) -> str:
+    """A metric's name in words, with its unit: ``latency p99 (s)`` of ``latency_p99``."""
     first, _, rest = metric.partition("_")
     name = _NAMES.get(metric) or " ".join(filter(None, [_NAMES.get(first, first), rest.replace("_", " ")]))
     return f"{name} ({_UNITS[first]})" if first in _UNITS else name
 
 
-def _details(summary: str, content: Html) -> Html:
+def details(summary: str, content: Html) -> Html:
+    """What is shown when the reader asks for it."""
     return element("details", element("summary", summary), content)
 
 

@@ -1,0 +1,80 @@
+"""Suites: categories of an environment in which policies are evaluated besides the one they trained in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rayrl.config.base import nearest
+from rayrl.envs.spec import EnvSpec
+from rayrl.errors import ConfigError
+from rayrl.evaluation.router_suite import router_standard
+
+AS_TRAINED = "as_trained"
+"""The category of the environment with the options that it is trained with."""
+
+Categories = Mapping[str, Mapping[str, Any]]
+"""By category, the options of the environment in which it differs."""
+
+_SUITES: dict[str, tuple[str, Callable[[EnvSpec], Categories]]] = {
+    "router_standard": ("rayrl/Router-v0", router_standard)
+}
+
+
+def names() -> list[str]:
+    """The registered suites, sorted."""
+    return sorted(_SUITES)
+
+
+def register_suite(name: str, env_id: str, categories: Callable[[EnvSpec], Categories]) -> None:
+    """Makes a suite known by name.
+
+    Args:
+        name: what experiment files call it.
+        env_id: the environment that it is for.
+        categories: gives the categories for that environment with its options.
+
+    Raises:
+        ConfigError: the name is taken.
+    """
+    if _SUITES.get(name, (env_id, categories)) != (env_id, categories):
+        raise ConfigError(
+            f"the suite {name!r} is there already", where="suites", remedy="choose another name"
+        )
+    _SUITES[name] = (env_id, categories)
+
+
+def categories_of(env: EnvSpec, suite: str | None, further: Categories) -> dict[str, dict[str, Any]]:
+    """What an evaluation plays, ``as_trained`` first.
+
+    Args:
+        env: the environment as it is trained on.
+        suite: a registered suite, or None.
+        further: categories besides those of the suite.
+
+    Raises:
+        ConfigError: there is no such suite, it is for another environment, or two categories have one name.
+    """
+    categories: dict[str, dict[str, Any]] = {AS_TRAINED: {}}
+    for name, changes in [*_of_suite(env, suite).items(), *further.items()]:
+        if name in categories:
+            raise ConfigError(f"the category {name!r} is there twice", where="evaluate.categories")
+        categories[name] = dict(changes)
+    return categories
+
+
+def _of_suite(env: EnvSpec, suite: str | None) -> Categories:
+    if suite is None:
+        return {}
+    if suite not in _SUITES:
+        raise ConfigError(
+            f"there is no suite {suite!r}", where="evaluate.suite", remedy=nearest(suite, _SUITES)
+        )
+    env_id, categories = _SUITES[suite]
+    if env_id != env.id:
+        raise ConfigError(
+            f"the suite {suite!r} is for {env_id}, not for {env.id}",
+            where="evaluate.suite",
+            remedy="leave it out, or name the categories in evaluate.categories",
+        )
+    return categories(env)

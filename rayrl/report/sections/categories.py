@@ -1,0 +1,111 @@
+"""Policies beside the demonstrators in every category of the evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from rayrl.evaluation.result import RETURN
+from rayrl.evaluation.suites import AS_TRAINED
+from rayrl.report.figures.chart import IntervalChart, IntervalRow
+from rayrl.report.html import Html, element, join, table
+from rayrl.report.outcomes import Kind, Outcome, Outcomes, categories_in, outcomes_of
+from rayrl.report.run_data import RunData
+from rayrl.report.sections.registry import Block, Section
+from rayrl.report.sections.results import details, further_metrics, metric_heading
+from rayrl.report.text import NOTHING, capitalized, interval, listed, mean
+
+ByCategory = Mapping[str, Outcomes]
+Cell = Callable[[Outcomes, Outcome], str]
+
+
+def build(run: RunData) -> Sequence[Block]:
+    """Scores by category as a chart and a table, then a table for each metric."""
+    categories = {name: outcomes_of(run, name) for name in (AS_TRAINED, *categories_in(run))}
+    scored = all(found.reference and found.random for found in categories.values())
+    blocks: list[Block] = [_chart(categories), _table("score", categories, _score)] if scored else []
+    blocks.append(_note(categories))
+    metrics = dict.fromkeys(name for found in categories.values() for name in further_metrics(found))
+    for name in (RETURN, *metrics):
+        blocks.append(details(metric_heading(name), _table("", categories, _of_metric(name))))
+    return blocks
+
+
+def _chart(categories: ByCategory) -> IntervalChart:
+    rows = [
+        IntervalRow(label=f"{_words(name)}, {row.label}", estimate=score, style=row.style)
+        for name, found in categories.items()
+        for row in found.of(Kind.trained)
+        if (score := found.score(row)) is not None
+    ]
+    return IntervalChart(
+        name="categories",
+        title="Score by category",
+        description="Score of the trained policies in each category of the evaluation, with its interval.",
+        x_label="Score: 0 for random actions, 1 for the reference",
+        rows=rows,
+        origin=1.0,
+    )
+
+
+def _table(title: str, categories: ByCategory, cell: Cell) -> Html:
+    """A row for each category, a column for each policy and demonstrator."""
+    labels = dict.fromkeys(row.label for found in categories.values() for row in found.rows)
+    body = []
+    for name, found in categories.items():
+        rows = {row.label: row for row in found.rows}
+        body.append(
+            [_words(name), *(cell(found, rows[label]) if label in rows else NOTHING for label in labels)]
+        )
+    return table([title, *labels], body)
+
+
+def _score(found: Outcomes, row: Outcome) -> str:
+    score = found.score(row)
+    if score is None:
+        return NOTHING
+    fixed = row in (found.random, found.reference)
+    return mean(score) if fixed else join([mean(score), element("small", interval(score))])
+
+
+def _of_metric(metric: str) -> Cell:
+    def cell(found: Outcomes, row: Outcome) -> str:
+        if not row.has(metric):
+            return NOTHING
+        estimate = row.mean(metric)
+        return join([mean(estimate), element("small", interval(estimate))])
+
+    return cell
+
+
+def _note(categories: ByCategory) -> Html:
+    first = categories[AS_TRAINED]
+    sentences = [
+        "The policies were trained in the environment as the experiment has it (as trained), and in no other "
+        "category. Within a category all played the same episodes.",
+        *(_ahead(categories, row.label) for row in first.of(Kind.trained) if first.reference is not None),
+    ]
+    return element("p", " ".join(sentences), class_="note")
+
+
+def _ahead(categories: ByCategory, label: str) -> str:
+    """In which categories a policy's return is above the reference's, beyond doubt, and below it."""
+    by_sign: dict[int, list[str]] = {1: [], 0: [], -1: []}
+    reference = ""
+    for name, found in categories.items():
+        row = next((row for row in found.rows if row.label == label), None)
+        if row is not None and found.reference is not None:
+            reference = found.reference.label
+            by_sign[row.difference(found.reference, RETURN).sign].append(_words(name))
+    clauses = [
+        f"{verb} {reference} in {listed(by_sign[sign])}"
+        for sign, verb in ((1, "beat"), (0, "cannot be told from"), (-1, "lose to"))
+        if by_sign[sign]
+    ]
+    return f"{capitalized(label)} policies {listed(clauses)}."
+
+
+def _words(category: str) -> str:
+    return category.replace("_", " ")
+
+
+SECTION = Section("categories", "Categories", 35, lambda run: bool(categories_in(run)), build)

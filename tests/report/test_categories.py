@@ -1,0 +1,67 @@
+"""The section on categories."""
+
+import csv
+import json
+
+import pytest
+
+from rayrl.evaluation.result import join_categories, load_result
+from rayrl.evaluation.suites import AS_TRAINED
+from rayrl.report import build_report
+from rayrl.report.outcomes import categories_in, outcomes_of
+from rayrl.report.run_reader import read_run
+from tests.report.run_folder import write_run
+
+
+def worsen(result, by):
+    """The same episodes under a load in which everybody returns less, and learned policies most of all."""
+    learned = result.actor.kind == "policy"
+    returns = tuple(value - by * (3 if learned else 1) for value in result.metrics["episode_return"])
+    return result.model_copy(
+        update={
+            "env": result.env.model_copy(update={"config": {"target_load": 1.2}}),
+            "metrics": result.metrics | {"episode_return": returns},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = write_run(tmp_path_factory.mktemp("run"))
+    files = [*folder.glob("*/*/seed_*/eval_results.json"), *folder.glob("evaluate/demonstrators/*.json")]
+    for file in files:
+        result = load_result(file)
+        join_categories({AS_TRAINED: result, "overload": worsen(result, 50.0)}).save(file)
+    return folder
+
+
+def test_a_run_without_categories_has_no_such_section(tmp_path):
+    assert "<h2>Categories</h2>" not in build_report(write_run(tmp_path)).read_text()
+
+
+def test_categories_are_told_apart(folder):
+    run = read_run(folder)
+    assert categories_in(run) == ["overload"]
+    trained, overload = outcomes_of(run), outcomes_of(run, "overload")
+    assert [row.label for row in trained.rows] == [row.label for row in overload.rows]
+    for before, after, lost in zip(trained.rows[:1], overload.rows[:1], (150.0,), strict=True):
+        change = before.values("episode_return") - after.values("episode_return")
+        assert change.mean() == pytest.approx(lost)
+
+
+def test_the_page_tells_where_policies_win_and_lose(folder):
+    text = build_report(folder).read_text()
+    assert "<h2>Categories</h2>" in text
+    assert "policies lose to least_outstanding in overload" in text.replace("as trained and ", "")
+    with (folder / "report" / "figures" / "categories.csv").open() as file:
+        rows = {row["label"]: row for row in csv.DictReader(file)}
+    assert set(rows) == {"as trained, cold", "as trained, warm", "overload, cold", "overload, warm"}
+    assert float(rows["overload, warm"]["high"]) < float(rows["as trained, warm"]["low"])
+
+
+def test_the_verdict_is_of_the_environment_as_trained(folder, tmp_path):
+    plain = write_run(tmp_path)
+    for_all, alone = (outcomes_of(read_run(path)).rows for path in (folder, plain))
+    assert json.dumps([row.values("episode_return").tolist() for row in for_all]) == json.dumps(
+        [row.values("episode_return").tolist() for row in alone]
+    )
