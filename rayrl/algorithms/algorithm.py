@@ -14,6 +14,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core import (
     COMPONENT_LEARNER_GROUP,
@@ -104,7 +105,7 @@ class ColumnarAlgorithm(Algorithm):
         self.env_steps += steps
         for receipt in receipts:
             self._episodes.add(receipt.episodes)
-        values = {
+        values: dict[str, Any] = {
             **self._episodes.metrics(),
             NUM_ENV_STEPS_SAMPLED: steps,
             NUM_ENV_STEPS_SAMPLED_LIFETIME: self.env_steps,
@@ -113,6 +114,10 @@ class ColumnarAlgorithm(Algorithm):
             "sample_seconds": sum(receipt.seconds for receipt in receipts),
             "exact": float(self.exact),
         }
+        counts = [receipt.action_counts for receipt in receipts if receipt.action_counts is not None]
+        if counts:
+            shares = np.sum(counts, axis=0) / steps
+            values["actions"] = {str(action): float(share) for action, share in enumerate(shares)}
         self.metrics.log_dict(values, key=ENV_RUNNER_RESULTS, window=1)
 
     def learner_module(self) -> ActorCritic:

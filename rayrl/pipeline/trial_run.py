@@ -294,6 +294,8 @@ def progress_line(result: dict[str, Any]) -> dict[str, Any]:
     }
     if "success_rate" in runners:
         line["success_rate"] = float(runners["success_rate"])
+    if "actions" in runners:
+        line["actions"] = {name: float(share) for name, share in runners["actions"].items()}
     finite: dict[str, Any] = _without_nan(line)
     return finite
 

@@ -30,11 +30,12 @@ from ray.tune.registry import ENV_CREATOR, _global_registry
 
 from rayrl.config.seeding import Role
 from rayrl.experience.batch import TrajectoryBatch
+from rayrl.experience.columns import ACTIONS
 from rayrl.models.actor_critic import ActorCritic
 from rayrl.rollout.behavior import Behavior, PolicyBehavior, RandomBehavior
 from rayrl.rollout.collector import Collector
 from rayrl.rollout.origin import Origin
-from rayrl.rollout.receipt import Receipt
+from rayrl.rollout.receipt import Receipt, count_actions
 from rayrl.rollout.vector_env import AUTO, make_vector_env
 
 COLLECTOR = "collector"
@@ -123,6 +124,7 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
             episodes=rollout.episodes,
             seconds=rollout.seconds,
             env_failures=rollout.env_failures,
+            action_counts=count_actions(self.env.single_action_space, rollout.batch.columns[ACTIONS]),
         )
         return receipt, rollout.batch
 

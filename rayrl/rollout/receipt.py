@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from rayrl.experience.ragged import Column
 from rayrl.rollout.episodes import FinishedEpisodes
+
+MOST_COUNTED = 64
+"""Of more actions than this, shares would tell nothing that one could look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,7 @@ class Receipt:
         episodes: the episodes that ended in the batch.
         seconds: how long collecting took.
         env_failures: how often the environment raised meanwhile.
+        action_counts: int64 ``(n,)`` how often each of n discrete actions was taken; None of other actions.
     """
 
     producer: int
@@ -33,8 +40,16 @@ class Receipt:
     episodes: FinishedEpisodes
     seconds: float
     env_failures: int
+    action_counts: NDArray[np.int64] | None = None
 
     @property
     def num_steps(self) -> int:
         """Rows of the batch."""
         return int(self.lengths.sum())
+
+
+def count_actions(space: gym.Space[Any], actions: Column) -> NDArray[np.int64] | None:
+    """How often each action of a Discrete space with at most ``MOST_COUNTED`` of them was taken, ``(n,)``."""
+    if not isinstance(space, gym.spaces.Discrete) or space.n > MOST_COUNTED:
+        return None
+    return np.bincount(np.asarray(actions) - space.start, minlength=int(space.n))

@@ -37,6 +37,7 @@ def evaluation(mean, *, name, kind="policy", salt=0, episodes=EPISODES, seed=Non
         throughput=11.5 + draw.normal(0, 0.1, episodes),
         goodput=11 + returns / 500,
         latency_p50=latency / 4,
+        latency_p90=latency / 2,
         latency_p99=latency,
         ttft_p50=latency / 100,
         ttft_p99=latency / 15,
@@ -86,6 +87,7 @@ def write_trial(
                 "episode_return_mean": None if step == 2048 else value,
                 "episode_len_mean": 512.0,
                 "learner": {"policy_loss": 0.1},
+                "actions": {"0": 0.5 - 0.2 * rise, "1": 0.5 + 0.2 * rise},
                 "seconds": {"sample": 0.9, "learn": 1.2, "total": 2.2},
             }
         )

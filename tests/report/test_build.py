@@ -16,7 +16,10 @@ from rayrl.report.sections.registry import Section, register_section, sections_f
 from tests.evaluation.results import result_of
 from tests.report.run_folder import write_experiment, write_json, write_run
 
-FIGURES = ["cloning_accuracy", "cloning_loss", "differences", "learning_curves", "returns", "time"]
+FIGURES = [
+    "actions_cold", "actions_warm", "cloning_accuracy", "cloning_loss", "differences", "distribution_latency",
+    "learning_curves", "returns", "time",
+]  # fmt: skip
 
 
 def figures_in(page):
@@ -44,8 +47,8 @@ def test_a_report_is_a_page_and_its_figures_twice(complete):
 def test_the_page_has_every_section(complete):
     text = complete[1].read_text()
     assert re.findall(r"<h2>(.*?)</h2>", text) == [
-        "What came out", "Learning curves", "Results", "Behaviour cloning", "Where the time went",
-        "Configuration, versions, hardware",
+        "What came out", "Learning curves", "Results", "Behaviour cloning", "Actions",
+        "Where the time went", "Configuration, versions, hardware",
     ]  # fmt: skip
     for shown in (
         "rayrl/Router-v0", "Some CPU @ 2.4 GHz", "2.13.0", "train.options.lr", "PPO, 100,000 steps each",

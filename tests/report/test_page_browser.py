@@ -9,6 +9,7 @@ import pytest
 from rayrl.report import build_report
 from tests.conftest import CHROMIUM
 from tests.report.run_folder import write_run
+from tests.report.test_build import FIGURES
 
 pytestmark = pytest.mark.browser
 
@@ -33,7 +34,7 @@ def test_every_figure_draws_in_its_width_and_the_console_is_clean(page, tmp_path
     figures = re.findall(
         r'id="figure-\w+" class="plot[^"]*".*?<svg class="main-svg"[^>]*width="(\d+)"', done.stdout
     )
-    assert len(figures) == 6
+    assert len(figures) == len(FIGURES)
     assert all(width / 2 < int(drawn) <= width for drawn in figures)
     assert 'class="legendtext"' in done.stdout
     assert "CONSOLE" not in done.stderr

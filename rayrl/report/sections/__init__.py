@@ -1,6 +1,7 @@
 """The sections that every report may have."""
 
 from rayrl.report.sections import (
+    actions,
     categories,
     cloning,
     learning_curves,
@@ -12,5 +13,5 @@ from rayrl.report.sections import (
 )
 from rayrl.report.sections.registry import register_section
 
-for _module in (verdict, learning_curves, results, categories, cloning, timing, setup, warnings):
+for _module in (verdict, learning_curves, results, categories, cloning, actions, timing, setup, warnings):
     register_section(_module.SECTION)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
 
 from rayrl.evaluation.result import LENGTH, RETURN, SUCCESS
 from rayrl.evaluation.statistics import Estimate
-from rayrl.report.figures.chart import IntervalChart, IntervalRow
+from rayrl.report.figures.chart import IntervalChart, IntervalRow, Line, LineChart
 from rayrl.report.html import Html, element, join, table
 from rayrl.report.outcomes import Kind, Outcome, Outcomes, outcomes_of
 from rayrl.report.run_data import RunData
 from rayrl.report.sections.registry import Block, Section
-from rayrl.report.text import NOTHING, count, interval, mean, signed
+from rayrl.report.text import NOTHING, capitalized, count, interval, mean, signed
 
 _NO_PAIR = [NOTHING, NOTHING]
 _UNITS = {"throughput": "1/s", "goodput": "1/s", "latency": "s", "ttft": "s"}
 """By the first word of a metric's name."""
+_PERCENTILE = re.compile(r"(?P<name>.+)_p(?P<percent>\d\d)")
+_ENOUGH_PERCENTILES = 3
 _NAMES = {RETURN: "mean return", "ttft": "time to first token", LENGTH: "episode length", SUCCESS: "success"}
 
 
@@ -28,6 +33,7 @@ def build(run: RunData) -> Sequence[Block]:
         learned := [row for row in outcomes.rows if row.kind is not Kind.demonstrator]
     ):
         blocks.insert(1, _close_up(learned, reference))
+    blocks += _quantiles(outcomes, metrics)
     if metrics:
         caption = "What the environment tells at the end of an episode: mean and, below, its 95 % interval."
         blocks.append(_table(outcomes.rows, metrics, Outcome.mean, mean, caption))
@@ -82,6 +88,32 @@ def _close_up(rows: Sequence[Outcome], reference: Outcome) -> IntervalChart:
         ],
         origin=0.0,
     )
+
+
+def _quantiles(outcomes: Outcomes, metrics: Sequence[str]) -> Iterator[LineChart]:
+    """The distribution of what the environment tells by percentiles: ``latency_p50``, ``latency_p90``, …"""
+    families: dict[str, dict[int, str]] = {}
+    for metric in metrics:
+        if found := _PERCENTILE.fullmatch(metric):
+            families.setdefault(found["name"], {})[int(found["percent"])] = metric
+    for name, by_percent in families.items():
+        rows = [row for row in outcomes.rows if all(row.has(metric) for metric in by_percent.values())]
+        if len(by_percent) < _ENOUGH_PERCENTILES or not rows:
+            continue
+        percents = np.array(sorted(by_percent), np.float64)
+        lines = []
+        for row in rows:
+            values = [row.mean(by_percent[int(percent)]).value for percent in percents]
+            lines.append(Line(row.label, percents, np.array(values, np.float64), row.style))
+        title = metric_heading(name)
+        yield LineChart(
+            name=f"distribution_{name}",
+            title=f"Distribution of {title}",
+            description=f"{capitalized(title)} by percentile, mean over the same episodes for all.",
+            x_label="Percentile",
+            y_label=capitalized(title),
+            lines=lines,
+        )
 
 
 def _returns(outcomes: Outcomes) -> Html:
