@@ -122,6 +122,7 @@ def n_step(
     for i in range(len(block)):
         if i + AHEAD < len(block):
             prefetch(rewards[block[i + AHEAD]] + 4 * row[i + AHEAD])
+            prefetch(pieces.ctypes.data + piece_of[block[i + AHEAD], row[i + AHEAD]] * pieces.itemsize)
         b, r = block[i], row[i]
         piece = piece_of[b, r]
         stop = pieces[piece].stop

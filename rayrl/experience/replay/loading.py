@@ -101,11 +101,8 @@ class _Restorer:
         steps: Any = batch.columns
         trajectories: Any = batch.trajectory_columns
         offsets = steps[saved.ROW_ID] - number * index.block_rows
-        if (
-            len(np.unique(offsets)) < len(offsets)
-            or offsets.min() < 0
-            or not offsets.max() < used <= index.block_rows
-        ):
+        in_range = offsets.min() >= 0 and offsets.max() < used <= index.block_rows
+        if not in_range or np.bincount(offsets).max() > 1:
             raise DataError("row ids are given twice or out of their block's range", where=saved.ROW_ID)
         own = [
             name
@@ -122,7 +119,7 @@ class _Restorer:
             opened = OpenBlock(data.specs, index.block_rows - (used - data.num_steps))
             opened.append(data)
             partition.open_block = opened
-            storage.columns.set(block, opened.columns | opened.trajectory_columns)
+            storage.columns.set(block, opened.columns)
         else:
             kept = storage.store.put(number, data)
             storage.columns.set(block, kept.columns | kept.trajectory_columns)

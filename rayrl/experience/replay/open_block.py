@@ -41,28 +41,24 @@ class OpenBlock:
 
     @property
     def columns(self) -> dict[str, Column]:
-        """What the step columns hold, as views."""
-        return {name: column.filled() for name, column in self._columns.items()}
-
-    @property
-    def trajectory_columns(self) -> dict[str, Column]:
-        """What the trajectory columns hold, as views; another append may move them."""
-        return {name: column.filled() for name, column in self._trajectory_columns.items()}
+        """The arrays, with their room, and what the ragged columns hold."""
+        return {name: column.held() for name, column in self._all()}
 
     @property
     def nbytes(self) -> int:
         """Bytes of what is filled."""
-        held = [*self.columns.values(), *self.trajectory_columns.values()]
-        return sum(column.nbytes for column in held)
+        return sum(column.filled().nbytes for _, column in self._all())
 
-    def append(self, batch: TrajectoryBatch) -> None:
-        """Copies a batch of at most ``room`` steps behind what there is."""
-        for name, column in batch.columns.items():
-            self._columns[name].append(column)
-        for name, column in batch.trajectory_columns.items():
-            self._trajectory_columns[name].append(column)
+    def append(self, batch: TrajectoryBatch) -> dict[str, Column]:
+        """Copies a batch of at most ``room`` steps behind what there is; gives the columns that moved."""
+        columns = batch.columns | batch.trajectory_columns
+        moved = {name: column.held() for name, column in self._all() if column.append(columns[name])}
         self.used += batch.num_steps
         self.num_pieces += batch.num_trajectories
+        return moved
+
+    def _all(self) -> list[tuple[str, _GrowingArray | _GrowingRagged]]:
+        return [*self._columns.items(), *self._trajectory_columns.items()]
 
 
 class _GrowingArray:
@@ -70,14 +66,20 @@ class _GrowingArray:
         self._values = np.empty((room, *shape), dtype)
         self._used = 0
 
-    def append(self, column: Any) -> None:
+    def append(self, column: Any) -> bool:
+        """Whether the array had to move."""
         end = self._used + len(column)
-        if end > len(self._values):
+        moves = end > len(self._values)
+        if moves:
             grown = np.empty((max(2 * len(self._values), end), *self._values.shape[1:]), self._values.dtype)
             grown[: self._used] = self._values[: self._used]
             self._values = grown
         self._values[self._used : end] = column
         self._used = end
+        return moves
+
+    def held(self) -> NDArray[Any]:
+        return self._values
 
     def filled(self) -> NDArray[Any]:
         return self._values[: self._used]
@@ -90,10 +92,15 @@ class _GrowingRagged:
         self._offsets.append(np.zeros(1, np.int64))
         self._is_text = spec.kind == "text"
 
-    def append(self, column: Any) -> None:
+    def append(self, column: Any) -> bool:
+        """True: a ragged column is read as it was filled last."""
         end = self._offsets.filled()[-1]
         self._values.append(column.values)
         self._offsets.append(column.offsets[1:] + end)
+        return True
+
+    def held(self) -> Ragged:
+        return self.filled()
 
     def filled(self) -> Ragged:
         return Ragged(self._values.filled(), self._offsets.filled(), self._is_text)

@@ -66,11 +66,15 @@ def saved_bytes(storage: ReplayStorage) -> int:
         if partition.specs is None:
             continue
         names = [*partition.specs.columns, *partition.specs.trajectory_columns]
-        for block in partition.blocks:
+        sealed = list(partition.blocks)
+        if partition.open_block is not None:
+            sealed.pop()
+            total += partition.open_block.nbytes + _EXTRA_ROW_BYTES * partition.open_block.used
+        for block in sealed:
             held = sum(column.nbytes for column in storage.columns.of(block, names).values())
             record = storage.index.blocks.rows[block]
-            live, stored = int(record["live"]), max(int(record["stored"]), 1)
-            total += held * live // stored + _EXTRA_ROW_BYTES * live
+            live = int(record["live"])
+            total += held * live // int(record["stored"]) + _EXTRA_ROW_BYTES * live
         total += _EXTRA_TRAJECTORY_BYTES * partition.counters.trajectories
     return total
 

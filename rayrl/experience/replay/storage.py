@@ -136,7 +136,7 @@ class ReplayStorage:
             block = self.index.begin_block(partition.code)
             partition.blocks.append(block)
             opened = partition.open_block = OpenBlock(partition.specs, self.index.block_rows)
-            self.columns.set(block, opened.columns | opened.trajectory_columns)
+            self.columns.set(block, opened.columns)
         return partition.open_block
 
     def _append(self, batch: TrajectoryBatch, partition: Partition) -> int:
@@ -156,8 +156,7 @@ class ReplayStorage:
         owners = self._owners(batch, keys, partition)
         opened, block = self._open(partition), partition.blocks[-1]
         first_piece, first = opened.num_pieces, int(self.index.blocks.rows["used"][block])
-        opened.append(batch)
-        self.columns.set(block, opened.columns | opened.trajectory_columns)
+        self.columns.set(block, opened.append(batch))
         self.index.append(block, owners, parts, first_piece)
         self.index.trajectories.rows["score"][owners] = np.nan
         if self.priorities is not None:
@@ -264,11 +263,12 @@ class ReplayStorage:
             DataError: naming the column, and what it is here and there.
         """
         batch.validate()
-        batch.specs.check_has(self._required)
+        specs = batch.specs
+        specs.check_has(self._required)
         for other in self.partitions:
             if other.specs is not None:
                 same = other is partition
-                _check_against(batch.specs, other.specs, f"partition {other.name!r}", whole=same)
+                _check_against(specs, other.specs, f"partition {other.name!r}", whole=same)
 
     def _check_room(self, batch: TrajectoryBatch, partition: Partition) -> None:
         options = partition.options
