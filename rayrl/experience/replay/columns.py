@@ -50,7 +50,9 @@ class BlockColumns:
 
     def remove(self, block: int) -> None:
         """Forgets a block."""
-        del self._held[block]
+        for name, column in self._held.pop(block).items():
+            if not isinstance(column, Ragged):
+                self._addresses[name][block] = 0
 
     def of(self, block: int, names: Iterable[str]) -> dict[str, Column]:
         """Columns of one block."""

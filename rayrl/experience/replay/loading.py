@@ -34,8 +34,7 @@ def load_buffer(kind: type[B], path: Path, env: Any, device: str, store: BlockSt
     spaces = Spaces.from_json(manifest.spaces)
     if env is not None:
         _check_env(spaces, env, path)
-    options = manifest.options.model_copy(update={"block_rows": manifest.block_rows})
-    buffer = kind(spaces, manifest.env, options, store=store, device=device)
+    buffer = kind(spaces, manifest.env, manifest.options, store=store, device=device)
     storage = buffer.storage
     for of, partition in zip(manifest.partitions, storage.partitions, strict=True):
         if of.blocks:

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pydantic
-
 from rayrl.config.base import Config
 from rayrl.errors import ConfigError, IntegrityError, SpaceError
 from rayrl.experience.columns import ColumnSpec
@@ -63,7 +61,7 @@ class BufferManifest(Config):
     env: EnvInfo
     spaces: dict[str, Any]
     options: ReplayOptions
-    block_rows: pydantic.PositiveInt
+    """With the block's rows."""
     draws: int
     updates_dropped: int
     highest_priority: float
@@ -106,6 +104,9 @@ def read_buffer_manifest(path: Path) -> BufferManifest:
     try:
         manifest = BufferManifest.parse(value, where=str(file))
         Spaces.from_json(manifest.spaces)
+        names = [partition.name for partition in manifest.partitions]
+        if manifest.options.block_rows is None or names != list(manifest.options.partitions):
+            raise ConfigError("the options are not those of the partitions that are saved")
     except (ConfigError, SpaceError) as error:
         raise IntegrityError(error.message, where=str(file), remedy=REMEDY) from error
     return manifest

@@ -98,9 +98,11 @@ class ReplayStorage:
         self._check_room(fresh, to)
         if idempotent:
             to.producers.advance(batch)
+        to.counters.duplicates += duplicates
+        if fresh.num_trajectories == 0:
+            return Added(0, 0, duplicates)
         fresh = prepare(fresh, self.options)
         to.specs = to.specs or fresh.specs
-        to.counters.duplicates += duplicates
         steps = refused = 0
         while fresh.num_steps:
             head, fresh = cut(fresh, self._open(to).room)

@@ -164,6 +164,12 @@ def test_splits_that_are_given_stay() -> None:
     assert of.get_all_trajectories("val").actions.tolist() == [0, 1, 2, 3]
 
 
+def test_an_empty_batch_adds_nothing_and_settles_nothing() -> None:
+    of, one = buffer(), came_from([(0, 0, 2, TERMINATED)], 1, 1)
+    assert of.add(one.slice(0, 0)) == Added(steps=0, refused=0, duplicates=0)
+    assert of.add(one).steps == 2
+
+
 def test_a_batch_larger_than_all_that_is_held() -> None:
     of = buffer(50)
     of.add(batch([(e, 0, 70, TERMINATED) for e in range(4)]))

@@ -197,6 +197,21 @@ def test_damage_is_found(saved: Path) -> None:
         ReplayBuffer.load(saved)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"block_rows": 1 << 20}, "a power of two of rows"),
+        ({"partitions": {"a": {}}}, "not those of the part"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(saved: Path, options: dict[str, Any], message: str) -> None:
+    manifest = saved / "manifest.json"
+    value = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(value | {"options": value["options"] | options}))
+    with pytest.raises(IntegrityError, match=message):
+        ReplayBuffer.load(saved)
+
+
 def test_row_ids_out_of_range_are_refused(saved: Path) -> None:
     manifest = saved / "manifest.json"
     value = json.loads(manifest.read_text())
