@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+
 from rayrl.config.base import Config
 from rayrl.errors import ConfigError, IntegrityError, SpaceError
 from rayrl.experience.columns import ColumnSpec

@@ -84,11 +84,14 @@ class ReplayStorage:
         raise DataError(f"no partition is named {name!r}; {nearest(str(name), known)}", where="partition")
 
     def add(self, batch: TrajectoryBatch, partition: str | None, *, idempotent: bool) -> Added:
-        """Copies a batch in, and evicts what is then too much; nothing is changed where it raises.
+        """Copies a batch in, and evicts what is then too much.
+
+        Where the store cannot take a block, its error passes: the rows before it stay, and the batch does not
+        count as added.
 
         Raises:
             DataError: the batch is invalid or differs in a column from those before, there is no such
-                partition, or it is a fixed one and has no room.
+                partition, or it is a fixed one and has no room; nothing is changed then.
         """
         to = self.partition(partition)
         self.check(batch, to)
@@ -96,14 +99,11 @@ class ReplayStorage:
         duplicates = int(np.count_nonzero(~new))
         fresh = batch.select(np.flatnonzero(new)) if duplicates else batch
         self._check_room(fresh, to)
-        if idempotent:
-            to.producers.advance(batch)
         to.counters.duplicates += duplicates
-        if fresh.num_trajectories == 0:
-            return Added(0, 0, duplicates)
-        fresh = prepare(fresh, self.options)
-        to.specs = to.specs or fresh.specs
         steps = refused = 0
+        if fresh.num_trajectories:
+            fresh = prepare(fresh, self.options)
+            to.specs = to.specs or fresh.specs
         while fresh.num_steps:
             head, fresh = cut(fresh, self._open(to).room)
             added = self._append(head, to)
@@ -112,18 +112,20 @@ class ReplayStorage:
             self._evict(to)
             if self._open(to).room == 0:
                 self.seal(to)
+        if idempotent:
+            to.producers.advance(batch)
         return Added(steps, refused, duplicates)
 
     def seal(self, partition: Partition) -> None:
         """Hands the block that a partition is filling, if there is one, to the store."""
         if partition.open_block is None:
             return
-        partition.open_block = None
         block = partition.blocks[-1]
         if self.index.blocks.rows["live"][block]:
             self._rewrite(block, partition)
         else:
-            self._drop(block, partition)
+            self._forget(block, partition)
+        partition.open_block = None
 
     def contents(self, block: int, partition: Partition) -> Contents:
         """The live rows of a block of a partition."""
@@ -253,9 +255,13 @@ class ReplayStorage:
         rearrange(block, found, self.index)
 
     def _drop(self, block: int, partition: Partition) -> None:
+        """Gives up a sealed block of which no row is left."""
+        self.store.drop(int(self.index.blocks.rows["number"][block]))
+        self._forget(block, partition)
+
+    def _forget(self, block: int, partition: Partition) -> None:
         partition.blocks.remove(block)
         self.columns.remove(block)
-        self.store.drop(int(self.index.blocks.rows["number"][block]))
         self.index.end_block(block)
 
     def check(self, batch: TrajectoryBatch, partition: Partition) -> None:

@@ -25,7 +25,7 @@ class BlockStore(Protocol):
         ...
 
     def drop(self, number: int) -> None:
-        """Forgets a block of which no row is left."""
+        """Forgets a block that was put, and of which no row is left."""
         ...
 
 

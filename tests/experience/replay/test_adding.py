@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rayrl.errors import ConfigError, DataError
+from rayrl.errors import ConfigError, DataError, StorageError
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.columns import Split
 from rayrl.experience.ragged import Ragged
@@ -189,3 +189,34 @@ def test_a_batch_larger_than_all_that_is_held() -> None:
 def test_options_out_of_range(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ReplayOptions.parse(options, where="replay")
+
+
+class FailingStore:
+    """Takes no block while it is full."""
+
+    def __init__(self) -> None:
+        self.full = True
+
+    def put(self, number: int, block: TrajectoryBatch) -> TrajectoryBatch:
+        if self.full:
+            raise StorageError("the store is full")
+        return block
+
+    def drop(self, number: int) -> None: ...
+
+
+def test_a_store_that_is_full_loses_nothing_that_was_added() -> None:
+    store = FailingStore()
+    options = ReplayOptions(partitions={"online": PartitionOptions()}, block_rows=16)
+    of = ReplayBuffer(SPACES, ENV, options, store=store)
+    of.add(came_from([(0, 0, 10, TERMINATED)], 1, 1))
+    again = came_from([(1, 0, 6, TERMINATED)], 1, 2)
+    for _ in range(2):
+        with pytest.raises(StorageError, match="the store is full"):
+            of.add(again)
+        check_index(of)
+    store.full = False
+    assert of.add(again).steps == 6
+    check_index(of)
+    assert held(of)[0] == list(range(10))
+    assert held(of)[-1] == list(range(1000, 1006))

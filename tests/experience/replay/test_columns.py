@@ -71,7 +71,9 @@ class MappedStore:
         return from_arrow(pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0))
 
     def drop(self, number: int) -> None:
-        for path in self.folder.glob(f"{number}-*.arrow"):
+        paths = list(self.folder.glob(f"{number}-*.arrow"))
+        assert paths
+        for path in paths:
             path.unlink()
 
 
