@@ -3,6 +3,7 @@
 import ast
 import errno
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -119,7 +120,8 @@ def reads(message: str, quote: str) -> bool:
 
 
 @pytest.mark.parametrize("part", RAISED)
-def test_what_is_quoted_is_what_is_raised(part, tmp_path):
+def test_what_is_quoted_is_what_is_raised(part, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "corridor", raising=False)
     with pytest.raises(RayrlError) as raised:
         RAISED[part](tmp_path)
     assert reads(str(raised.value), quote_with(part))

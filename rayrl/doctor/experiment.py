@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -12,7 +13,7 @@ from rayrl.errors import RayrlError
 from rayrl.pipeline import cgroup, preflight
 from rayrl.pipeline.experiment import Experiment, load_experiment
 from rayrl.pipeline.resources import Bundle, this_machine
-from rayrl.pipeline.stages import plan
+from rayrl.pipeline.stages import StageKind, load, plan
 from rayrl.storage.spaces import space_text
 
 RAY_BYTES = int(1.5 * 2**30)
@@ -43,7 +44,8 @@ def check_experiment(
         return
     yield _summary(experiment)
     yield _tried("environment", _builds, experiment)
-    yield _tried("algorithm", _algorithm, experiment)
+    for kind in dict.fromkeys(unit.kind for unit in plan(experiment) if unit.kind.check):
+        yield _tried(f"stage {kind.name}", partial(_options, kind=kind), experiment)
     if address is None:
         machine = this_machine()
         yield _tried("room", _room_here, experiment)
@@ -105,11 +107,10 @@ def _builds(experiment: Experiment) -> Finding:
     return Finding(check="environment", state="ok", message=text)
 
 
-def _algorithm(experiment: Experiment) -> Finding:
-    preflight.check_algorithm(experiment)
-    names = ", ".join(experiment.architectures)
-    text = f"{experiment.train.algorithm} takes its options, with {names}"
-    return Finding(check="algorithm", state="ok", message=text)
+def _options(experiment: Experiment, *, kind: StageKind) -> Finding:
+    assert kind.check is not None
+    load(kind.check)(experiment)
+    return Finding(check=f"stage {kind.name}", state="ok", message="its options are right")
 
 
 def _room_here(experiment: Experiment) -> Finding:

@@ -26,6 +26,11 @@ def names() -> list[str]:
     return sorted(_SUITES)
 
 
+def names_for(env_id: str) -> list[str]:
+    """Those that are for an environment, sorted."""
+    return sorted(name for name, (env, _) in _SUITES.items() if env == env_id)
+
+
 def register_suite(name: str, env_id: str, categories: Callable[[EnvSpec], Categories]) -> None:
     """Makes a suite known by name.
 

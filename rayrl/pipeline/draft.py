@@ -21,6 +21,7 @@ from rayrl.config.reference import Option, options_of, yaml_text
 from rayrl.envs.demonstrators import demonstrators_for
 from rayrl.envs.spec import options_model
 from rayrl.errors import EnvError, RunError
+from rayrl.evaluation.suites import names_for
 from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.preflight import check_environment
 from rayrl.rollout.vector_env import find_env, make_vector_env
@@ -168,7 +169,9 @@ def draft(env_id: str, seen: Look, file: Path) -> str:
         lines += [""]
     train = {"algorithm": "ppo", "total_steps": 100_000, "options": _algorithm_options(seen.spaces)}
     lines += _section("train", sections["train"], train)
-    lines += _section("evaluate", sections["evaluate"], {"episodes": 20})
+    suites = names_for(env_id)
+    evaluate = {"suite": suites[0]} if suites else {}
+    lines += _section("evaluate", sections["evaluate"], {**evaluate, "episodes": 20})
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

@@ -29,7 +29,8 @@ def test_an_experiment_that_fits(file):
     assert {name: finding.state for name, finding in findings.items()} == {
         "experiment": "ok",
         "environment": "ok",
-        "algorithm": "ok",
+        "stage train": "ok",
+        "stage evaluate": "ok",
         "room": "ok",
         "trials' memory": "ok",
     }
@@ -42,7 +43,12 @@ def test_an_experiment_that_fits(file):
     ("override", "check", "message"),
     [
         ("env.id=CartPol-v1", "environment", "env CartPol-v1: is not a registered environment"),
-        ("train.options={lrr: 1}", "algorithm", "train.options: lrr: unknown option"),
+        ("train.options={lrr: 1}", "stage train", "train.options: lrr: unknown option"),
+        (
+            "evaluate.suite=router_standard",
+            "stage evaluate",
+            "the suite 'router_standard' is for rayrl/Router-v0",
+        ),
         ("train.gpus_per_learner=9", "room", "missing 9 GPUs"),
         ("architectures=[mlp]", "environment", "architectures: there is no architecture 'mlp'"),
         (
@@ -56,7 +62,7 @@ def test_what_does_not_fit_is_a_problem_and_the_rest_is_looked_at_still(file, ov
     findings = found(file, override)
     assert findings[check].state == "problem"
     assert message in findings[check].message
-    assert len(findings) == 5
+    assert len(findings) == 6
 
 
 def test_a_file_that_cannot_be_read_is_one_problem(file):

@@ -57,6 +57,7 @@ def test_an_environment_with_demonstrators_and_options_of_its_own(draft):
     experiment, text = draft("rayrl/Router-v0")
     assert experiment.conditions == ("no_pretrain", "with_pretrain")
     assert set(experiment.collect.demonstrators) == {"round_robin", "least_outstanding", "join_shortest_work"}
+    assert experiment.evaluate.suite == "router_standard"
     assert "  #   requests: 512  # Decisions in an episode.\n" in text
     assert "a step takes" not in text, "the first step compiles, and does not count"
 

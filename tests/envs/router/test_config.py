@@ -55,6 +55,8 @@ def test_what_is_wrong_is_named(fields: dict[str, Any], message: str) -> None:
         gymnasium.make_vec("rayrl/Router-v0", num_envs=2, **fields)
 
 
-def test_a_trace_brings_its_own_lengths_so_the_synthetic_ones_need_not_fit() -> None:
-    fields = {"kv_cache": {"blocks": 32}, "trace": "some.csv", "target_load": None}
-    assert RouterConfig.parse(fields, where="").trace == Path("some.csv")
+def test_a_trace_brings_its_own_lengths_so_the_synthetic_ones_need_not_fit(tmp_path: Path) -> None:
+    trace = tmp_path / "some.csv"
+    trace.touch()
+    fields = {"kv_cache": {"blocks": 32}, "trace": str(trace), "target_load": None}
+    assert RouterConfig.parse(fields, where="").trace == trace
