@@ -90,7 +90,9 @@ def test_on_a_terminal_it_shows_steps_returns_rates_and_what_is_left(folder):
     text = seen(folder, terminal=True, finished=True)
     assert "run by process" in text
     assert "200 of 1,000 steps, 10 steps/s, 1:20 left" in text
-    (row,) = {line for line in text.splitlines() if line.startswith("mlp_baseline-no_pretrain-seed_1")}
+    rows = [line for line in text.splitlines() if line.startswith("mlp_baseline-no_pretrain-seed_1")]
+    row, last = dict.fromkeys(rows)
+    assert last.split()[1] == "stopped"  # once no process holds the stage any more
     # 100 steps in the 20 s of the last two iterations; 850 are left.
     assert row.split()[1] == "running"
     assert row.split()[-6:] == ["150", "of", "1,000", "21.5", "5", "2:50"]
@@ -106,6 +108,7 @@ def test_in_a_pipe_it_says_each_thing_once(folder):
         "mlp_baseline-no_pretrain-seed_1: running, 150 of 1,000 steps",
         "train: 200 of 1,000 steps, 10 steps/s, 1:20 left",
         "train: waiting",
+        "mlp_baseline-no_pretrain-seed_1: stopped, 150 of 1,000 steps",
     ]
 
 
