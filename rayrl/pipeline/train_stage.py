@@ -117,7 +117,10 @@ def _tune(context: StageContext, specs: list[TrialSpec], *, done: int) -> dict[s
         ),
     )
     with _StopWatch(context, stop_file):
-        tuner.fit()
+        try:
+            tuner.fit()
+        except _StoppedWaitingError:
+            context.log.info("no trial could start before the run was to stop")
     return progress.errors
 
 
@@ -215,6 +218,10 @@ class _StopWatch:
                 return
 
 
+class _StoppedWaitingError(Exception):
+    """The run is to stop while Tune waits for room: no trial is there to notice."""
+
+
 class _Progress(Callback):
     """Tells how far the trials are, and gives up when the cluster does not give what they ask for."""
 
@@ -233,6 +240,8 @@ class _Progress(Callback):
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if not self._started and any(trial.status != "PENDING" for trial in trials):
             self._started = True
+        if not self._started and self._context.stop_requested():
+            raise _StoppedWaitingError
         if not self._started and time.monotonic() > self._deadline:
             raise ResourceError(
                 f"no trial could start within {self._context.experiment.train.resource_timeout_s:g} s: "

@@ -5,11 +5,12 @@ import resource
 import pytest
 import yaml
 
-from rayrl.errors import StageError
+from rayrl.errors import ResourceError, StageError
 from rayrl.pipeline.context import StageContext
 from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.run_folder import RunFolder, invocation_of
 from rayrl.pipeline.stages import StageUnit, stage_kind
+from rayrl.pipeline.stop import request_stop
 from rayrl.pipeline.train_stage import run
 from rayrl.pipeline.trial import read_trial
 from tests.algorithms.stateful_env import StatefulCartPole
@@ -34,14 +35,15 @@ class Forgetful(StatefulCartPole):
 
 @pytest.fixture
 def context(tmp_path):
-    def make(env: type) -> StageContext:
+    def make(env: type, **train: object) -> StageContext:
         options = {"train_batch_size_per_learner": 64, "minibatch_size": 32, "num_epochs": 1}
         values = {
             "name": "cart",
             "seeds": [0],
             "env": {"id": f"tests.pipeline.test_train_stage:{env.__name__}"},
             "conditions": ["no_pretrain"],
-            "train": {"total_steps": 64, "envs_per_runner": 4, "gpus_per_learner": 0, "options": options},
+            "train": {"total_steps": 64, "envs_per_runner": 4, "gpus_per_learner": 0, "options": options}
+            | train,
         }
         file = tmp_path / "cart.yaml"
         file.write_text(yaml.safe_dump(values))
@@ -68,3 +70,15 @@ def test_what_a_trial_fails_of_is_told_and_not_tried_again(context, env, message
     assert (state.state, state.resumed_from) == ("failed", ())
     (attempt,) = (train.folder.path / "tune").glob("*/mlp_baseline-no_pretrain-seed_0")
     assert len((attempt / "result.json").read_text().splitlines()) == 2  # an iteration, and the error
+
+
+def test_a_run_that_is_to_stop_does_not_wait_for_room(context):
+    train = context(StatefulCartPole, env_runners=64, resource_timeout_s=30)
+    request_stop(train.folder, "a test")
+    assert run(train) is None
+
+
+def test_where_there_is_no_room_it_says_what_is_asked_for(context):
+    train = context(StatefulCartPole, env_runners=64, resource_timeout_s=2)
+    with pytest.raises(ResourceError, match=r"no trial could start within 2 s: each asks for .*65"):
+        run(train)
