@@ -99,7 +99,7 @@ def test_an_environment_that_raises_now_and_then(draft):
 def test_an_environment_that_is_slow(draft):
     _, text = draft("drafted_envs:Slow")
     (line,) = [line for line in text.splitlines() if "a step takes" in line]
-    assert 20 <= float(line.split("a step takes ")[1].split(" ms")[0]) < 40
+    assert float(line.split("a step takes ")[1].split(" ms")[0]) >= 20
 
 
 @pytest.mark.parametrize(
