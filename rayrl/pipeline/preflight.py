@@ -131,7 +131,7 @@ def check_starting_policy(experiment: Experiment) -> None:
 
 
 def check_environment(experiment: Experiment) -> Spaces:
-    """Builds the environment once, its demonstrators, and for its spaces the networks of each architecture.
+    """Builds the environment once, and for its spaces the networks of each architecture.
 
     Returns:
         The spaces.
@@ -139,9 +139,8 @@ def check_environment(experiment: Experiment) -> Spaces:
     Raises:
         EnvError: it is unknown, or its constructor raised.
         SpaceError: no network reads its observations, or gives its actions.
-        ConfigError: a demonstrator, an architecture or one of its options is unknown or wrong.
+        ConfigError: an architecture or one of its options is unknown or wrong.
     """
-    from rayrl.envs.demonstrators import make_demonstrator
     from rayrl.models.actor_critic_network import ActorCriticNetwork
     from rayrl.models.architectures import model_config
     from rayrl.models.model_config import ModelConfig
@@ -152,9 +151,6 @@ def check_environment(experiment: Experiment) -> Spaces:
         spaces = Spaces(env.single_observation_space, env.single_action_space)
     finally:
         env.close()
-    if experiment.pretrains:
-        for name in experiment.collect.demonstrators:
-            make_demonstrator(experiment.env.id, name, seed=experiment.collect.seed)
     for name in experiment.architectures:
         config = ModelConfig.from_rllib(model_config(name, experiment.train.options.get("model_config")))
         ActorCriticNetwork(spaces.observation, spaces.action, config)

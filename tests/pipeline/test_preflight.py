@@ -65,13 +65,6 @@ def test_spaces_that_no_network_reads_are_refused_before_anything_starts(file):
     assert spaces.observation.shape == (4,)
 
 
-def test_demonstrators_are_known_before_anything_starts(file):
-    with pytest.raises(ConfigError, match="demonstrator 'expert' of CartPole-v1 is not known"):
-        preflight.check_environment(
-            load_experiment(file, ["conditions=[with_pretrain]", "collect.demonstrators={expert: 1}"])
-        )
-
-
 def test_options_of_the_networks_are_checked_against_the_spaces(file):
     options = ["train.options={model_config: {free_log_std: true}}"]
     with pytest.raises(ConfigError, match="free_log_std = true needs Box actions"):
