@@ -24,8 +24,10 @@ def completes(rayrl, file, folder, watch):
     """Makes sure that the same command goes on from the checkpoint and completes, and leaves nothing."""
 
     def complete():
-        (folder / "go").touch()
         again = rayrl("run", file, "--run-dir", folder, *HOLD)
+        # Only then has it ended what is left of the first run, whose job would go on, too.
+        again.until(lambda: "starting a private Ray" in again.output)
+        (folder / "go").touch()
         assert again.wait() == 0, again.output
         assert watch.count == {"n": 6, "starts": [0, 3]}
         watch.private_ray().wait_until_gone(0.0)
