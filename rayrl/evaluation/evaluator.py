@@ -14,7 +14,7 @@ from rayrl.errors import ConfigError, EnvError, RayrlError
 from rayrl.evaluation.actors import Actor, Evaluable, actor_of
 from rayrl.evaluation.environment import episode_seed, evaluation_spec, make_evaluation_env
 from rayrl.evaluation.episodes import play
-from rayrl.evaluation.result import EvaluationResult, metric_columns
+from rayrl.evaluation.result import ActorInfo, EvaluationResult, metric_columns
 from rayrl.experience.dataset import EnvInfo
 from rayrl.storage.versions import versions
 
@@ -61,17 +61,38 @@ def evaluate(
             raise ConfigError(f"{name} = {value}: must be at least 1", where="evaluation")
     spec = evaluation_spec(EnvSpec(id=env) if isinstance(env, str) else env, env_config)
     who = actor_of(actor, spec.id, deterministic=deterministic, device=device)
-    slots = min(num_envs or MAX_SLOTS, episodes)
-    seeds = [episode_seed(seed, episode) for episode in range(episodes)]
-    columns = _play_all(who, spec, seeds, slots, seed, max_steps, progress)
+    result = unplayed(who.info, spec, episodes=episodes, seed=seed, num_envs=num_envs, max_steps=max_steps)
+    columns = _play_all(who, spec, result.seeds, result.num_envs, seed, max_steps, progress)
+    return result.model_copy(update={"metrics": metric_columns(columns)})
+
+
+def unplayed(
+    actor: ActorInfo,
+    spec: EnvSpec,
+    *,
+    episodes: int,
+    seed: int = 0,
+    num_envs: int | None = None,
+    max_steps: int | None = None,
+) -> EvaluationResult:
+    """What ``evaluate`` gives, but for the metrics: it tells whether a result is the one that is wanted.
+
+    Args:
+        actor: who acts.
+        spec: the environment as it is evaluated.
+        episodes: how many to play, >= 1.
+        seed: names the episodes.
+        num_envs: episodes played side by side.
+        max_steps: steps after which an episode is cut.
+    """
     return EvaluationResult(
         env=EnvInfo(id=spec.id, config=spec.model_dump(mode="json", fallback=repr)["config"]),
-        actor=who.info,
+        actor=actor,
         seed=seed,
-        seeds=tuple(seeds),
-        num_envs=slots,
+        seeds=tuple(episode_seed(seed, episode) for episode in range(episodes)),
+        num_envs=min(num_envs or MAX_SLOTS, episodes),
         max_steps=max_steps,
-        metrics=metric_columns(columns),
+        metrics={},
         versions=versions(),
     )
 

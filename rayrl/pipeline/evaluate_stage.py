@@ -1,6 +1,7 @@
 """The evaluate stage: every policy and demonstrator on the same episodes, as Ray tasks of one CPU each.
 
-A task plays one category of one actor. Results are written as soon as all of an actor's categories are there.
+A task plays one category of one actor. Results are written as soon as all of an actor's categories are there;
+who is evaluated already, with the same weights in the same episodes, does not play again.
 
 <architecture>/<condition>/seed_<n>/eval_results.json     trained policies
 <architecture>/pretrain/seed_<n>/eval_results.json        policies before their first PPO step
@@ -10,7 +11,7 @@ all_results.json                                          the summaries of all
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from typing import Any
 import ray
 
 from rayrl.envs.demonstrators import demonstrators_for
-from rayrl.errors import RayrlError
-from rayrl.evaluation.evaluator import evaluate
-from rayrl.evaluation.result import EvaluationResult, join_categories
+from rayrl.errors import IntegrityError, RayrlError
+from rayrl.evaluation.actors import actor_of
+from rayrl.evaluation.environment import evaluation_spec
+from rayrl.evaluation.evaluator import evaluate, unplayed
+from rayrl.evaluation.result import EvaluationResult, join_categories, load_result
 from rayrl.evaluation.suites import AS_TRAINED, categories_of
 from rayrl.pipeline.context import StageContext, StageOutputs
 from rayrl.pipeline.experiment import Experiment
@@ -61,16 +64,21 @@ def run(context: StageContext) -> StageOutputs | None:
     experiment = context.experiment
     options = experiment.evaluate
     categories = categories_of(experiment.env, options.suite, options.categories)
-    played: dict[Work, dict[str, EvaluationResult]] = {item: {} for item in work}
     summaries: dict[str, Any] = {}
-    parts = _here if context.local else _in_parallel
-    for item, category, result in parts(context, [(item, name) for item in work for name in categories]):
+    parts: list[Part] = []
+    for item in work:
+        if (result := _finished(item, experiment, categories)) is None:
+            parts += [(item, name) for name in categories]
+        else:
+            context.log.info("%s is evaluated already", item.name)
+            summaries[item.name] = _summaries(result)
+    played: dict[Work, dict[str, EvaluationResult]] = {item: {} for item, _ in parts}
+    for item, category, result in (_here if context.local else _in_parallel)(context, parts):
         played[item][category] = result
         if len(played[item]) == len(categories):
-            by_category = {name: played[item][name] for name in categories}
-            whole = join_categories(by_category) if len(categories) > 1 else result
+            whole = _join({name: played[item][name] for name in categories})
             whole.save(item.file)
-            summaries[item.name] = _summaries(by_category)
+            summaries[item.name] = _summaries(whole)
     if len(summaries) < len(work):
         return None
     results = context.folder.path / "all_results.json"
@@ -78,13 +86,43 @@ def run(context: StageContext) -> StageOutputs | None:
     return StageOutputs((results, *(item.file for item in work)))
 
 
-def _summaries(results: dict[str, EvaluationResult]) -> dict[str, Any]:
+def _finished(
+    item: Work, experiment: Experiment, categories: Mapping[str, Mapping[str, Any]]
+) -> EvaluationResult | None:
+    """The result that is there, if it is of the same actor, with the same weights, in the same episodes."""
+    if not item.file.exists():
+        return None
+    try:
+        found = load_result(item.file)
+    except IntegrityError:
+        return None
+    actor = actor_of(item.actor, experiment.env.id, deterministic=True).info
+    options = experiment.evaluate
+    wanted = _join(
+        {
+            name: unplayed(
+                actor,
+                evaluation_spec(experiment.env, {**options.env_config, **changes}),
+                episodes=options.episodes,
+                seed=options.seed,
+                max_steps=options.max_steps,
+            )
+            for name, changes in categories.items()
+        }
+    )
+    same = found.model_copy(update={"metrics": {}}).model_dump(mode="json") == wanted.model_dump(mode="json")
+    return found if same else None
+
+
+def _join(results: Mapping[str, EvaluationResult]) -> EvaluationResult:
+    return join_categories(results) if len(results) > 1 else results[AS_TRAINED]
+
+
+def _summaries(result: EvaluationResult) -> dict[str, Any]:
     """By metric, as trained; where there are other categories, ``categories`` has the same for each."""
-    by_category = {
-        name: {metric: summary.model_dump() for metric, summary in result.summary().items()}
-        for name, result in results.items()
-    }
-    return by_category[AS_TRAINED] | ({"categories": by_category} if len(by_category) > 1 else {})
+    stored = result.to_json()
+    summary: dict[str, Any] = stored["summary"]
+    return summary | ({"categories": stored["summary_by_category"]} if result.categories else {})
 
 
 def _here(context: StageContext, parts: list[Part]) -> Iterator[tuple[Work, str, EvaluationResult]]:
