@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The first example of a test compiles what it calls, and others' tests run beside it.
+settings.register_profile("rayrl", deadline=None)
+settings.load_profile("rayrl")
 
 ROOT = Path(__file__).parents[1]
 STARTS_RAY = ("algorithms", "chaos", "pipeline", "rollout")
