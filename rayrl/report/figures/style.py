@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-COLORS = ("#0b6bb8", "#c2500a", "#0a7d63", "#8746b8", "#a8323e", "#5b6670")
+COLORS = ("#0b6bb8", "#c2500a", "#0a7d63", "#8746b8", "#a8323e", "#5b6670", "#8a6a00", "#b8327f")
 """On white; the page's ``--series-…`` colours are the same in light, and brighter in dark."""
 FAINT = 0.35
 """Opacity of what stands behind."""
@@ -30,6 +30,8 @@ _DASHES: tuple[tuple[str, str | tuple[int, tuple[float, ...]]], ...] = (
     ("dashdot", "dashdot"),
     ("longdash", (0, (9.0, 3.0))),
     ("longdashdot", (0, (9.0, 2.0, 1.5, 2.0))),
+    ("1px,4px", (0, (0.5, 2.5))),
+    ("7px,3px,2px,3px,2px,3px", (0, (5.0, 2.0, 1.0, 2.0, 1.0, 2.0))),
 )
 _MARKERS = (
     ("circle", "o"),
@@ -38,8 +40,19 @@ _MARKERS = (
     ("triangle-up", "^"),
     ("triangle-down", "v"),
     ("x", "X"),
+    ("cross", "P"),
+    ("star", "*"),
 )
-_PATTERNS = (("", ""), ("/", "///"), (".", "..."), ("x", "xxx"), ("-", "---"), ("+", "+++"))
+_PATTERNS = (
+    ("", ""),
+    ("/", "///"),
+    (".", "..."),
+    ("x", "xxx"),
+    ("-", "---"),
+    ("+", "+++"),
+    ("\\", "\\\\\\"),
+    ("|", "|||"),
+)
 
 STYLES = tuple(
     Style(color, dash, marker, pattern, dash_mpl, marker_mpl, hatch)
