@@ -82,7 +82,9 @@ def test_another_policy_plays_and_the_others_do_not(evaluated, tmp_path):
     assert changed == {"mlp_baseline/no_pretrain/seed_1/eval_results.json"}
 
 
-@pytest.mark.parametrize("changes", [{"episodes": 4}, {"seed": 5}, {"categories": {"calm": {"target_load": 0.1}}}])
+@pytest.mark.parametrize(
+    "changes", [{"episodes": 4}, {"seed": 5}, {"categories": {"calm": {"target_load": 0.1}}}]
+)
 def test_all_play_again_in_other_episodes(evaluated, changes):
     path = evaluated()
     before = times(path)

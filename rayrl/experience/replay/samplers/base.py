@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -32,13 +33,13 @@ class Sampler(Config):
         """What this shard contributes to what all must know; nothing unless a subclass says so."""
         return {}
 
+    @abstractmethod
     def mass(self, view: View, union: Census) -> float:
         """Sum of the weights of this shard's items."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draw(self, view: View, n: int, union: Census, generator: np.random.Generator) -> Picked:
         """Draws items by weight, independently and with replacement; the mass is not 0."""
-        raise NotImplementedError
 
     def correction(self, weights: NDArray[np.float64], mass: float, items: int) -> NDArray[np.float32] | None:
         """What to multiply losses with to correct for the weights; nothing unless a subclass says so.
