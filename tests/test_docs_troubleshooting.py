@@ -96,7 +96,7 @@ RAISED: dict[str, Callable[[Path], object]] = {
     "of another experiment": another_experiment,
     "files, but no run": lambda path: RunFolder(ROOT).check(loaded(path)),
     "there is no run": lambda path: RunFolder(path).record,
-    "--address": lambda path: connect("http://127.0.0.1:8265"),
+    "--address": lambda path: connect("http://127.0.0.1:9"),
 }
 FOUND = {
     "no driver for it": Facts(hardware=("0000:01:00.0",)),
