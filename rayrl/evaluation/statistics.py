@@ -109,6 +109,38 @@ def mean_over_runs(values: Sequence[float]) -> Estimate:
     return Estimate(value=mean, low=mean - half, high=mean + half, n=n)
 
 
+def ratio_over_runs(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:
+    """The ratio of two means over the same runs, with Fieller's interval.
+
+    The ratio ρ is not refuted where the mean of aᵢ − ρ bᵢ is within t(0.975, n − 1) standard errors of 0:
+
+        (ā − ρ b̄)² ≤ t²/n · (s_aa − 2 ρ s_ab + ρ² s_bb)
+
+    (Fieller 1954, "Some problems in interval estimation"). Numbers of the same run may depend on each other,
+    and few runs make it wide, as ``mean_over_runs``. There is none where the mean of the denominators cannot
+    be told from 0.
+
+    Args:
+        numerators: one number per run.
+        denominators: those of the same runs, > 0 in the mean.
+    """
+    a, b = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
+    n = len(a)
+    if not n:
+        return Estimate(value=None, low=None, high=None, n=0)
+    ratio = float(a.mean() / b.mean())
+    if n == 1:
+        return Estimate(value=ratio, low=None, high=None, n=1)
+    (s_aa, s_ab), (_, s_bb) = np.cov(a, b) * stdtrit(n - 1, _QUANTILES[1]) ** 2 / n
+    # The roots of (b̄² − s_bb) ρ² − 2 (ā b̄ − s_ab) ρ + (ā² − s_aa).
+    square, half, constant = b.mean() ** 2 - s_bb, a.mean() * b.mean() - s_ab, a.mean() ** 2 - s_aa
+    if square <= 0:
+        return Estimate(value=ratio, low=None, high=None, n=n)
+    spread = np.sqrt(max(half**2 - square * constant, 0.0))
+    low, high = (half - spread) / square, (half + spread) / square
+    return Estimate(value=ratio, low=float(low), high=float(high), n=n)
+
+
 def summarize(values: ArrayLike) -> Summary:
     """Mean with its bootstrap interval, standard deviation and median; NaN counts as unknown."""
     known = _known(values)

@@ -11,3 +11,6 @@ class ReportOptions(Config):
     reference: str | None = None
     """The demonstrator that scores 1, random actions scoring 0; null takes ``least_outstanding``, or the one
     with the largest share of the demonstrations."""
+    target: float | None = None
+    """The training return up to which steps are counted, cold and warm; null takes the reference's mean
+    return in evaluation."""

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from rayrl.config import Config
 from rayrl.experience.dataset import EnvInfo
 from rayrl.report.options import ReportOptions
+from rayrl.storage.hashing import sha256_json
 
 
 class Record(Config):
@@ -45,12 +46,22 @@ class ExperimentRecord(Record):
     report: ReportOptions = ReportOptions()
 
 
+class InputRecord(Record):
+    """A file or folder that the experiment names."""
+
+    copy_: str
+    """Relative to the run folder."""
+    sha256: str
+
+
 class RunInfo(Record):
     """``run.json``: the run as its controller knows it."""
 
     run_id: str = ""
     created: str = ""
     finished: str | None = None
+    inputs: dict[str, InputRecord] = Field(default={})
+    """By the option that names it."""
     versions: dict[str, str] = Field(default={})
 
 
@@ -68,11 +79,29 @@ class DatasetExtra(Record):
     """Numbers of each demonstrator, by name."""
 
 
+class FileRecord(Record):
+    """A file of a dataset."""
+
+    name: str
+    sha256: str
+
+
 class DatasetRecord(Record):
     """``collect/manifest.json``."""
 
-    files: tuple[dict[str, Any], ...] = ()
+    files: tuple[FileRecord, ...] = ()
     extra: DatasetExtra = DatasetExtra()
+
+    @property
+    def sha256(self) -> str:
+        """As the dataset gives it when it is opened, and manifests record it."""
+        return sha256_json({file.name: file.sha256 for file in self.files})
+
+
+class PolicyRecord(Record):
+    """``policy.json`` of a policy folder."""
+
+    weights_sha256: str
 
 
 class PretrainSummary(Record):

@@ -43,6 +43,13 @@ class Pretraining:
     summary: PretrainSummary | None
     evaluation: EvaluationResult | None
     """Of the pretrained policy, before its first step of training."""
+    weights_sha256: str | None = None
+    """Of the policy that is there now."""
+
+    @property
+    def name(self) -> str:
+        """Its folder in the run folder."""
+        return f"{self.architecture}/pretrain/seed_{self.seed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,8 @@ class Trial:
     """By ``step``; ``seconds/…`` are those of each iteration."""
     state: TrialRecord | None
     evaluation: EvaluationResult | None
+    weights_sha256: str | None = None
+    """Of the policy that is there now."""
 
     @property
     def name(self) -> str:

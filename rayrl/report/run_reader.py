@@ -12,6 +12,7 @@ from rayrl.report.records import (
     DatasetRecord,
     EnvironmentRecord,
     ExperimentRecord,
+    PolicyRecord,
     PretrainSummary,
     Record,
     RunInfo,
@@ -37,16 +38,18 @@ def read_run(path: Path) -> RunData:
         raise IntegrityError(error.message, where=str(file)) from None
     reader = _Reader(path)
     pretrains = WARM in experiment.conditions
+    info = reader.record(RunInfo, "run.json", missing=None) or RunInfo()
+    dataset = reader.dataset() if pretrains and experiment.collect.demonstrators else None
     return RunData(
         path=path,
         experiment=experiment,
         config=config,
-        info=reader.record(RunInfo, "run.json", missing=None) or RunInfo(),
+        info=info,
         environment=reader.record(
             EnvironmentRecord, "environment.json", missing="The hardware is not recorded."
         )
         or EnvironmentRecord(),
-        dataset=reader.dataset() if pretrains and experiment.collect.demonstrators else None,
+        dataset=dataset,
         pretraining=tuple(
             reader.pretraining(architecture, seed)
             for architecture in experiment.architectures
@@ -97,9 +100,9 @@ class _Reader:
             PretrainSummary, f"{name}/summary.json", missing=f"{name}: pretraining is not done."
         )
         evaluation = self._evaluation(f"{name}/eval_results.json", noted=summary is not None)
-        return Pretraining(
-            architecture, seed, self._curve(f"{name}/curve.jsonl", "epoch"), summary, evaluation
-        )
+        curve = self._curve(f"{name}/curve.jsonl", "epoch")
+        weights = self._weights(name, evaluation)
+        return Pretraining(architecture, seed, curve, summary, evaluation, weights)
 
     def trial(self, architecture: str, condition: str, seed: int) -> Trial:
         """One trial."""
@@ -108,7 +111,17 @@ class _Reader:
         finished = state is not None and state.state == "finished"
         evaluation = self._evaluation(f"{name}/eval_results.json", noted=finished)
         curve = self._curve(f"{name}/progress.jsonl", "step")
-        return Trial(architecture, condition, seed, curve, state, evaluation)
+        weights = self._weights(name, evaluation)
+        return Trial(architecture, condition, seed, curve, state, evaluation, weights)
+
+    def _weights(self, name: str, evaluation: EvaluationResult | None) -> str | None:
+        """The digest of a policy's weights; results that are of other weights are noted."""
+        policy = self.record(PolicyRecord, f"{name}/policy/policy.json", missing=None)
+        if policy is None:
+            return None
+        if evaluation is not None and evaluation.actor.weights_sha256 != policy.weights_sha256:
+            self.problems.append(f"{name}: the results are not of the weights that are there now.")
+        return policy.weights_sha256
 
     def demonstrators(self, expected: set[str]) -> dict[str, EvaluationResult]:
         """Results of demonstrators by name."""

@@ -49,7 +49,14 @@ def interval(estimate: Estimate) -> str:
 
 def percent(share: float | None) -> str:
     """``87.3 %``."""
-    return NOTHING if share is None or math.isnan(share) else f"{100 * share:.1f} %"
+    return NOTHING if share is None or math.isnan(share) else f"{100 * share:.1f} %".replace("-", "−")
+
+
+def percent_interval(estimate: Estimate) -> str:
+    """``interval`` of a share: ``12.3 % to 45.6 %``."""
+    if estimate.low is None or estimate.high is None:
+        return NOTHING
+    return " to ".join(percent(end) for end in (estimate.low, estimate.high))
 
 
 def duration(seconds: float) -> str:
@@ -61,9 +68,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.3g} s"
 
 
-def count(n: int, noun: str) -> str:
-    """``1 seed``, ``3 seeds``."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+def count(n: int, noun: str, plural: str | None = None) -> str:
+    """``1 seed``, ``3 seeds``; the plural is given where it is not the noun with an s."""
+    return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -39,7 +39,7 @@ def warm_starts(run: RunData) -> list[WarmStart]:
 
 
 def _compare(run: RunData, architecture: str) -> WarmStart:
-    pairs = list(_pairs(run, architecture))
+    pairs = list(pairs_of(run, architecture))
     evaluated = [(cold, warm) for cold, warm in pairs if _equally_evaluated(cold, warm)]
     final = [_return(warm) - _return(cold) for cold, warm in evaluated]
     throughout = [curve_difference(warm.curve, cold.curve) for cold, warm in pairs]
@@ -70,7 +70,8 @@ def curve_difference(a: Curve, b: Curve) -> float:
     return float(np.trapezoid(difference, points) / (end - start))
 
 
-def _pairs(run: RunData, architecture: str) -> Iterator[tuple[Trial, Trial]]:
+def pairs_of(run: RunData, architecture: str) -> Iterator[tuple[Trial, Trial]]:
+    """The cold and the warm trial of each seed."""
     trials = {
         (trial.condition, trial.seed): trial for trial in run.trials if trial.architecture == architecture
     }

@@ -8,6 +8,7 @@ from rayrl.evaluation.statistics import (
     bootstrap_means,
     mean_over_episodes,
     mean_over_runs,
+    ratio_over_runs,
     summarize,
 )
 
@@ -71,3 +72,32 @@ def test_a_summary_by_hand():
     assert summarize([math.nan]).model_dump() == {
         "n": 0, "mean": None, "low": None, "high": None, "std": None, "median": None,
     }  # fmt: skip
+
+
+def test_a_ratio_of_equal_denominators_has_students_interval():
+    # 3 / 10 ± 4.30265 · 1 / √3 / 10
+    found = ratio_over_runs([2.0, 3.0, 4.0], [10.0, 10.0, 10.0])
+    assert found.value == pytest.approx(0.3)
+    assert found.low == pytest.approx(0.3 - 0.248414, abs=1e-6)
+    assert found.high == pytest.approx(0.3 + 0.248414, abs=1e-6)
+
+
+def test_at_the_ends_of_fiellers_interval_the_ratio_is_just_not_refuted():
+    a, b = np.array([2.0, 3.0, 4.0, 3.5]), np.array([10.0, 9.0, 12.0, 11.0])
+    found = ratio_over_runs(a, b)
+    for ratio, t in ((found.low, 3.182446), (found.high, -3.182446)):
+        rest = a - ratio * b
+        assert rest.mean() / (rest.std(ddof=1) / 2) == pytest.approx(t, abs=1e-5)
+
+
+def test_proportional_numbers_have_a_certain_ratio():
+    found = ratio_over_runs([1.0, 2.0, 3.0], [4.0, 8.0, 12.0])
+    # The denominators 4, 8, 12 vary too much to tell their mean from 0: 8 < 4.30265 · 4 / √3.
+    assert (found.value, found.low) == (0.25, None)
+    found = ratio_over_runs([2.0, 2.2, 2.4], [8.0, 8.8, 9.6])
+    assert (found.value, found.low, found.high) == (pytest.approx(0.25),) * 3
+
+
+def test_few_runs_have_a_ratio_without_an_interval():
+    assert ratio_over_runs([], []).n == 0
+    assert (ratio_over_runs([1.0], [2.0]).value, ratio_over_runs([1.0], [2.0]).low) == (0.5, None)

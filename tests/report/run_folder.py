@@ -99,6 +99,7 @@ def write_trial(
         salt = 10 * seed + len(condition)
         result = evaluation(final, name=architecture, salt=salt, seed=seed)
         result.save(folder / "eval_results.json")
+        write_json(folder / "policy" / "policy.json", {"weights_sha256": result.actor.weights_sha256})
 
 
 def write_pretraining(path: Path, seed, *, architecture="mlp_baseline", score=-95.0):
@@ -165,7 +166,7 @@ def write_run(path: Path, **changes) -> Path:
         path / "collect" / "manifest.json",
         {
             "format_version": "1.0",
-            "files": [{"name": "part-00000.arrow", "steps": 8192}],
+            "files": [{"name": "part-00000.arrow", "steps": 8192, "sha256": 64 * "d"}],
             "extra": {
                 "demonstrators": {
                     "least_outstanding": {"steps": 4096, "episodes": 8, "return_mean": -26.1},

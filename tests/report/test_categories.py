@@ -10,6 +10,7 @@ from rayrl.evaluation.suites import AS_TRAINED
 from rayrl.report import build_report
 from rayrl.report.outcomes import categories_in, outcomes_of
 from rayrl.report.run_reader import read_run
+from rayrl.report.sections.categories import categories_sentences
 from tests.report.run_folder import write_run
 
 
@@ -65,3 +66,19 @@ def test_the_verdict_is_of_the_environment_as_trained(folder, tmp_path):
     assert json.dumps([row.values("episode_return").tolist() for row in for_all]) == json.dumps(
         [row.values("episode_return").tolist() for row in alone]
     )
+
+
+def test_the_verdict_tells_of_the_other_categories(folder):
+    head, body = categories_sentences(read_run(folder))
+    assert head == (
+        "In what they were not trained on, cold policies beat least_outstanding in 0 of 1 category "
+        "and warm policies in 0."
+    )
+    assert body == (
+        "Cold policies lose to least_outstanding in overload. "
+        "Warm policies lose to least_outstanding in overload."
+    )
+
+
+def test_without_other_categories_the_verdict_says_nothing_of_them(tmp_path):
+    assert categories_sentences(read_run(write_run(tmp_path))) is None

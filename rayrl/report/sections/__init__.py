@@ -7,11 +7,14 @@ from rayrl.report.sections import (
     learning_curves,
     results,
     setup,
+    target,
     timing,
     verdict,
     warnings,
 )
 from rayrl.report.sections.registry import register_section
 
-for _module in (verdict, learning_curves, results, categories, cloning, actions, timing, setup, warnings):
+for _module in (
+    verdict, learning_curves, target, results, categories, cloning, actions, timing, setup, warnings,
+):  # fmt: skip
     register_section(_module.SECTION)

@@ -12,7 +12,7 @@ from rayrl.report.outcomes import Kind, Outcome, Outcomes, categories_in, outcom
 from rayrl.report.run_data import RunData
 from rayrl.report.sections.registry import Block, Section
 from rayrl.report.sections.results import details, further_metrics, metric_heading
-from rayrl.report.text import NOTHING, capitalized, interval, listed, mean
+from rayrl.report.text import NOTHING, capitalized, count, interval, listed, mean
 
 ByCategory = Mapping[str, Outcomes]
 Cell = Callable[[Outcomes, Outcome], str]
@@ -87,15 +87,42 @@ def _note(categories: ByCategory) -> Html:
     return element("p", " ".join(sentences), class_="note")
 
 
-def _ahead(categories: ByCategory, label: str) -> str:
-    """In which categories a policy's return is above the reference's, beyond doubt, and below it."""
+def categories_sentences(run: RunData) -> tuple[str, str] | None:
+    """How trained policies fare in the categories besides the one they were trained in.
+
+    Returns:
+        The finding, and in which categories; None where there is nothing to compare with.
+    """
+    categories = {name: outcomes_of(run, name) for name in categories_in(run)}
+    reference = next((found.reference for found in categories.values() if found.reference), None)
+    labels = dict.fromkeys(row.label for found in categories.values() for row in found.of(Kind.trained))
+    if reference is None or not labels:
+        return None
+    better = {label: len(_by_sign(categories, label)[1]) for label in labels}
+    (first, wins), *others = better.items()
+    clauses = [
+        f"{first} policies beat {reference.label} in {wins} of "
+        f"{count(len(categories), 'category', 'categories')}",
+        *(f"{label} policies in {wins}" for label, wins in others),
+    ]
+    head = f"In what they were not trained on, {listed(clauses)}."
+    return head, " ".join(_ahead(categories, label) for label in labels)
+
+
+def _by_sign(categories: ByCategory, label: str) -> dict[int, list[str]]:
+    """The categories in which a policy's return is above the reference's beyond doubt (1), or below (-1)."""
     by_sign: dict[int, list[str]] = {1: [], 0: [], -1: []}
-    reference = ""
     for name, found in categories.items():
         row = next((row for row in found.rows if row.label == label), None)
         if row is not None and found.reference is not None:
-            reference = found.reference.label
             by_sign[row.difference(found.reference, RETURN).sign].append(_words(name))
+    return by_sign
+
+
+def _ahead(categories: ByCategory, label: str) -> str:
+    """In which categories a policy beats the reference, in words."""
+    by_sign = _by_sign(categories, label)
+    reference = next(found.reference.label for found in categories.values() if found.reference)
     clauses = [
         f"{verb} {reference} in {listed(by_sign[sign])}"
         for sign, verb in ((1, "beat"), (0, "cannot be told from"), (-1, "lose to"))

@@ -1,39 +1,73 @@
-"""What was run, with what, and on what: configuration, versions, hardware."""
+"""What was run, with what, and on what: configuration, versions, hardware, and digests of the content."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from rayrl.report.html import Html, element, table
 from rayrl.report.run_data import RunData
 from rayrl.report.sections.registry import Block, Section
+from rayrl.storage.hashing import sha256_json
+
+_SHORT = 12
 
 
 def build(run: RunData) -> Sequence[Block]:
-    """Hardware and versions side by side, then the whole configuration."""
+    """Hardware and versions side by side, then digests, then the whole configuration."""
     facts = {"Hardware": run.environment.hardware, "Versions": run.versions}
     shown = [_group(title, values) for title, values in facts.items() if values]
-    options = [(path, json.dumps(value, ensure_ascii=False)) for path, value in _leaves(run.config)]
+    options = [(path, json.dumps(value, ensure_ascii=False)) for path, value in leaves(run.config)]
     configuration = table(["option", "value"], options, text_columns=2)
     return [
         element("div", *shown, class_="columns"),
+        _digests(run),
         element("details", element("summary", f"Configuration ({len(options)} options)"), configuration),
     ]
 
 
 def _group(title: str, values: Mapping[str, Any]) -> Html:
-    rows = [(name, str(value)) for name, value in _leaves(values)]
+    rows = [(name, str(value)) for name, value in leaves(values)]
     return element("div", element("h3", title), table(["", ""], rows, text_columns=2))
 
 
-def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def digests_of(run: RunData) -> dict[str, str]:
+    """SHA-256 of the configuration, its inputs, the demonstrations and the policies, by what it is of."""
+    digests = {"configuration": sha256_json(dict(run.config))}
+    for option, file in run.info.inputs.items():
+        digests[f"{option}: {PurePath(file.copy_).name}"] = file.sha256
+    if run.dataset is not None and run.dataset.files:
+        digests["demonstrations"] = run.dataset.sha256
+    for policy in (*run.pretraining, *run.trials):
+        if policy.weights_sha256 is not None:
+            digests[f"weights, {policy.name}"] = policy.weights_sha256
+    return digests
+
+
+def short_digest(sha256: str) -> Html:
+    """The first characters, which unfold to the whole."""
+    short = element("summary", element("code", sha256[:_SHORT]))
+    return element("details", short, element("code", sha256), class_="digest")
+
+
+def _digests(run: RunData) -> Html:
+    rows = [[what, short_digest(sha256)] for what, sha256 in digests_of(run).items()]
+    caption = (
+        "What the run rests on, and what it made, by the first characters of its SHA-256; each opens to the "
+        "whole. The same digest is the same content, bit for bit."
+    )
+    return table(["", "SHA-256"], rows, caption=caption, text_columns=2)
+
+
+def leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested options, each with its dotted path."""
     for name, item in value.items():
         if isinstance(item, dict) and item:
-            yield from _leaves(item, f"{prefix}{name}.")
+            yield from leaves(item, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", item
 
 
-SECTION = Section("setup", "Configuration, versions, hardware", 60, lambda run: True, build)
+SECTION = Section("setup", "Configuration, versions, hardware, digests", 60, lambda run: True, build)

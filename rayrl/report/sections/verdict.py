@@ -9,7 +9,10 @@ from rayrl.evaluation.statistics import Estimate
 from rayrl.report.html import Html, element, join
 from rayrl.report.outcomes import Kind, Outcome, Outcomes, outcomes_of
 from rayrl.report.run_data import COLD, INEXACT, RANDOM, WARM, RunData
+from rayrl.report.sections.categories import categories_sentences
 from rayrl.report.sections.registry import Block, Section
+from rayrl.report.sections.target import target_sentences
+from rayrl.report.steps_to_target import steps_to_target, target_of
 from rayrl.report.text import capitalized, count, interval, listed, mean, number, signed
 from rayrl.report.warm_start import WarmStart, warm_starts
 
@@ -40,7 +43,9 @@ def build(run: RunData) -> Sequence[Block]:
     outcomes = outcomes_of(run)
     findings = [
         *(warm_start_finding(run, comparison) for comparison in warm_starts(run)),
+        *target_findings(run),
         *heuristics_findings(outcomes),
+        *categories_findings(run),
         *cloning_findings(run, outcomes),
     ]
     if not findings:
@@ -79,6 +84,25 @@ def warm_start_finding(run: RunData, comparison: WarmStart) -> Html:
             f"({_sureness(throughout)})."
         )
     return _finding(capitalized(prefix + verdict), " ".join(sentences))
+
+
+def target_findings(run: RunData) -> Iterator[Html]:
+    """How many steps the warm start saves until training returns what is wanted."""
+    target = target_of(run)
+    if target is None:
+        return
+    for comparison in steps_to_target(run, target):
+        if comparison.seeds:
+            head, numbers = target_sentences(run, comparison, target)
+            several = len(run.experiment.architectures) > 1
+            prefix = f"{comparison.architecture}: " if several else ""
+            yield _finding(capitalized(prefix + head), numbers)
+
+
+def categories_findings(run: RunData) -> Iterator[Html]:
+    """How trained policies fare in what they were not trained on."""
+    if sentences := categories_sentences(run):
+        yield _finding(*sentences)
 
 
 def heuristics_findings(outcomes: Outcomes) -> Iterator[Html]:

@@ -1,0 +1,127 @@
+"""Steps to target: how soon cold and warm training return what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rayrl.report.figures.chart import IntervalChart, IntervalRow
+from rayrl.report.html import Html, element, table
+from rayrl.report.outcomes import condition_label, condition_style
+from rayrl.report.run_data import COLD, WARM, RunData
+from rayrl.report.sections.registry import Block, Section
+from rayrl.report.steps_to_target import Steps, StepsToTarget, Target, mean_steps, steps_to_target, target_of
+from rayrl.report.text import count, interval, listed, number, percent, percent_interval
+
+
+def build(run: RunData) -> Sequence[Block]:
+    """A chart and a table of steps, seed by seed, and what the numbers mean."""
+    target = target_of(run)
+    assert target is not None, "the section applies to runs with a target"
+    found = steps_to_target(run, target)
+    tables = [_table(run, comparison) for comparison in found if comparison.seeds]
+    return [_chart(run, target, found), *tables, _note(run, target, found)]
+
+
+def target_sentences(run: RunData, comparison: StepsToTarget, target: Target) -> tuple[str, str]:
+    """What the steps of one architecture say: the finding, and the numbers behind it."""
+    of_whom = f", the mean of {target.reference}" if target.reference else ""
+    goal = f"a training return of {number(target.value)}{of_whom}"
+    budget = f"{run.experiment.train.total_steps:,} steps"
+    if not comparison.reached:
+        return "no trial reached the target.", f"In {budget}, none came to {goal}."
+    saving = comparison.saving
+    cold, warm = mean_steps(comparison.cold), mean_steps(comparison.warm)
+    sure = f"95 % interval {percent_interval(saving)}" if saving.low is not None else "no interval"
+    numbers = (
+        f"To {goal}, warm-started trials took {number(warm.value, 0)} steps in the mean and cold ones "
+        f"{number(cold.value, 0)}, so {_more_or_less(saving.value)} ({sure}, over "
+        f"{count(saving.n, 'training seed')})."
+    )
+    missed = [
+        f"{sum(not each.reached for each in steps)} of {count(len(steps), f'{name} trial')}"
+        for name, steps in (("cold", comparison.cold), ("warm", comparison.warm))
+        if not all(each.reached for each in steps)
+    ]
+    if missed:
+        numbers += f" {listed(missed)} had not reached it after {budget}, and counted with what they had."
+    head = {
+        1: "the warm start reached the target sooner.",
+        0: "no difference in steps to the target is shown.",
+        -1: "the warm start reached the target later.",
+    }[saving.sign]
+    return head, numbers
+
+
+def _more_or_less(saving: float | None) -> str:
+    saved = saving or 0.0
+    return f"{percent(abs(saved))} {'fewer' if saved >= 0 else 'more'}"
+
+
+def _chart(run: RunData, target: Target, found: Sequence[StepsToTarget]) -> IntervalChart:
+    rows = [
+        IntervalRow(
+            label=condition_label(run, comparison.architecture, condition),
+            estimate=mean_steps(steps),
+            style=condition_style(run, comparison.architecture, condition),
+            points=[each.steps for each in steps],
+        )
+        for comparison in found
+        for condition, steps in ((COLD, comparison.cold), (WARM, comparison.warm))
+        if steps
+    ]
+    return IntervalChart(
+        name="steps_to_target",
+        title=f"Environment steps to a training return of {number(target.value)}",
+        description="Mean environment steps until the target is reached, with interval and single seeds.",
+        x_label="Environment steps, at most the budget",
+        rows=rows,
+    )
+
+
+def _table(run: RunData, comparison: StepsToTarget) -> Html:
+    rows = [
+        [f"seed {seed}", _steps(cold), _steps(warm), percent(1 - warm.steps / cold.steps)]
+        for seed, cold, warm in zip(comparison.seeds, comparison.cold, comparison.warm, strict=True)
+    ]
+    cold, warm = mean_steps(comparison.cold), mean_steps(comparison.warm)
+    saving = comparison.saving
+    rows.append(["mean", number(cold.value, 0), number(warm.value, 0), percent(saving.value)])
+    rows.append(["95 % interval", interval(cold), interval(warm), percent_interval(saving)])
+    caption = comparison.architecture if len(run.experiment.architectures) > 1 else None
+    return table(["", "cold", "warm", "saved"], rows, caption=caption)
+
+
+def _steps(steps: Steps) -> str:
+    return f"{'' if steps.reached else '> '}{number(steps.steps, 0)}"
+
+
+def _note(run: RunData, target: Target, found: Sequence[StepsToTarget]) -> Html:
+    return element("p", " ".join(_sentences(run, target, found)), class_="note")
+
+
+def _sentences(run: RunData, target: Target, found: Sequence[StepsToTarget]) -> Iterator[str]:
+    yield (
+        f"The target is {'the mean return of ' + target.reference if target.reference else 'report.target'}"
+        f"{' in evaluation' if target.reference else ''}; a trial is there at the first iteration in which "
+        "the mean return of its recent episodes is. A trial that was not there when its training ended is "
+        "right-censored: it counts with the steps that it had, marked by >, so a saving on such a cold trial "
+        "is understated, and one of such a warm trial overstated. Intervals are over training seeds "
+        "(Student's t; of the saving, Fieller's)."
+    )
+    if run.experiment.collect.steps and run.experiment.collect.demonstrators:
+        yield (
+            f"The {run.experiment.collect.steps:,} steps of the demonstrations are not counted: they were "
+            "collected once for all seeds."
+        )
+    for comparison in found:
+        if comparison.left_out:
+            seeds = listed([str(seed) for seed in comparison.left_out])
+            yield f"{comparison.architecture}: left out, since a trial ended early: seed {seeds}."
+
+
+def _applies(run: RunData) -> bool:
+    target = target_of(run)
+    return target is not None and any(found.seeds for found in steps_to_target(run, target))
+
+
+SECTION = Section("target", "Steps to target", 25, _applies, build)

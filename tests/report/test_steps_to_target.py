@@ -1,0 +1,124 @@
+"""Steps to target by hand: who reached it when, who is censored, and what is saved."""
+
+import html
+import re
+
+import numpy as np
+import pytest
+
+from rayrl.report import build_report
+from rayrl.report.curves import Curve
+from rayrl.report.run_data import Trial
+from rayrl.report.run_reader import read_run
+from rayrl.report.sections.target import target_sentences
+from rayrl.report.steps_to_target import Steps, Target, steps_to_target, steps_until, target_of
+from tests.report.run_folder import write_demonstrators, write_experiment, write_lines, write_run
+
+
+def trial(returns):
+    steps = np.arange(1, len(returns) + 1) * 100.0
+    columns = {"step": steps, "episode_return_mean": np.array(returns, float)}
+    return Trial("mlp_baseline", "no_pretrain", 0, Curve(columns), None, None)
+
+
+@pytest.mark.parametrize(
+    ("returns", "steps"),
+    [
+        # The first time counts, and an unknown return is not one below the target.
+        ([1, 5, 4, 6], Steps(200, reached=True)),
+        ([np.nan, np.nan, 5, 6], Steps(300, reached=True)),
+        # Reached early, though the training ended early.
+        ([5, 6], Steps(100, reached=True)),
+        # Not reached: within a budget of 350 the fourth batch is the last.
+        ([1, 2, 3, 4], Steps(400, reached=False)),
+        ([1, 2, 3], None),
+        ([], None),
+    ],
+)
+def test_when_a_trial_is_at_the_target(returns, steps):
+    assert steps_until(trial(returns), target=5.0, budget=350) == steps
+
+
+def write_trials(path, steps_by_condition, *, budget=1000):
+    """Trials that return 10 from a step on, and 0 before; None never does."""
+    seeds = len(next(iter(steps_by_condition.values())))
+    train = {"algorithm": "ppo", "total_steps": budget}
+    write_experiment(path, seeds=[*range(seeds)], train=train, report={"target": 10.0})
+    for condition, ends in steps_by_condition.items():
+        for seed, end in enumerate(ends):
+            rows = [
+                {"step": step, "episode_return_mean": 10.0 * (end is not None and step >= end)}
+                for step in range(100, budget + 1, 100)
+            ]
+            write_lines(path / "mlp_baseline" / condition / f"seed_{seed}" / "progress.jsonl", rows)
+
+
+def test_the_saving_and_its_interval(tmp_path):
+    write_trials(tmp_path, {"no_pretrain": [1000, 1000, 1000], "with_pretrain": [200, 300, 400]})
+    run = read_run(tmp_path)
+    (found,) = steps_to_target(run, target_of(run))
+    # 1 − 300 / 1000; with equal denominators Fieller's interval is Student's: ± 4.30265 · 100 / √3 / 1000.
+    assert found.saving.value == pytest.approx(0.7)
+    assert found.saving.low == pytest.approx(0.7 - 0.248414, abs=1e-6)
+    assert found.saving.high == pytest.approx(0.7 + 0.248414, abs=1e-6)
+
+
+def test_who_does_not_reach_it_counts_with_the_budget(tmp_path):
+    write_trials(tmp_path, {"no_pretrain": [None, None, 900], "with_pretrain": [100, 100, 100]})
+    run = read_run(tmp_path)
+    target = target_of(run)
+    (found,) = steps_to_target(run, target)
+    assert found.cold == (Steps(1000, reached=False), Steps(1000, reached=False), Steps(900, reached=True))
+    # 1 − 300 / 2900.
+    assert found.saving.value == pytest.approx(1 - 300 / 2900)
+    head, numbers = target_sentences(run, found, target)
+    assert head == "the warm start reached the target sooner."
+    assert "warm-started trials took 100 steps in the mean and cold ones 967, so 89.7 % fewer" in numbers
+    assert "2 of 3 cold trials had not reached it after 1,000 steps" in numbers
+
+
+def test_a_seed_whose_training_ended_early_is_left_out(tmp_path):
+    write_trials(tmp_path, {"no_pretrain": [500, 500], "with_pretrain": [100, None]})
+    file = tmp_path / "mlp_baseline" / "with_pretrain" / "seed_1" / "progress.jsonl"
+    write_lines(file, [{"step": 100, "episode_return_mean": 0.0}])
+    run = read_run(tmp_path)
+    (found,) = steps_to_target(run, target_of(run))
+    assert (found.seeds, found.left_out) == ((0,), (1,))
+    assert (found.saving.value, found.saving.low) == (pytest.approx(0.8), None)
+
+
+def test_where_no_trial_reaches_it(tmp_path):
+    write_trials(tmp_path, {"no_pretrain": [None, None], "with_pretrain": [None, None]})
+    run = read_run(tmp_path)
+    (found,) = steps_to_target(run, target_of(run))
+    assert target_sentences(run, found, target_of(run)) == (
+        "no trial reached the target.",
+        "In 1,000 steps, none came to a training return of 10.",
+    )
+
+
+def test_the_target_is_the_references_mean_unless_one_is_named(tmp_path):
+    write_experiment(tmp_path)
+    assert target_of(read_run(tmp_path)) is None
+    write_demonstrators(tmp_path, random=-100.0, least_outstanding=-24.0)
+    found = target_of(read_run(tmp_path))
+    assert found.reference == "least_outstanding"
+    assert found.value == pytest.approx(-24.0, abs=6.0)
+    write_experiment(tmp_path, report={"target": -30.0})
+    assert target_of(read_run(tmp_path)) == Target(-30.0, None)
+
+
+def test_the_page_has_the_steps_of_every_seed(tmp_path):
+    write_run(tmp_path, report={"target": -50.0})
+    page = build_report(tmp_path)
+    text = html.unescape(re.sub(r"<[^>]+>", " ", page.read_text()))
+    assert "Steps to target" in text
+    assert "To a training return of −50, warm-started trials took" in text
+    rows = (page.parent / "figures" / "steps_to_target.csv").read_text().splitlines()
+    assert rows[0].startswith("label,value,low,high,n,point_0")
+    assert [row.split(",")[0] for row in rows[1:]] == ["cold", "warm"]
+
+
+def test_without_both_conditions_there_is_nothing_to_compare(tmp_path):
+    write_run(tmp_path, conditions=["no_pretrain"], report={"target": -50.0})
+    assert "Steps to target" not in build_report(tmp_path).read_text()
