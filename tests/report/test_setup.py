@@ -19,13 +19,11 @@ def test_digests_are_those_of_the_content(tmp_path):
     trace = {"source": "/home/me/trace.csv", "copy_": "inputs/0123/trace.csv", "sha256": 64 * "a"}
     write_json(tmp_path / "run.json", info | {"inputs": {"env.config.trace": trace}})
     run = read_run(tmp_path)
-    config = json.dumps(
-        json.loads((tmp_path / "config.json").read_text()), sort_keys=True, separators=(",", ":")
-    )
+    config = json.loads((tmp_path / "config.json").read_text())
     warm = json.loads((tmp_path / "mlp_baseline/with_pretrain/seed_0/policy/policy.json").read_text())
     found = digests_of(run)
     assert found == {
-        "configuration": sha256(config),
+        "configuration": sha256(json.dumps(config, sort_keys=True, separators=(",", ":"))),
         "env.config.trace: trace.csv": 64 * "a",
         "demonstrations": sha256('{"part-00000.arrow":"' + 64 * "d" + '"}'),
         "weights, mlp_baseline/no_pretrain/seed_0": f"{len('no_pretrain'):064x}",
