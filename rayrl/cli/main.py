@@ -206,6 +206,34 @@ def evaluate(
 
 
 @app.command()
+def report(
+    run_dirs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN_DIR...",
+            help="Run folder; with several, one page holds the others against the first.",
+            autocompletion=completion.run_folders,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder to write; report in the run folder when not given, and comparison here for several.",
+        ),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Builds the report of a run anew, or one that compares several; the page's path is printed."""
+    from rayrl.report import build_report, compare_runs
+
+    if len(run_dirs) == 1:
+        typer.echo(build_report(run_dirs[0], out))
+    else:
+        typer.echo(compare_runs(run_dirs, out or Path("comparison")))
+
+
+@app.command()
 def doctor(
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="Experiment file, to look at what it needs.")

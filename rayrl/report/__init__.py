@@ -1,5 +1,5 @@
 """The report of a run: one HTML page, and its figures as PNG and CSV."""
 
-from rayrl.report.build import build_report
+from rayrl.report.build import build_report, compare_runs
 
-__all__ = ["build_report"]
+__all__ = ["build_report", "compare_runs"]

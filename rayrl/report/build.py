@@ -1,43 +1,76 @@
-"""Builds the report of a run folder."""
+"""Builds the report of a run folder, and the one that compares several."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import rayrl.report.sections  # noqa: F401  (registers the sections)
+from rayrl.errors import StorageError
+from rayrl.report.comparison import read_comparison
 from rayrl.report.figures.data import to_csv
 from rayrl.report.figures.image import to_png
-from rayrl.report.page import FIGURES, charts_in, render
+from rayrl.report.heading import heading_of, heading_of_comparison
+from rayrl.report.page import FIGURES, Built, Heading, charts_in, render
 from rayrl.report.run_reader import read_run
-from rayrl.report.sections.registry import sections_for
+from rayrl.report.sections.registry import sections_comparing, sections_for
 from rayrl.storage.atomic import atomic_folder
 
 FOLDER = "report"
 PAGE = "report.html"
 
 
-def build_report(run_dir: Path | str) -> Path:
-    """Writes ``report/report.html`` and ``report/figures/*.{png,csv}``, all or none of them.
+def build_report(run_dir: Path | str, out: Path | str | None = None) -> Path:
+    """Writes ``report.html`` and ``figures/*.{png,csv}``, all or none of them.
 
     Whatever the run has so far is reported; what is missing or damaged is named in the page.
 
     Args:
         run_dir: the run folder.
+        out: the folder to write; by default ``report`` in the run folder.
 
     Returns:
         The page.
 
     Raises:
         IntegrityError: the folder has no readable ``config.json``.
-        StorageError: the disk is full or not writable.
+        StorageError: the disk is full or not writable, or ``out`` holds something else.
     """
     run = read_run(Path(run_dir))
     built = [(section, section.build(run)) for section in sections_for(run)]
-    target = Path(run_dir) / FOLDER
+    return _write(Path(run_dir) / FOLDER if out is None else Path(out), heading_of(run), built)
+
+
+def compare_runs(run_dirs: Sequence[Path | str], out: Path | str) -> Path:
+    """Writes one such page that holds several runs against each other.
+
+    Args:
+        run_dirs: the run folders; the others are held against the first.
+        out: the folder to write.
+
+    Returns:
+        The page.
+
+    Raises:
+        ConfigError: a run is named twice, or there are too many.
+        IntegrityError: a folder has no readable ``config.json``.
+        StorageError: the disk is full or not writable, or ``out`` holds something else.
+    """
+    comparison = read_comparison([Path(path) for path in run_dirs])
+    return _write(Path(out), heading_of_comparison(comparison), sections_comparing(comparison))
+
+
+def _write(target: Path, heading: Heading, built: Sequence[Built]) -> Path:
+    if target.is_dir() and (others := sorted({file.name for file in target.iterdir()} - {PAGE, FIGURES})):
+        raise StorageError(
+            f"the folder holds something besides a report: {others[0]}",
+            where=str(target),
+            remedy="name a new folder, or an earlier report's",
+        )
     with atomic_folder(target, "the report") as folder:
         (folder / FIGURES).mkdir()
         for chart in charts_in(built):
             (folder / FIGURES / f"{chart.name}.png").write_bytes(to_png(chart))
             (folder / FIGURES / f"{chart.name}.csv").write_text(to_csv(chart), encoding="utf-8")
-        (folder / PAGE).write_text(render(run, built), encoding="utf-8")
+        (folder / PAGE).write_text(render(heading, built), encoding="utf-8")
     return target / PAGE

@@ -18,7 +18,7 @@ from rayrl.evaluation.comparison import are_paired, normalized_score_of, paired_
 from rayrl.evaluation.result import RETURN, EvaluationResult
 from rayrl.evaluation.statistics import Estimate, mean_over_episodes
 from rayrl.evaluation.suites import AS_TRAINED
-from rayrl.report.run_data import COLD, RANDOM, WARM, RunData
+from rayrl.report.run_data import COLD, RANDOM, WARM, RunData, of_category
 
 _NAMES = {COLD: "cold", WARM: "warm"}
 
@@ -74,8 +74,8 @@ class Outcomes:
 
     rows: tuple[Outcome, ...]
     """Trained policies by condition, cloned ones, demonstrators; random actions last."""
-    unpaired: tuple[str, ...]
-    """What was evaluated on other episodes, and is left out."""
+    unpaired: tuple[Outcome, ...]
+    """What was evaluated on other episodes, and cannot be compared."""
     reference: Outcome | None
     random: Outcome | None
 
@@ -101,10 +101,14 @@ class Outcomes:
         return share_weighted(known, shares) if shares and shares.keys() <= known.keys() else None
 
 
-def condition_label(run: RunData, architecture: str, condition: str) -> str:
+def condition_label(
+    run: RunData, architecture: str, condition: str, *, several_architectures: bool | None = None
+) -> str:
     """``cold`` or ``warm``, after the architecture where there are several."""
     name = _NAMES.get(condition, condition)
-    return name if len(run.experiment.architectures) == 1 else f"{architecture}, {name}"
+    if several_architectures is None:
+        several_architectures = len(run.experiment.architectures) > 1
+    return f"{architecture}, {name}" if several_architectures else name
 
 
 def condition_style(run: RunData, architecture: str, condition: str) -> int:
@@ -116,7 +120,12 @@ def condition_style(run: RunData, architecture: str, condition: str) -> int:
 
 def categories_in(run: RunData) -> list[str]:
     """The categories in which anyone was evaluated, in their order, without the environment as trained."""
-    results = [result for row in _candidates(run) for result in row.results]
+    return categories_of_rows(candidates_of(run))
+
+
+def categories_of_rows(rows: Iterable[Outcome]) -> list[str]:
+    """As ``categories_in``, of all that was evaluated."""
+    results = [result for row in rows for result in row.results]
     names = dict.fromkeys(name for result in results for name in result.categories)
     return [name for name in names if name != AS_TRAINED]
 
@@ -128,28 +137,44 @@ def outcomes_of(run: RunData, category: str = AS_TRAINED) -> Outcomes:
         run: the run.
         category: whose episodes to take.
     """
-    found = [row for row in (_within(row, category) for row in _candidates(run)) if row.results]
+    return pair_outcomes(candidates_of(run), category, reference=run.reference, random=RANDOM)
+
+
+def pair_outcomes(
+    candidates: Iterable[Outcome], category: str, *, reference: str | None, random: str | None
+) -> Outcomes:
+    """Takes those that are of the same episodes as the first.
+
+    Args:
+        candidates: all that was evaluated.
+        category: whose episodes to take.
+        reference: the demonstrator that scores 1.
+        random: the one that scores 0.
+    """
+    found = [row for row in (_within(row, category) for row in candidates) if row.results]
     rows = [row for row in found if are_paired([found[0].results[0], *row.results])]
     by_label = {row.label: row for row in rows if row.kind is Kind.demonstrator}
     return Outcomes(
         rows=tuple(rows),
-        unpaired=tuple(row.label for row in found if row not in rows),
-        reference=by_label.get(run.reference or ""),
-        random=by_label.get(RANDOM),
+        unpaired=tuple(row for row in found if row not in rows),
+        reference=by_label.get(reference or ""),
+        random=by_label.get(random or ""),
     )
 
 
 def _within(row: Outcome, category: str) -> Outcome:
-    """The row's episodes of one category; results without categories are of the environment as trained."""
-    results = [
-        result.within(category) if result.categories else result
-        for result in row.results
-        if category in (result.categories or (AS_TRAINED,))
-    ]
-    return replace(row, results=tuple(results))
+    """The row's episodes of one category."""
+    results = (of_category(result, category) for result in row.results)
+    return replace(row, results=tuple(result for result in results if result is not None))
 
 
-def _candidates(run: RunData) -> Iterable[Outcome]:
+def candidates_of(run: RunData, *, several_architectures: bool | None = None) -> Iterable[Outcome]:
+    """All that was evaluated in a run, whatever the episodes; rows without results among it.
+
+    Args:
+        run: the run.
+        several_architectures: whether labels name the architecture; by default where the run has several.
+    """
     experiment = run.experiment
     for architecture in experiment.architectures:
         for condition in experiment.conditions:
@@ -159,7 +184,9 @@ def _candidates(run: RunData) -> Iterable[Outcome]:
                 if (trial.architecture, trial.condition) == (architecture, condition)
             ]
             yield Outcome(
-                label=condition_label(run, architecture, condition),
+                label=condition_label(
+                    run, architecture, condition, several_architectures=several_architectures
+                ),
                 kind=Kind.trained,
                 style=condition_style(run, architecture, condition),
                 results=tuple(result for result in results if result is not None),
@@ -168,7 +195,7 @@ def _candidates(run: RunData) -> Iterable[Outcome]:
     for architecture in experiment.architectures:
         results = [p.evaluation for p in run.pretraining if p.architecture == architecture]
         yield Outcome(
-            label=condition_label(run, architecture, "cloned"),
+            label=condition_label(run, architecture, "cloned", several_architectures=several_architectures),
             kind=Kind.cloned,
             style=style,
             results=tuple(result for result in results if result is not None),

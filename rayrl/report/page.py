@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 
 from rayrl.report.figures.chart import Chart
 from rayrl.report.figures.interactive import plotly_js, to_plotly
 from rayrl.report.html import Html, element, join
-from rayrl.report.run_data import RunData
 from rayrl.report.sections.registry import Block, Section
-from rayrl.report.text import count
 
 Built = tuple[Section, Sequence[Block]]
 FIGURES = "figures"
@@ -26,11 +25,22 @@ def charts_in(built: Sequence[Built]) -> list[Chart]:
     return [block for _, blocks in built for block in blocks if not isinstance(block, Html)]
 
 
-def render(run: RunData, built: Sequence[Built]) -> str:
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What stands around the sections."""
+
+    title: str
+    facts: Mapping[str, str]
+    """What the page is about, at its top, by name."""
+    source: str
+    """From what it was written."""
+
+
+def render(heading: Heading, built: Sequence[Built]) -> str:
     """The page.
 
     Args:
-        run: what it reports on.
+        heading: what stands around the sections.
         built: the sections with their content.
     """
     scripts = [Html(source) for source in (plotly_js(), _static("report.js"))] if charts_in(built) else []
@@ -40,17 +50,17 @@ def render(run: RunData, built: Sequence[Built]) -> str:
         _security_policy(scripts),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
-        element("title", f"{run.experiment.name} – rayrl report"),
+        element("title", f"{heading.title} – rayrl report"),
         element("style", Html(_static("report.css"))),
     )
     links = [element("a", section.title, href=f"#{section.key}") for section, _ in built]
     body = element(
         "body",
-        _header(run),
+        _header(heading),
         element("nav", *links, aria_label="Sections"),
         element("noscript", element("p", f"Without JavaScript, see the figures in {FIGURES}/.")),
         element("main", *(_section(section, blocks) for section, blocks in built)),
-        _footer(run),
+        _footer(heading),
         *(element("script", script) for script in scripts),
     )
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
@@ -63,28 +73,16 @@ def _security_policy(scripts: Sequence[str]) -> Html:
     return element("meta", http_equiv="Content-Security-Policy", content=policy)
 
 
-def _header(run: RunData) -> Html:
-    experiment, info = run.experiment, run.info
-    trials = len(run.trials)
-    facts = {
-        "Environment": experiment.env.id,
-        "Trials": (
-            f"{count(len(experiment.architectures), 'architecture')} × "
-            f"{count(len(experiment.conditions), 'condition')} × {count(len(experiment.seeds), 'seed')}"
-            f" = {trials}"
-        ),
-        "Training": f"{experiment.train.algorithm.upper()}, {experiment.train.total_steps:,} steps each",
-        "Run": info.run_id,
-        "Started": _moment(info.created),
-        "Finished": _moment(info.finished or ""),
-    }
+def _header(heading: Heading) -> Html:
     items = [
-        element("div", element("dt", name), element("dd", value)) for name, value in facts.items() if value
+        element("div", element("dt", name), element("dd", value))
+        for name, value in heading.facts.items()
+        if value
     ]
     return element(
         "header",
         element("p", "rayrl report", class_="kicker"),
-        element("h1", experiment.name),
+        element("h1", heading.title),
         element("dl", *items),
     )
 
@@ -113,15 +111,9 @@ def _figure(chart: Chart) -> Html:
     )
 
 
-def _footer(run: RunData) -> Html:
-    by = f"Written by rayrl {run.versions.get('rayrl', '')} from the run folder {run.path.name}."
+def _footer(heading: Heading) -> Html:
     figures = f"Figures are also in {FIGURES}/ beside this page, as PNG and as CSV."
-    return element("footer", element("p", f"{by} {figures}"))
-
-
-def _moment(iso: str) -> str:
-    """``2024-05-01 12:30`` of an ISO 8601 time."""
-    return iso[:16].replace("T", " ") + (" UTC" if iso.endswith("+00:00") else "")
+    return element("footer", element("p", f"{heading.source} {figures}"))
 
 
 def _static(name: str) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rayrl.evaluation.result import EvaluationResult
+from rayrl.evaluation.suites import AS_TRAINED
 from rayrl.report.curves import Curve
 from rayrl.report.records import (
     DatasetRecord,
@@ -70,6 +71,18 @@ class Trial:
     def name(self) -> str:
         """Its folder in the run folder."""
         return f"{self.architecture}/{self.condition}/seed_{self.seed}"
+
+    @property
+    def as_trained(self) -> EvaluationResult | None:
+        """The evaluation in the environment as it was trained in, without other categories."""
+        return None if self.evaluation is None else of_category(self.evaluation, AS_TRAINED)
+
+
+def of_category(result: EvaluationResult, category: str) -> EvaluationResult | None:
+    """The episodes of one category; results without categories are of the environment as trained."""
+    if not result.categories:
+        return result if category == AS_TRAINED else None
+    return result.within(category) if category in result.categories else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,11 +80,11 @@ def pairs_of(run: RunData, architecture: str) -> Iterator[tuple[Trial, Trial]]:
 
 
 def _equally_evaluated(cold: Trial, warm: Trial) -> bool:
-    if cold.evaluation is None or warm.evaluation is None or cold.state is None or warm.state is None:
+    if cold.as_trained is None or warm.as_trained is None or cold.state is None or warm.state is None:
         return False
-    return cold.state.step == warm.state.step and are_paired([cold.evaluation, warm.evaluation])
+    return cold.state.step == warm.state.step and are_paired([cold.as_trained, warm.as_trained])
 
 
 def _return(trial: Trial) -> float:
-    assert trial.evaluation is not None, "only evaluated trials are compared"
-    return float(trial.evaluation.values(RETURN).mean())
+    assert trial.as_trained is not None, "only evaluated trials are compared"
+    return float(trial.as_trained.values(RETURN).mean())

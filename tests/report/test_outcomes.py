@@ -72,7 +72,7 @@ def test_differences_and_scores_by_hand(run):
 def test_results_of_other_episodes_are_left_out_and_named(run):
     place(run.path, {"evaluate/demonstrators/fair.json": [5.0, 7.0]}, seeds=[7, 8])
     outcomes = outcomes_of(read_run(run.path))
-    assert outcomes.unpaired == ("fair",)
+    assert [row.label for row in outcomes.unpaired] == ["fair"]
     assert "fair" not in [row.label for row in outcomes.rows]
 
 

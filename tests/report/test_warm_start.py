@@ -3,6 +3,8 @@ import math
 import numpy as np
 import pytest
 
+from rayrl.evaluation.result import join_categories
+from rayrl.experience.dataset import EnvInfo
 from rayrl.report.curves import Curve
 from rayrl.report.run_reader import read_run
 from rayrl.report.warm_start import curve_difference, warm_starts
@@ -62,3 +64,16 @@ def test_at_the_end_only_pairs_of_equal_steps_are_compared(tmp_path):
 def test_without_both_conditions_there_is_nothing_to_compare(tmp_path):
     write_experiment(tmp_path, conditions=["no_pretrain"])
     assert warm_starts(read_run(tmp_path)) == []
+
+
+def test_only_episodes_of_the_environment_as_trained_count(tmp_path):
+    write_experiment(tmp_path, seeds=[0])
+    for condition, returns in (("no_pretrain", [1.0, 3.0]), ("with_pretrain", [5.0, 7.0])):
+        trial(tmp_path, condition, 0, returns)
+        result = result_of(returns)
+        harder = result_of([-1000.0 * value for value in returns])
+        harder = harder.model_copy(update={"env": EnvInfo(id=harder.env.id, config={"load": 2.0})})
+        file = tmp_path / "mlp_baseline" / condition / "seed_0" / "eval_results.json"
+        join_categories({"as_trained": result, "overload": harder}).save(file)
+    (found,) = warm_starts(read_run(tmp_path))
+    assert found.final.value == 4.0

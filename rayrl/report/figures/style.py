@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 COLORS = ("#0b6bb8", "#c2500a", "#0a7d63", "#8746b8", "#a8323e", "#5b6670", "#8a6a00", "#b8327f")
 """On white; the page's ``--series-…`` colours are the same in light, and brighter in dark."""
@@ -63,5 +63,9 @@ STYLES = tuple(
 
 
 def style_of(index: int) -> Style:
-    """The style of an index; they repeat."""
-    return STYLES[index % len(STYLES)]
+    """The style of an index.
+
+    After each round of colours, the others are shifted against them: the first 36 styles differ.
+    """
+    own, other = STYLES[index % len(STYLES)], STYLES[(index + index // len(STYLES)) % len(STYLES)]
+    return replace(other, color=own.color)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from rayrl.evaluation.result import RETURN
 from rayrl.evaluation.suites import AS_TRAINED
+from rayrl.report.comparison import Comparison
 from rayrl.report.figures.chart import IntervalChart, IntervalRow
 from rayrl.report.html import Html, element, join, table
 from rayrl.report.outcomes import Kind, Outcome, Outcomes, categories_in, outcomes_of
@@ -20,7 +21,16 @@ Cell = Callable[[Outcomes, Outcome], str]
 
 def build(run: RunData) -> Sequence[Block]:
     """Scores by category as a chart and a table, then a table for each metric."""
-    categories = {name: outcomes_of(run, name) for name in (AS_TRAINED, *categories_in(run))}
+    return _blocks({name: outcomes_of(run, name) for name in (AS_TRAINED, *categories_in(run))})
+
+
+def compare(comparison: Comparison) -> Sequence[Block]:
+    """The same of all runs' policies, as far as they played the same episodes."""
+    names = comparison.categories()
+    return _blocks({name: comparison.outcomes(name) for name in (AS_TRAINED, *names)}) if names else []
+
+
+def _blocks(categories: ByCategory) -> Sequence[Block]:
     scored = all(found.reference and found.random for found in categories.values())
     blocks: list[Block] = [_chart(categories), _table("score", categories, _score)] if scored else []
     blocks.append(_note(categories))
@@ -135,4 +145,4 @@ def _words(category: str) -> str:
     return category.replace("_", " ")
 
 
-SECTION = Section("categories", "Categories", 35, lambda run: bool(categories_in(run)), build)
+SECTION = Section("categories", "Categories", 35, lambda run: bool(categories_in(run)), build, compare)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from rayrl.report.comparison import Comparison
 from rayrl.report.curves import mean_curve
 from rayrl.report.figures.chart import Line, LineChart
+from rayrl.report.groups import Group, groups_of
 from rayrl.report.html import element
-from rayrl.report.outcomes import condition_label, condition_style
 from rayrl.report.run_data import RunData
 from rayrl.report.sections.registry import Block, Section
 from rayrl.report.text import count
@@ -21,9 +22,18 @@ _CHARTS = (
 
 def build(run: RunData) -> Sequence[Block]:
     """A chart of returns, and one of success where the environment tells it."""
+    return _blocks(groups_of(run))
+
+
+def compare(comparison: Comparison) -> Sequence[Block]:
+    """The same, with the trials of all runs."""
+    return _blocks(comparison.groups())
+
+
+def _blocks(groups: Sequence[Group]) -> Sequence[Block]:
     blocks: list[Block] = []
     for name, title, column, y_label in _CHARTS:
-        lines = list(_lines(run, column))
+        lines = list(_lines(groups, column))
         if lines:
             blocks.append(
                 LineChart(
@@ -49,25 +59,25 @@ def build(run: RunData) -> Sequence[Block]:
     return blocks
 
 
-def _lines(run: RunData, column: str) -> Iterator[Line]:
-    experiment = run.experiment
+def _lines(groups: Sequence[Group], column: str) -> Iterator[Line]:
     bold = []
-    for architecture in experiment.architectures:
-        for condition in experiment.conditions:
-            trials = [t for t in run.trials if (t.architecture, t.condition) == (architecture, condition)]
-            curves = {trial.seed: trial.curve.known("step", column) for trial in trials}
-            curves = {seed: curve for seed, curve in curves.items() if len(curve[0])}
-            label = condition_label(run, architecture, condition)
-            style = condition_style(run, architecture, condition)
-            if len(curves) > 1:
-                for seed, (x, y) in curves.items():
-                    yield Line(f"{label}, seed {seed}", x, y, style, faint=True)
-            if curves:
-                x, y = mean_curve(list(curves.values()))
-                bold.append(Line(f"{label} ({count(len(curves), 'seed')})", x, y, style))
+    for group in groups:
+        curves = {trial.seed: trial.curve.known("step", column) for trial in group.trials}
+        curves = {seed: curve for seed, curve in curves.items() if len(curve[0])}
+        if len(curves) > 1:
+            for seed, (x, y) in curves.items():
+                yield Line(f"{group.label}, seed {seed}", x, y, group.style, faint=True)
+        if curves:
+            x, y = mean_curve(list(curves.values()))
+            bold.append(Line(f"{group.label} ({count(len(curves), 'seed')})", x, y, group.style))
     yield from bold
 
 
 SECTION = Section(
-    "learning", "Learning curves", 20, lambda run: any(len(trial.curve) for trial in run.trials), build
+    "learning",
+    "Learning curves",
+    20,
+    lambda run: any(len(trial.curve) for trial in run.trials),
+    build,
+    compare,
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rayrl.errors import ConfigError
+from rayrl.report.comparison import Comparison
 from rayrl.report.figures.chart import Chart
 from rayrl.report.html import Html
 from rayrl.report.run_data import RunData
@@ -27,6 +28,8 @@ class Section:
     """Whether the run has what the section shows."""
     build: Callable[[RunData], Sequence[Block]]
     """Its content, from top to bottom."""
+    compare: Callable[[Comparison], Sequence[Block]] | None = None
+    """Its content where several runs are compared, none of which need to have it; None leaves it out."""
 
 
 _sections: dict[str, Section] = {}
@@ -45,5 +48,14 @@ def register_section(section: Section) -> None:
 
 def sections_for(run: RunData) -> list[Section]:
     """The sections that apply to a run, in order."""
-    ordered = sorted(_sections.values(), key=lambda section: section.position)
-    return [section for section in ordered if section.applies(run)]
+    return [section for section in _ordered() if section.applies(run)]
+
+
+def sections_comparing(comparison: Comparison) -> list[tuple[Section, Sequence[Block]]]:
+    """The sections that have something to say of several runs, in order, with what they say."""
+    built = [(section, section.compare(comparison)) for section in _ordered() if section.compare]
+    return [(section, blocks) for section, blocks in built if blocks]
+
+
+def _ordered() -> list[Section]:
+    return sorted(_sections.values(), key=lambda section: section.position)

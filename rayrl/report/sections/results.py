@@ -9,6 +9,8 @@ import numpy as np
 
 from rayrl.evaluation.result import LENGTH, RETURN, SUCCESS
 from rayrl.evaluation.statistics import Estimate
+from rayrl.evaluation.suites import AS_TRAINED
+from rayrl.report.comparison import Comparison
 from rayrl.report.figures.chart import IntervalChart, IntervalRow, Line, LineChart
 from rayrl.report.html import Html, element, join, table
 from rayrl.report.outcomes import Kind, Outcome, Outcomes, outcomes_of
@@ -26,7 +28,24 @@ _NAMES = {RETURN: "mean return", "ttft": "time to first token", LENGTH: "episode
 
 def build(run: RunData) -> Sequence[Block]:
     """A chart and a table of returns, a table of the other metrics, and differences to the reference."""
-    outcomes = outcomes_of(run)
+    return _blocks(outcomes_of(run))
+
+
+def compare(comparison: Comparison) -> Sequence[Block]:
+    """The same of all runs' policies, as far as they played the same episodes; the others by themselves."""
+    outcomes = comparison.outcomes(AS_TRAINED)
+    blocks = list(_blocks(outcomes)) if outcomes.rows else []
+    if outcomes.unpaired:
+        caption = (
+            "Of other episodes than the above, so that these cannot be held against them: the environment, "
+            "its options, the seed or the number of episodes is another."
+        )
+        rows = [[row.label, *_pair(row.mean(RETURN), mean)] for row in outcomes.unpaired]
+        blocks.append(table(["", "mean return", "95 % interval"], rows, caption=caption))
+    return blocks
+
+
+def _blocks(outcomes: Outcomes) -> Sequence[Block]:
     reference, metrics = outcomes.reference, further_metrics(outcomes)
     blocks: list[Block] = [_chart(outcomes), _returns(outcomes), _note(outcomes)]
     if reference is not None and (
@@ -218,4 +237,4 @@ def details(summary: str, content: Html) -> Html:
     return element("details", element("summary", summary), content)
 
 
-SECTION = Section("results", "Results", 30, lambda run: bool(outcomes_of(run).rows), build)
+SECTION = Section("results", "Results", 30, lambda run: bool(outcomes_of(run).rows), build, compare)

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rayrl.report.comparison import Comparison
 from rayrl.report.figures.chart import StackedBarChart
+from rayrl.report.groups import Group, groups_of
 from rayrl.report.html import Html, element, table
 from rayrl.report.outcomes import condition_label
 from rayrl.report.run_data import RunData, Trial
@@ -14,41 +16,44 @@ from rayrl.report.sections.registry import Block, Section
 from rayrl.report.text import duration, number
 
 _PARTS = ("sampling", "learning", "other")
+_HEADER = ("", "a trial takes", *_PARTS, "steps per second")
 
 
 def build(run: RunData) -> Sequence[Block]:
     """A chart of seconds by condition, and a table with the pace."""
-    groups = {
-        condition_label(run, architecture, condition): trials
-        for architecture in run.experiment.architectures
-        for condition in run.experiment.conditions
-        if (trials := _timed(run, architecture, condition))
-    }
-    chart = StackedBarChart(
-        name="time",
-        title="Time of a trial",
-        description="Seconds that a trial spends sampling, learning and otherwise, the mean over seeds.",
-        x_label="Seconds, mean over seeds",
-        bars={label: _seconds(trials) for label, trials in groups.items()},
-    )
-    rows = [_row(label, trials) for label, trials in groups.items()]
+    chart, rows = _chart_and_rows(groups_of(run))
     for architecture in run.experiment.architectures:
         spent = [p.summary.seconds for p in run.pretraining if p.architecture == architecture and p.summary]
         known = [seconds for seconds in spent if seconds is not None]
         if known:
             label = condition_label(run, architecture, "pretraining of one seed")
-            rows.append([label, duration(float(np.mean(known))), *["–"] * 4])
-    header = ["", "a trial takes", *(f"{part}" for part in _PARTS), "steps per second"]
-    return [chart, table(header, rows), _note()]
+            rows.append([label, duration(float(np.mean(known))), *["–"] * (len(_HEADER) - 2)])
+    return [chart, table(_HEADER, rows), _note()]
 
 
-def _timed(run: RunData, architecture: str, condition: str) -> list[Trial]:
-    return [
-        trial
-        for trial in run.trials
-        if (trial.architecture, trial.condition) == (architecture, condition)
-        and np.isfinite(trial.curve["seconds/total"]).any()
-    ]
+def compare(comparison: Comparison) -> Sequence[Block]:
+    """The same, with the trials of all runs."""
+    groups = comparison.groups()
+    if not any(_timed(group) for group in groups):
+        return []
+    chart, rows = _chart_and_rows(groups)
+    return [chart, table(_HEADER, rows), _note()]
+
+
+def _chart_and_rows(groups: Sequence[Group]) -> tuple[StackedBarChart, list[list[str]]]:
+    timed = {group.label: trials for group in groups if (trials := _timed(group))}
+    chart = StackedBarChart(
+        name="time",
+        title="Time of a trial",
+        description="Seconds that a trial spends sampling, learning and otherwise, the mean over seeds.",
+        x_label="Seconds, mean over seeds",
+        bars={label: _seconds(trials) for label, trials in timed.items()},
+    )
+    return chart, [_row(label, trials) for label, trials in timed.items()]
+
+
+def _timed(group: Group) -> list[Trial]:
+    return [trial for trial in group.trials if np.isfinite(trial.curve["seconds/total"]).any()]
 
 
 def _seconds(trials: Sequence[Trial]) -> dict[str, float]:
@@ -81,4 +86,4 @@ def _applies(run: RunData) -> bool:
     return any(np.isfinite(trial.curve["seconds/total"]).any() for trial in run.trials)
 
 
-SECTION = Section("time", "Where the time went", 50, _applies, build)
+SECTION = Section("time", "Where the time went", 50, _applies, build, compare)

@@ -9,6 +9,7 @@ from rayrl.evaluation.statistics import Estimate
 from rayrl.report.html import Html, element, join
 from rayrl.report.outcomes import Kind, Outcome, Outcomes, outcomes_of
 from rayrl.report.run_data import COLD, INEXACT, RANDOM, WARM, RunData
+from rayrl.report.sections import runs_compared
 from rayrl.report.sections.categories import categories_sentences
 from rayrl.report.sections.registry import Block, Section
 from rayrl.report.sections.target import target_sentences
@@ -167,7 +168,8 @@ def caveats(run: RunData, outcomes: Outcomes) -> Iterator[str]:
         few = count(min(episodes), "episode")
         yield f"Each policy played only {few}; intervals over so few are too narrow."
     if outcomes.unpaired:
-        yield f"Evaluated on other episodes, and so left out: {listed(outcomes.unpaired)}."
+        others = listed([row.label for row in outcomes.unpaired])
+        yield f"Evaluated on other episodes, and so left out: {others}."
 
 
 def _glossary(run: RunData) -> Html:
@@ -210,4 +212,4 @@ def _finding(head: str, body: str) -> Html:
     return element("p", join([element("strong", head), " ", body]))
 
 
-SECTION = Section("verdict", "What came out", 10, lambda run: True, build)
+SECTION = Section("verdict", "What came out", 10, lambda run: True, build, runs_compared.compare)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from rayrl.report.comparison import Comparison
 from rayrl.report.html import element
 from rayrl.report.run_data import INEXACT, RunData, Trial
 from rayrl.report.sections.registry import Block, Section
@@ -13,6 +14,12 @@ from rayrl.report.text import listed
 def build(run: RunData) -> Sequence[Block]:
     """A list of sentences."""
     return [element("ul", *(element("li", text) for text in warnings_of(run)), class_="warnings")]
+
+
+def compare(comparison: Comparison) -> Sequence[Block]:
+    """The same for every run, each with its letter."""
+    found = [f"{letter}: {text}" for letter, run in comparison.lettered for text in warnings_of(run)]
+    return [element("ul", *(element("li", text) for text in found), class_="warnings")] if found else []
 
 
 def warnings_of(run: RunData) -> list[str]:
@@ -35,4 +42,4 @@ def _of_trial(trial: Trial) -> Iterator[str]:
         yield f"{trial.name}: resumed from step {steps}{', exactly' if state.exact else ''}."
 
 
-SECTION = Section("warnings", "Warnings", 70, lambda run: bool(warnings_of(run)), build)
+SECTION = Section("warnings", "Warnings", 70, lambda run: bool(warnings_of(run)), build, compare)
