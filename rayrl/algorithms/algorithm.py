@@ -10,7 +10,9 @@ The schedule is synchronous: batch i is collected by the weights of update i-1, 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import time
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,10 @@ from rayrl.algorithms.experience_data import ExperienceData
 from rayrl.algorithms.recent_episodes import RecentEpisodes
 from rayrl.algorithms.rollout_workers import RolloutWorkers
 from rayrl.models.actor_critic import ActorCritic
+from rayrl.rollout.receipt import Receipt
 
+SAMPLING_SECONDS, UPDATE_SECONDS = "sampling_seconds", "update_seconds"
+"""Seconds of the iteration from asking the workers, and the learners, until all had answered."""
 WORKERS = "workers"
 PROGRESS = "progress"
 
@@ -76,11 +81,17 @@ class ColumnarAlgorithm(Algorithm):
     def training_step(self) -> None:
         """Collects one train batch, and learns from it."""
         assert self.workers is not None
+        started = time.perf_counter()
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
             samples = self.workers.sample(self.weights)
+        sampled = time.perf_counter()
         self._log_samples(samples)
+        begun = time.perf_counter()
         with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
             self._update([sample.part for sample in samples])
+        # RLlib's timers are moving averages; these are of this iteration.
+        seconds = {SAMPLING_SECONDS: sampled - started, UPDATE_SECONDS: time.perf_counter() - begun}
+        self.metrics.log_dict(seconds, key=TIMERS, window=1)
         with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
             self.sync_weights()
 
@@ -111,7 +122,7 @@ class ColumnarAlgorithm(Algorithm):
             NUM_ENV_STEPS_SAMPLED_LIFETIME: self.env_steps,
             NUM_EPISODES_LIFETIME: self._episodes.total,
             "env_failures": sum(receipt.env_failures for receipt in receipts),
-            "sample_seconds": sum(receipt.seconds for receipt in receipts),
+            "sample_seconds": _of_the_slowest(receipts),
             "exact": float(self.exact),
         }
         counts = [receipt.action_counts for receipt in receipts if receipt.action_counts is not None]
@@ -189,3 +200,11 @@ class ColumnarAlgorithm(Algorithm):
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
         """The learner group; all workers are in the algorithm's own state, by index."""
         return [(COMPONENT_LEARNER_GROUP, self.learner_group)]
+
+
+def _of_the_slowest(receipts: Sequence[Receipt]) -> float:
+    """The seconds that the slowest worker spent sampling; workers sample side by side."""
+    seconds: defaultdict[int, float] = defaultdict(float)
+    for receipt in receipts:
+        seconds[receipt.producer] += receipt.seconds
+    return max(seconds.values())

@@ -35,6 +35,7 @@ from ray.rllib.utils.metrics import (
 from torch import Tensor
 
 from rayrl.algorithms.collective import copy_from_first, gather_counts, rank, sum_over_learners, time_limit
+from rayrl.algorithms.gpu_usage import gpu_usage
 from rayrl.algorithms.gradients import FlatGradient, LossScale
 from rayrl.algorithms.minibatches import plan_minibatches
 from rayrl.config.seeding import Role, generator
@@ -125,6 +126,7 @@ class ColumnarLearner(TorchLearner):
         self.metrics.log_dict(
             {
                 **results,
+                **gpu_usage(self._device),
                 "seconds": time.perf_counter() - started,
                 NUM_TRAINABLE_PARAMETERS: self._gradient.flat.numel(),
                 WEIGHTS_SEQ_NO: self._weights_seq_no,

@@ -10,7 +10,6 @@ in the cluster's jobs, where it was.
 
 from __future__ import annotations
 
-import logging
 import math
 import secrets
 import signal
@@ -31,7 +30,7 @@ from rayrl.pipeline.private_ray import PrivateRay
 from rayrl.pipeline.processes import end_private_ray
 from rayrl.pipeline.progress import RunView
 from rayrl.pipeline.ray_session import choose_token
-from rayrl.pipeline.records import ROOT, RecordHandler
+from rayrl.pipeline.records import ROOT, recorded
 from rayrl.pipeline.resources import this_machine
 from rayrl.pipeline.run_folder import RunFolder, invocation_of, new_run_folder, unfinished_run_folder
 from rayrl.pipeline.stages import StageUnit, load, plan
@@ -217,11 +216,5 @@ def _run(unit: StageUnit, folder: RunFolder, run_one: RunOne, view: RunView) -> 
 @contextmanager
 def _recorded(folder: RunFolder) -> Iterator[None]:
     """Keeps what the controller says in ``logs/run.jsonl``."""
-    log, handler = logging.getLogger(f"{ROOT}.run"), RecordHandler(folder.logs / "run.jsonl")
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
+    with recorded(folder.logs / "run.jsonl", run=folder.record.run_id, logger=f"{ROOT}.run"):
         yield
-    finally:
-        log.removeHandler(handler)
-        handler.close()

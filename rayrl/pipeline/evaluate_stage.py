@@ -25,8 +25,10 @@ from rayrl.evaluation.environment import evaluation_spec
 from rayrl.evaluation.evaluator import evaluate, unplayed
 from rayrl.evaluation.result import EvaluationResult, join_categories, load_result
 from rayrl.evaluation.suites import AS_TRAINED, categories_of
+from rayrl.models.policy_folder import read_description
 from rayrl.pipeline.context import StageContext, StageOutputs
 from rayrl.pipeline.experiment import Experiment
+from rayrl.pipeline.tensorboard import write_evaluation
 from rayrl.pipeline.trial_spec import pretrain_folder, trials_of
 from rayrl.storage.atomic import write_json
 
@@ -42,11 +44,13 @@ class Work:
         name: who plays.
         actor: a policy folder, or a demonstrator's name.
         file: where the result goes.
+        trained: whether it is a trial's policy.
     """
 
     name: str
     actor: str
     file: Path
+    trained: bool = False
 
 
 Part = tuple[Work, str]
@@ -77,6 +81,9 @@ def run(context: StageContext) -> StageOutputs | None:
         played[item][category] = result
         if len(played[item]) == len(categories):
             whole = _join({name: played[item][name] for name in categories})
+            if item.trained:
+                # First, since who has a file of results is not evaluated again.
+                write_evaluation(item.file.parent, _last_step(item), played[item])
             whole.save(item.file)
             summaries[item.name] = _summaries(whole)
     if len(summaries) < len(work):
@@ -118,6 +125,12 @@ def _join(results: Mapping[str, EvaluationResult]) -> EvaluationResult:
     return join_categories(results) if len(results) > 1 else results[AS_TRAINED]
 
 
+def _last_step(item: Work) -> int:
+    """The step of the trial whose policy was evaluated."""
+    step: int = read_description(Path(item.actor)).provenance["step"]
+    return step
+
+
 def _summaries(result: EvaluationResult) -> dict[str, Any]:
     """By metric, as trained; where there are other categories, ``categories`` has the same for each."""
     stored = result.to_json()
@@ -155,7 +168,7 @@ def _work(context: StageContext) -> Iterator[Work]:
     folder, experiment = context.folder, context.experiment
     for spec in trials_of(experiment):
         home = spec.folder(folder)
-        yield Work(spec.name, str(home / "policy"), home / RESULTS_FILE)
+        yield Work(spec.name, str(home / "policy"), home / RESULTS_FILE, trained=True)
     if experiment.pretrains:
         for name in experiment.architectures:
             for seed in experiment.seeds:

@@ -15,7 +15,7 @@ from rayrl.errors import RayrlError, StageError
 from rayrl.pipeline.context import StageContext, StageOutputs
 from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.lock import hold
-from rayrl.pipeline.records import ROOT, RecordHandler
+from rayrl.pipeline.records import ROOT, recorded
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.stages import StageUnit, consumed_by, load, plan
 from rayrl.storage.atomic import storage_errors
@@ -118,30 +118,22 @@ def _inputs(unit: StageUnit, folder: RunFolder, experiment: Experiment) -> dict[
 @contextmanager
 def _recorded(folder: RunFolder, unit: StageUnit) -> Iterator[logging.Logger]:
     """Writes what rayrl logs within the block into the unit's records, from its start to how it ended."""
-    root, log = logging.getLogger(ROOT), logging.getLogger(f"{ROOT}.{unit.kind.name}")
-    handler = RecordHandler(folder.logs / f"{unit.name}.jsonl")
-    root.addHandler(handler)
-    level = root.level
-    root.setLevel(logging.INFO)
-    try:
-        started = {"event": "started", "pid": os.getpid(), "host": socket.gethostname()}
-        log.info("started", extra={"fields": started})
-        yield log
-    except Exception as raised:
-        cause = _cause(raised)
-        if isinstance(cause, RayrlError):
-            error, trace = cause, None
-        else:
-            records = folder.logs / f"{unit.name}.jsonl"
-            error, trace = _unexpected(cause, unit, records), raised
-        log.error("failed: %s", error, extra={"fields": {"event": "failed"}}, exc_info=trace)
-        if error is raised:
-            raise
-        raise error from raised
-    finally:
-        root.setLevel(level)
-        root.removeHandler(handler)
-        handler.close()
+    log, records = logging.getLogger(f"{ROOT}.{unit.kind.name}"), folder.logs / f"{unit.name}.jsonl"
+    with recorded(records, run=folder.record.run_id):
+        try:
+            started = {"event": "started", "pid": os.getpid(), "host": socket.gethostname()}
+            log.info("started", extra={"fields": started})
+            yield log
+        except Exception as raised:
+            cause = _cause(raised)
+            if isinstance(cause, RayrlError):
+                error, trace = cause, None
+            else:
+                error, trace = _unexpected(cause, unit, records), raised
+            log.error("failed: %s", error, extra={"fields": {"event": "failed"}}, exc_info=trace)
+            if error is raised:
+                raise
+            raise error from raised
 
 
 def _unexpected(error: Exception, unit: StageUnit, records: Path) -> StageError:

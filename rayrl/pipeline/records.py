@@ -1,14 +1,16 @@
 """Structured records of a run: one JSON object per line, by the stages for controller and status.
 
-Each has ``time`` (ISO 8601, UTC), ``level``, ``logger``, ``message``; those that mark what a unit does have
-an ``event`` too: ``started``, ``progress`` (``done``, ``total``, ``unit`` and any values), ``finished``,
-``stopped`` or ``failed``.
+Each has ``time`` (ISO 8601, UTC), ``run`` (the run's id), ``level``, ``logger``, ``message``; those that mark
+what a unit does have an ``event`` too: ``started``, ``progress`` (``done``, ``total``, ``unit`` and any values),
+``finished``, ``stopped`` or ``failed``.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,14 +30,16 @@ class RecordHandler(logging.Handler):
 
     Args:
         path: the file; its folder must exist.
+        run: the run's id.
 
     Raises:
         StorageError: the disk is full or not writable; so does each record that is logged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, run: str) -> None:
         super().__init__()
         self._path = path
+        self._run = run
         with storage_errors(path, "a log"):
             self._file = path.open("a", encoding="utf-8", buffering=1)
 
@@ -43,6 +47,7 @@ class RecordHandler(logging.Handler):
         """Writes one line."""
         values = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "run": self._run,
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
@@ -57,6 +62,25 @@ class RecordHandler(logging.Handler):
         """Closes the file."""
         self._file.close()
         super().close()
+
+
+@contextmanager
+def recorded(path: Path, *, run: str, logger: str = ROOT) -> Iterator[None]:
+    """Writes what a logger gets within the block, of level INFO and above, into a file of records.
+
+    Raises:
+        StorageError: the disk is full or not writable.
+    """
+    log, handler = logging.getLogger(logger), RecordHandler(path, run=run)
+    log.addHandler(handler)
+    level = log.level
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        log.removeHandler(handler)
+        handler.close()
 
 
 class RecordReader:

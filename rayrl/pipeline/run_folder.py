@@ -4,7 +4,7 @@ config.json      the experiment, complete; itself an experiment file
 run.json         what was asked for, when, and the hashes of the inputs
 environment.json what it was trained on: versions, hardware
 inputs/          copies of the files that the experiment names, by hash
-logs/            <unit>.log as the job printed it, <unit>.jsonl as structured records
+logs/            <unit>.log as the job printed it; <unit>.jsonl and <trial>.jsonl as structured records
 stages/<unit>/   manifest.json (its presence says that the unit is done), job.json, lock
 collect/  <architecture>/  tune/  report/  all_results.json      what the stages write
 """

@@ -23,6 +23,7 @@ from rayrl.errors import RayrlError, ResourceError, StageError, StorageError
 from rayrl.pipeline.context import StageContext, StageOutputs
 from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.hardware import record_environment
+from rayrl.pipeline.records import recorded
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.trial import read_trial
 from rayrl.pipeline.trial_run import TrialRun
@@ -147,7 +148,10 @@ def _plain(spec: TrialSpec) -> dict[str, Any]:
 
 
 def _train_trial(config: dict[str, Any]) -> None:
-    """One trial, as Tune calls it in an actor of its own."""
+    """One trial, as Tune calls it in an actor of its own.
+
+    Its results carry the run's id and what the trial is, by which Tune's tables can be filtered and grouped.
+    """
     folder = RunFolder(Path(config["run_dir"]))
     trial = make_run(folder, TrialSpec(**config["trial"]))
     if trial.reason_to_run() is None:
@@ -159,8 +163,11 @@ def _train_trial(config: dict[str, Any]) -> None:
 
     if stop_requested():
         return
+    run = folder.record.run_id
+    tags = {"run_id": run, **config["trial"]}
     try:
-        trial.train(tune.report, stop_requested)
+        with recorded(folder.logs / f"{trial.spec.name}.jsonl", run=run):
+            trial.train(lambda result: tune.report(result | tags), stop_requested)
     except RayrlError as error:
         _fail(trial, str(error))
     except Exception as error:

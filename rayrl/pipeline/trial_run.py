@@ -17,17 +17,16 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from tensorboardX import SummaryWriter
-
-from rayrl.algorithms.algorithm import ColumnarAlgorithm
+from rayrl.algorithms.algorithm import SAMPLING_SECONDS, UPDATE_SECONDS, ColumnarAlgorithm
 from rayrl.algorithms.config import ColumnarConfig
 from rayrl.algorithms.warm_start import warm_start
 from rayrl.errors import StorageError
 from rayrl.models.policy_folder import load_policy, save_policy
+from rayrl.pipeline import tensorboard
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.trial import TrialState, write_trial
 from rayrl.pipeline.trial_spec import TrialSpec
@@ -153,7 +152,7 @@ class TrialRun:
             if later > step:
                 shutil.rmtree(self._checkpoint(later))
         if not self._steps():
-            shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
+            shutil.rmtree(self.path / tensorboard.FOLDER, ignore_errors=True)
             (self.path / "trial.json").unlink(missing_ok=True)
 
     def _start(self, algorithm: ColumnarAlgorithm, checkpoint: Path | None) -> None:
@@ -175,8 +174,9 @@ class TrialRun:
         step = algorithm.env_steps
         with (
             (self.path / "progress.jsonl").open("a", encoding="utf-8", buffering=1) as progress,
-            SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1) as board,
+            tensorboard.open_board(self.path, after_step=step) as board,
         ):
+            tensorboard.write_hparams(board, self.spec, self._options)
             while algorithm.env_steps < self._total_steps:
                 if stop_requested():
                     return False
@@ -189,8 +189,7 @@ class TrialRun:
                 }
                 with storage_errors(self.path / "progress.jsonl", "a trial's progress"):
                     progress.write(json.dumps(line) + "\n")
-                for name, value in _scalars(line):
-                    board.add_scalar(name, value, algorithm.env_steps)
+                tensorboard.write_iteration(board, line)
                 report(result)
                 if time.monotonic() - saved >= self._checkpoint_every_s:
                     self._save(algorithm)
@@ -280,6 +279,7 @@ class TrialRun:
 def progress_line(result: dict[str, Any]) -> dict[str, Any]:
     """What is kept of an iteration's result; a mean of no episodes is null, since JSON has no NaN."""
     runners, learner = result["env_runners"], result["learners"]["default_policy"]
+    sample, learn = float(runners["sample_seconds"]), float(learner["seconds"])
     line = {
         "step": int(result["num_env_steps_sampled_lifetime"]),
         "iteration": int(result["training_iteration"]),
@@ -287,8 +287,12 @@ def progress_line(result: dict[str, Any]) -> dict[str, Any]:
         "episode_len_mean": float(runners["episode_len_mean"]),
         "learner": {name: float(value) for name, value in learner.items()},
         "seconds": {
-            "sample": float(runners["sample_seconds"]),
-            "learn": float(learner["seconds"]),
+            "sample": sample,
+            "learn": learn,
+            # How much longer the algorithm waited than the slowest worker sampled, and the learners learned:
+            # for orders, weights and batches on their way, or for processes that had no CPU.
+            "rollout_wait": max(0.0, float(result["timers"][SAMPLING_SECONDS]) - sample),
+            "learner_wait": max(0.0, float(result["timers"][UPDATE_SECONDS]) - learn),
             "total": float(result["time_this_iter_s"]),
         },
     }
@@ -304,14 +308,6 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _without_nan(item) for name, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _scalars(line: dict[str, Any], prefix: str = "train") -> Iterator[tuple[str, float]]:
-    for name, value in line.items():
-        if isinstance(value, dict):
-            yield from _scalars(value, "time" if name == "seconds" else f"{prefix}/{name}")
-        elif value is not None and name != "step":
-            yield f"{prefix}/{name}", value
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:

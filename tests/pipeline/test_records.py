@@ -11,7 +11,7 @@ from rayrl.pipeline.records import RecordHandler, RecordReader, last_records
 def log(tmp_path):
     """A logger whose records go to ``log.jsonl``."""
     logger = logging.Logger("rayrl.test")
-    handler = RecordHandler(tmp_path / "log.jsonl")
+    handler = RecordHandler(tmp_path / "log.jsonl", run="cart_20250102-030405")
     logger.addHandler(handler)
     yield logger
     handler.close()
@@ -22,6 +22,7 @@ def test_a_reader_gets_each_record_once(tmp_path, log):
     log.info("%d of %d", 1, 2, extra={"fields": {"event": "progress", "done": 1}})
     (record,) = reader.read()
     assert record["message"] == "1 of 2"
+    assert record["run"] == "cart_20250102-030405"
     assert (record["event"], record["done"], record["level"], record["logger"]) == (
         "progress",
         1,

@@ -185,13 +185,20 @@ def test_a_capability_adds_a_section(tmp_path, monkeypatch):
 def test_the_time_of_a_trial_by_hand(tmp_path):
     write_experiment(tmp_path, seeds=[0], conditions=["no_pretrain"])
     folder = tmp_path / "mlp_baseline" / "no_pretrain" / "seed_0"
-    seconds = [{"sample": 1.0, "learn": 2.0, "total": 4.0}, {"sample": 2.0, "learn": 3.0, "total": 6.0}]
+    seconds = [
+        {"sample": 1.0, "rollout_wait": 0.25, "learn": 2.0, "learner_wait": 0.5, "total": 4.0},
+        # As runs recorded it before waits were told apart.
+        {"sample": 2.0, "learn": 3.0, "total": 6.0},
+    ]
     rows = [{"step": 1000 * (i + 1), "seconds": each} for i, each in enumerate(seconds)]
     folder.mkdir(parents=True)
     (folder / "progress.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_json(folder / "trial.json", {"state": "finished", "step": 2000, "total_steps": 2000})
     text = build_report(tmp_path).read_text()
     parts = [(bar["name"], bar["x"]) for bar in figures_in(text)["time"]["data"]]
-    assert parts == [("sampling", [3.0]), ("learning", [5.0]), ("other", [2.0])]
+    assert parts == [
+        ("sampling", [3.0]), ("rollout wait", [0.25]), ("learning", [5.0]), ("learner wait", [0.5]),
+        ("other", [1.25]),
+    ]  # fmt: skip
     cells = re.findall(r'<td class="number">(.*?)</td>', text)
-    assert cells[:5] == ["10 s", "30 %", "50 %", "20 %", "200"]
+    assert cells[:7] == ["10 s", "30 %", "2 %", "50 %", "5 %", "12 %", "200"]

@@ -15,8 +15,15 @@ from rayrl.report.run_data import RunData, Trial
 from rayrl.report.sections.registry import Block, Section
 from rayrl.report.text import duration, number
 
-_PARTS = ("sampling", "learning", "other")
-_HEADER = ("", "a trial takes", *_PARTS, "steps per second")
+_PARTS = {
+    "sampling": "sample",
+    "rollout wait": "rollout_wait",
+    "learning": "learn",
+    "learner wait": "learner_wait",
+}
+"""By what the report calls them, the names in ``progress.jsonl``."""
+_OTHER = "other"
+_HEADER = ("", "a trial takes", *_PARTS, _OTHER, "steps per second")
 
 
 def build(run: RunData) -> Sequence[Block]:
@@ -58,11 +65,12 @@ def _timed(group: Group) -> list[Trial]:
 
 def _seconds(trials: Sequence[Trial]) -> dict[str, float]:
     """Seconds of a trial by part, the mean over trials."""
-    sampling, learning, total = (
-        float(np.mean([np.nansum(trial.curve[f"seconds/{part}"]) for trial in trials]))
-        for part in ("sample", "learn", "total")
-    )
-    return dict(zip(_PARTS, (sampling, learning, max(0.0, total - sampling - learning)), strict=True))
+    parts = {part: _total(trials, column) for part, column in _PARTS.items()}
+    return parts | {_OTHER: max(0.0, _total(trials, "total") - sum(parts.values()))}
+
+
+def _total(trials: Sequence[Trial], column: str) -> float:
+    return float(np.mean([np.nansum(trial.curve[f"seconds/{column}"]) for trial in trials]))
 
 
 def _row(label: str, trials: Sequence[Trial]) -> list[str]:
@@ -76,8 +84,9 @@ def _row(label: str, trials: Sequence[Trial]) -> list[str]:
 def _note() -> Html:
     return element(
         "p",
-        "Means over seeds. Other: everything in an iteration that is neither sampling nor learning, such as "
-        "sending weights to the rollout workers. Steps that were lost in a crash and done again count once.",
+        "Means over seeds. Sampling: the seconds of the slowest rollout worker, and rollout wait those that "
+        "the algorithm waited beyond; learning and learner wait likewise. Other: the rest of an iteration, "
+        "such as taking the new weights. Steps that were lost in a crash and done again count once.",
         class_="note",
     )
 
