@@ -1,8 +1,8 @@
 """Structured records of a run: one JSON object per line, by the stages for controller and status.
 
-Each has ``time`` (ISO 8601, UTC), ``run`` (the run's id), ``level``, ``logger``, ``message``; those that mark
-what a unit does have an ``event`` too: ``started``, ``progress`` (``done``, ``total``, ``unit`` and any values),
-``finished``, ``stopped`` or ``failed``.
+Each has ``time`` (ISO 8601, UTC), ``run`` (the run's id), ``level``, ``logger``, ``message``; those that
+mark what a unit does have an ``event`` too: ``started``, ``progress`` (``done``, ``total``, ``unit`` and any
+values), ``finished``, ``stopped`` or ``failed``.
 """
 
 from __future__ import annotations
