@@ -70,7 +70,7 @@ class BrowserPage:
         return answer["result"].get("value")
 
     def show(self, page: Path, *, width: int, scheme: str = "light", height: int = 2000) -> None:
-        """Opens a page at a width, as a phone does where it is narrow, and waits until its figures are drawn."""
+        """Opens a page at a width, on a phone where it is narrow, and waits until its figures are drawn."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width, height=height, deviceScaleFactor=1, mobile=width < 600,

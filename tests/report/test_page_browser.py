@@ -74,17 +74,15 @@ def test_contrast_by_hand():
 def test_text_and_curves_stand_out(pages, browser, scheme):
     browser.show(pages["report"], width=DESK, scheme=scheme)
     names = ["paper", "card", "wary", "ink", "quiet", "link", *(f"series-{i}" for i in range(6))]
-    values = browser.evaluate(
-        f"{names}.map(name => getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim())"
-    )
+    style = "getComputedStyle(document.documentElement)"
+    values = browser.evaluate(f"{names}.map(name => {style}.getPropertyValue('--' + name).trim())")
     colors = dict(zip(names, values, strict=True))
     assert (luminance(colors["paper"]) < 0.1) == (scheme == "dark")
     for name in ("ink", "quiet", "link"):
         assert contrast(colors[name], colors["paper"]) >= TEXT, name
     assert contrast(colors["ink"], colors["wary"]) >= TEXT
-    drawn = browser.evaluate(
-        "[...document.querySelectorAll('.plot')].flatMap(place => place.data.map(trace => trace.marker.color))"
-    )
+    places = "[...document.querySelectorAll('.plot')]"
+    drawn = browser.evaluate(f"{places}.flatMap(place => place.data.map(trace => trace.marker.color))")
     assert drawn
     for color in drawn:
         assert color in values
