@@ -69,6 +69,7 @@ def test_the_surface():
         "evaluate": ["--debug", "--env", "--episodes", "--json"],
         "init": ["--debug", "--env"],
         "doctor": ["--address", "--debug", "--json", "--set"],
+        "report": ["--debug", "--out"],
         "list": ["--debug"],
     }
     assert options == surface
@@ -232,6 +233,39 @@ def test_a_relative_run_folder_in_a_ray_job_is_an_error(rayrl, file, monkeypatch
     code, _, err = rayrl("stage", "train", file, "--run-dir", "run")
     assert code == 1
     assert "--run-dir run is relative" in err
+
+
+def test_report_of_a_run_prints_its_page(rayrl, folder, tmp_path):
+    code, out, _ = rayrl("report", folder)
+    assert (code, out.strip()) == (0, str(folder.path / "report" / "report.html"))
+    code, out, _ = rayrl("report", folder, "--out", tmp_path / "elsewhere")
+    assert (code, out.strip()) == (0, str(tmp_path / "elsewhere" / "report.html"))
+    assert (tmp_path / "elsewhere" / "report.html").read_text().count("<h2>") >= 2
+
+
+def test_report_of_several_runs_compares_them(rayrl, file, folder, tmp_path):
+    other = RunFolder(tmp_path / "other")
+    other.prepare(load_experiment(file, ["train.options.lr=0.5"]), invocation_of(file, (), smoke=False))
+    code, out, _ = rayrl("report", folder, other)
+    assert (code, out.strip()) == (0, "comparison/report.html")
+    page = (tmp_path / "comparison" / "report.html").read_text()
+    assert "train.options.lr" in page
+    assert "seeds" not in page.split("Options that differ")[1].split("</table>")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "nowhere/config.json"),
+        (["run", "run"], "is named twice"),
+        (["run", "--out", "."], "holds something besides a report"),
+    ],
+)
+def test_a_report_that_cannot_be_is_one_message(rayrl, folder, arguments, message):
+    code, out, err = rayrl("report", *arguments)
+    assert (code, out) == (1, "")
+    assert message in err
+    assert "Traceback" not in err
 
 
 def test_init_writes_a_file_that_doctor_has_nothing_against(rayrl, file, tmp_path):
