@@ -25,14 +25,17 @@ from rayrl.report.outcomes import outcomes_of
 from rayrl.report.run_data import COLD, WARM, RunData, Trial
 from rayrl.report.warm_start import TRAINING_RETURN, pairs_of
 
+SCORE = 0.95
+"""The score whose return is the target by default; random actions score 0, and the reference 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """A return that training is to reach."""
 
     value: float
-    reference: str | None
-    """The demonstrator whose mean return in evaluation it is; None where the experiment names the number."""
+    reason: str | None = None
+    """Why it is this number, in words; None where the experiment names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +81,20 @@ def mean_steps(steps: tuple[Steps, ...]) -> Estimate:
 
 
 def target_of(run: RunData) -> Target | None:
-    """``report.target``, or else the reference's mean return in evaluation; None where neither is known."""
+    """``report.target``, or else the return at a score of 0.95; None where neither is known.
+
+    What scores 1 returns as much as the reference does, which a policy that explores can seldom.
+    """
     if run.experiment.report.target is not None:
-        return Target(run.experiment.report.target, None)
-    reference = outcomes_of(run).reference
-    return Target(float(reference.values(RETURN).mean()), reference.label) if reference else None
+        return Target(run.experiment.report.target)
+    outcomes = outcomes_of(run)
+    if outcomes.reference is None or outcomes.random is None:
+        return None
+    floor, ceiling = (float(row.values(RETURN).mean()) for row in (outcomes.random, outcomes.reference))
+    if not ceiling > floor:
+        return None
+    value = floor + SCORE * (ceiling - floor)
+    return Target(value, f"a score of {SCORE:g} against {outcomes.reference.label}")
 
 
 def steps_to_target(run: RunData, target: Target) -> list[StepsToTarget]:

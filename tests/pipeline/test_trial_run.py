@@ -13,6 +13,7 @@ from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.run_folder import RunFolder, invocation_of
 from rayrl.pipeline.train_stage import make_run
 from rayrl.pipeline.trial import read_trial
+from rayrl.pipeline.trial_run import progress_line
 from rayrl.pipeline.trial_spec import TrialSpec, build_config, pretrain_folder, trials_of
 from rayrl.storage.atomic import atomic_folder
 from tests.algorithms.stateful_env import StatefulCartPole
@@ -87,6 +88,20 @@ def without_timings(lines: list[dict]) -> list[dict]:
     for line in lines:
         del line["seconds"], line["learner"]["seconds"]
     return lines
+
+
+def test_waiting_is_what_took_longer_than_the_work():
+    result = {
+        "num_env_steps_sampled_lifetime": 64,
+        "training_iteration": 1,
+        "time_this_iter_s": 4.0,
+        "env_runners": {"episode_return_mean": 1.0, "episode_len_mean": 9.0, "sample_seconds": 1.0},
+        "learners": {"default_policy": {"seconds": 1.5}},
+        # The learner's own clock may be a little ahead.
+        "timers": {"sampling_seconds": 1.25, "update_seconds": 1.4},
+    }
+    seconds = {"sample": 1.0, "rollout_wait": 0.25, "learn": 1.5, "learner_wait": 0.0, "total": 4.0}
+    assert progress_line(result)["seconds"] == seconds
 
 
 def test_it_ends_at_the_first_multiple_of_its_batch_past_the_total(prepare):

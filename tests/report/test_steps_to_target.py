@@ -12,7 +12,8 @@ from rayrl.report.run_data import Trial
 from rayrl.report.run_reader import read_run
 from rayrl.report.sections.target import target_sentences
 from rayrl.report.steps_to_target import Steps, Target, steps_to_target, steps_until, target_of
-from tests.report.run_folder import write_demonstrators, write_experiment, write_lines, write_run
+from tests.evaluation.results import result_of
+from tests.report.run_folder import write_experiment, write_lines, write_run
 
 
 def trial(returns):
@@ -97,15 +98,27 @@ def test_where_no_trial_reaches_it(tmp_path):
     )
 
 
-def test_the_target_is_the_references_mean_unless_one_is_named(tmp_path):
+def put(path, **returns):
+    for name, values in returns.items():
+        file = path / "evaluate" / "demonstrators" / f"{name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        result_of(values, name=name).save(file)
+
+
+def test_the_target_is_close_to_the_reference_unless_one_is_named(tmp_path):
     write_experiment(tmp_path)
     assert target_of(read_run(tmp_path)) is None
-    write_demonstrators(tmp_path, random=-100.0, least_outstanding=-24.0)
-    found = target_of(read_run(tmp_path))
-    assert found.reference == "least_outstanding"
-    assert found.value == pytest.approx(-24.0, abs=6.0)
+    put(tmp_path, random=[-110.0, -90.0], least_outstanding=[-30.0, -10.0])
+    # −100 + 0.95 · 80
+    assert target_of(read_run(tmp_path)) == Target(-24.0, "a score of 0.95 against least_outstanding")
     write_experiment(tmp_path, report={"target": -30.0})
-    assert target_of(read_run(tmp_path)) == Target(-30.0, None)
+    assert target_of(read_run(tmp_path)) == Target(-30.0)
+
+
+def test_a_reference_no_better_than_random_actions_gives_no_target(tmp_path):
+    write_experiment(tmp_path)
+    put(tmp_path, random=[1.0, 3.0], least_outstanding=[2.0, 2.0])
+    assert target_of(read_run(tmp_path)) is None
 
 
 def test_the_page_has_the_steps_of_every_seed(tmp_path):

@@ -10,7 +10,7 @@ from rayrl.report.outcomes import condition_label, condition_style
 from rayrl.report.run_data import COLD, WARM, RunData
 from rayrl.report.sections.registry import Block, Section
 from rayrl.report.steps_to_target import Steps, StepsToTarget, Target, mean_steps, steps_to_target, target_of
-from rayrl.report.text import count, interval, listed, number, percent, percent_interval
+from rayrl.report.text import NOTHING, count, interval, listed, number, percent, percent_interval
 
 
 def build(run: RunData) -> Sequence[Block]:
@@ -24,8 +24,8 @@ def build(run: RunData) -> Sequence[Block]:
 
 def target_sentences(run: RunData, comparison: StepsToTarget, target: Target) -> tuple[str, str]:
     """What the steps of one architecture say: the finding, and the numbers behind it."""
-    of_whom = f", the mean of {target.reference}" if target.reference else ""
-    goal = f"a training return of {number(target.value)}{of_whom}"
+    why = f", {target.reason}" if target.reason else ""
+    goal = f"a training return of {number(target.value)}{why}"
     budget = f"{run.experiment.train.total_steps:,} steps"
     if not comparison.reached:
         return "no trial reached the target.", f"In {budget}, none came to {goal}."
@@ -80,15 +80,21 @@ def _chart(run: RunData, target: Target, found: Sequence[StepsToTarget]) -> Inte
 
 def _table(run: RunData, comparison: StepsToTarget) -> Html:
     rows = [
-        [f"seed {seed}", _steps(cold), _steps(warm), percent(1 - warm.steps / cold.steps)]
+        [f"seed {seed}", _steps(cold), _steps(warm), _saved(cold, warm)]
         for seed, cold, warm in zip(comparison.seeds, comparison.cold, comparison.warm, strict=True)
     ]
     cold, warm = mean_steps(comparison.cold), mean_steps(comparison.warm)
     saving = comparison.saving
-    rows.append(["mean", number(cold.value, 0), number(warm.value, 0), percent(saving.value)])
-    rows.append(["95 % interval", interval(cold), interval(warm), percent_interval(saving)])
+    if comparison.reached:
+        rows.append(["mean", number(cold.value, 0), number(warm.value, 0), percent(saving.value)])
+        rows.append(["95 % interval", interval(cold), interval(warm), percent_interval(saving)])
     caption = comparison.architecture if len(run.experiment.architectures) > 1 else None
     return table(["", "cold", "warm", "saved"], rows, caption=caption)
+
+
+def _saved(cold: Steps, warm: Steps) -> str:
+    """Nothing is known of a seed in which neither trial reached the target."""
+    return percent(1 - warm.steps / cold.steps) if cold.reached or warm.reached else NOTHING
 
 
 def _steps(steps: Steps) -> str:
@@ -101,12 +107,11 @@ def _note(run: RunData, target: Target, found: Sequence[StepsToTarget]) -> Html:
 
 def _sentences(run: RunData, target: Target, found: Sequence[StepsToTarget]) -> Iterator[str]:
     yield (
-        f"The target is {'the mean return of ' + target.reference if target.reference else 'report.target'}"
-        f"{' in evaluation' if target.reference else ''}; a trial is there at the first iteration in which "
-        "the mean return of its recent episodes is. A trial that was not there when its training ended is "
-        "right-censored: it counts with the steps that it had, marked by >, so a saving on such a cold trial "
-        "is understated, and one of such a warm trial overstated. Intervals are over training seeds "
-        "(Student's t; of the saving, Fieller's)."
+        f"The target is {f'the return at {target.reason}' if target.reason else 'report.target'}; a trial is "
+        "there at the first iteration in which the mean return of its recent episodes is. A trial that was "
+        "not there when its training ended is right-censored: it counts with the steps that it had, marked "
+        "by >. So a saving is understated where cold trials were not there, and overstated where warm ones "
+        "were not. Intervals are over training seeds (Student's t; of the saving, Fieller's)."
     )
     if run.experiment.collect.steps and run.experiment.collect.demonstrators:
         yield (
