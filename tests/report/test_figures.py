@@ -17,7 +17,7 @@ from rayrl.report.figures.chart import (
 from rayrl.report.figures.data import to_csv
 from rayrl.report.figures.image import to_png
 from rayrl.report.figures.interactive import to_plotly
-from rayrl.report.figures.style import STYLES
+from rayrl.report.figures.style import STYLES, style_of
 
 NASTY = "</script><b>$x$</b> & co"
 
@@ -129,3 +129,10 @@ def test_plotly_gets_bars_by_part():
 def test_styles_differ_in_more_than_colour():
     for name in ("color", "dash", "marker", "pattern", "dash_mpl", "marker_mpl", "hatch"):
         assert len({getattr(style, name) for style in STYLES}) == len(STYLES)
+
+
+def test_styles_beyond_the_colours_differ_without_them():
+    styles = [style_of(index) for index in range(64)]
+    assert len({(style.dash, style.marker) for style in styles}) == 64
+    assert len({(style.dash_mpl, style.marker_mpl) for style in styles}) == 64
+    assert styles[: len(STYLES)] == list(STYLES)

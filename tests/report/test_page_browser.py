@@ -6,6 +6,7 @@ import re
 import pytest
 
 from rayrl.report import build_report, compare_runs
+from rayrl.report.figures.style import COLORS
 from tests.report.browser import BrowserPage
 from tests.report.run_folder import write_run
 from tests.report.test_build import FIGURES
@@ -73,7 +74,7 @@ def test_contrast_by_hand():
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_and_curves_stand_out(pages, browser, scheme):
     browser.show(pages["report"], width=DESK, scheme=scheme)
-    names = ["paper", "card", "wary", "ink", "quiet", "link", *(f"series-{i}" for i in range(6))]
+    names = ["paper", "card", "wary", "ink", "quiet", "link", *(f"series-{i}" for i in range(len(COLORS)))]
     style = "getComputedStyle(document.documentElement)"
     values = browser.evaluate(f"{names}.map(name => {style}.getPropertyValue('--' + name).trim())")
     colors = dict(zip(names, values, strict=True))

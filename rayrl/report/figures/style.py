@@ -65,7 +65,8 @@ STYLES = tuple(
 def style_of(index: int) -> Style:
     """The style of an index.
 
-    After each round of colours, the others are shifted against them: the first 36 styles differ.
+    After each round of colours and dashes, the markers are shifted against them, so that no two of the first
+    64 styles have dash and marker in common.
     """
     own, other = STYLES[index % len(STYLES)], STYLES[(index + index // len(STYLES)) % len(STYLES)]
-    return replace(other, color=own.color)
+    return replace(own, marker=other.marker, marker_mpl=other.marker_mpl)
