@@ -11,8 +11,7 @@ The schedule is synchronous: batch i is collected by the weights of update i-1, 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +40,8 @@ from ray.tune.result import TRAINING_ITERATION
 from rayrl.algorithms.actors import Sample, learner_weights, update_learners
 from rayrl.algorithms.experience_data import ExperienceData
 from rayrl.algorithms.recent_episodes import RecentEpisodes
-from rayrl.algorithms.rollout_workers import RolloutWorkers
+from rayrl.algorithms.rollout_workers import RolloutWorkers, slowest_seconds
 from rayrl.models.actor_critic import ActorCritic
-from rayrl.rollout.receipt import Receipt
 
 SAMPLING_SECONDS, UPDATE_SECONDS = "sampling_seconds", "update_seconds"
 """Seconds of the iteration from asking the workers, and the learners, until all had answered."""
@@ -122,7 +120,7 @@ class ColumnarAlgorithm(Algorithm):
             NUM_ENV_STEPS_SAMPLED_LIFETIME: self.env_steps,
             NUM_EPISODES_LIFETIME: self._episodes.total,
             "env_failures": sum(receipt.env_failures for receipt in receipts),
-            "sample_seconds": _of_the_slowest(receipts),
+            "sample_seconds": slowest_seconds(receipts),
             "exact": float(self.exact),
         }
         counts = [receipt.action_counts for receipt in receipts if receipt.action_counts is not None]
@@ -200,11 +198,3 @@ class ColumnarAlgorithm(Algorithm):
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
         """The learner group; all workers are in the algorithm's own state, by index."""
         return [(COMPONENT_LEARNER_GROUP, self.learner_group)]
-
-
-def _of_the_slowest(receipts: Sequence[Receipt]) -> float:
-    """The seconds that the slowest worker spent sampling; workers sample side by side."""
-    seconds: defaultdict[int, float] = defaultdict(float)
-    for receipt in receipts:
-        seconds[receipt.producer] += receipt.seconds
-    return max(seconds.values())

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,11 +34,20 @@ from rayrl.algorithms.actors import (
 from rayrl.algorithms.ledger import Ledger
 from rayrl.algorithms.minibatches import cut_evenly
 from rayrl.errors import TrainingError
+from rayrl.rollout.receipt import Receipt
 
 _RETRY_S = 0.5
 """Pause between two looks at whether a worker has come back."""
 
 _log = logging.getLogger(__name__)
+
+
+def slowest_seconds(receipts: Sequence[Receipt]) -> float:
+    """How long the slowest worker sampled; workers sample side by side, and one may have been asked again."""
+    seconds: defaultdict[int, float] = defaultdict(float)
+    for receipt in receipts:
+        seconds[receipt.producer] += receipt.seconds
+    return max(seconds.values())
 
 
 class RolloutWorkers:
