@@ -62,7 +62,7 @@ def _in_own_process(row: str) -> Outcome:
             "RAY_AUTH_MODE": "disabled",
             "RAY_USAGE_STATS_ENABLED": "0",
             "OMP_NUM_THREADS": "1",
-            "OMP_WAIT_POLICY": "passive",  # as rayrl's own jobs have it
+            "GOMP_SPINCOUNT": "10000",  # as rayrl's own jobs have it
             "PYTHONWARNINGS": "ignore",
         }
         done = subprocess.run(
