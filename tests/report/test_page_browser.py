@@ -46,7 +46,7 @@ def test_every_figure_draws_in_its_width_and_nothing_else_is_asked_for(pages, br
     assert len(drawn) >= len(FIGURES) if name == "report" else len(drawn) >= 3
     assert all(left >= 0 and right <= width and right - left > width / 2 for left, right in drawn)
     # The page itself does not scroll sideways; tables that are too wide do so within.
-    assert browser.evaluate("document.documentElement.scrollWidth") == width
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
     assert browser.evaluate("document.querySelectorAll('.legendtext').length") > 0
     assert browser.complaints == []
     assert {url for url in browser.requests if not url.startswith(("data:", "blob:"))} == {
@@ -111,7 +111,7 @@ def test_a_digest_opens_to_the_whole(pages, browser):
     assert browser.evaluate("document.querySelector('details.digest > code').checkVisibility()")
     whole = browser.evaluate("document.querySelector('details.digest > code').textContent")
     assert re.fullmatch(r"[0-9a-f]{64}", whole)
-    assert browser.evaluate("document.documentElement.scrollWidth") == PHONE
+    assert browser.evaluate("document.documentElement.scrollWidth") <= PHONE
 
 
 def test_a_script_that_is_not_the_pages_own_does_not_run(pages, browser, tmp_path):
