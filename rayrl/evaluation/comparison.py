@@ -28,6 +28,22 @@ def _episodes(result: EvaluationResult) -> tuple[object, ...]:
     return result.env, result.seeds, result.categories, result.category
 
 
+def on_common_episodes(results: Sequence[EvaluationResult]) -> list[EvaluationResult]:
+    """The results of the first one's environment, cut down to the episodes that all of these have.
+
+    Episode i has the same seed however many episodes follow, so a longer evaluation holds a shorter one.
+    Results of another environment, or of several categories, stay as they are, as do all where no episode is
+    common.
+    """
+    alike = [result.env == results[0].env and not result.categories for result in results]
+    seeds = [set(result.seeds) for result, same in zip(results, alike, strict=True) if same]
+    common = set.intersection(*seeds) if seeds else set()
+    return [
+        result.of_seeds(common) if common and same else result
+        for result, same in zip(results, alike, strict=True)
+    ]
+
+
 def paired_values(results: Sequence[EvaluationResult], metric: str) -> NDArray[np.float64]:
     """One row per result, (len(results), episodes), columns being the same episodes.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,14 +91,19 @@ class EvaluationResult(Config):
                 f"no category {category!r}; there are {', '.join(self.categories) or 'none'}", where=_WHAT
             )
         mine = [i for i, name in enumerate(self.category) if name == category]
-        changed = self.env.config | self.categories[category]
+        env = EnvInfo(id=self.env.id, config=self.env.config | self.categories[category])
+        return self._of_episodes(mine).model_copy(update={"env": env, "categories": {}, "category": ()})
+
+    def of_seeds(self, seeds: Collection[int]) -> EvaluationResult:
+        """The episodes of some seeds."""
+        return self._of_episodes([i for i, seed in enumerate(self.seeds) if seed in seeds])
+
+    def _of_episodes(self, indices: Sequence[int]) -> EvaluationResult:
         return self.model_copy(
             update={
-                "env": EnvInfo(id=self.env.id, config=changed),
-                "seeds": tuple(self.seeds[i] for i in mine),
-                "metrics": {name: tuple(values[i] for i in mine) for name, values in self.metrics.items()},
-                "categories": {},
-                "category": (),
+                "seeds": tuple(self.seeds[i] for i in indices),
+                "metrics": {name: tuple(values[i] for i in indices) for name, values in self.metrics.items()},
+                "category": tuple(self.category[i] for i in indices) if self.category else (),
             }
         )
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import itertools
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rayrl.errors import ConfigError
+from rayrl.evaluation.comparison import on_common_episodes
 from rayrl.report.groups import Group, groups_of
-from rayrl.report.outcomes import Kind, Outcome, Outcomes, candidates_of, categories_of_rows, pair_outcomes
+from rayrl.report.outcomes import (
+    Kind,
+    Outcome,
+    Outcomes,
+    candidates_of,
+    categories_of_rows,
+    pair_outcomes,
+    within_category,
+)
 from rayrl.report.run_data import RANDOM, RunData
 from rayrl.report.run_reader import read_run
 from rayrl.storage.hashing import sha256_json
@@ -51,42 +60,46 @@ class Comparison:
 
     def categories(self) -> list[str]:
         """The categories in which anyone was evaluated, besides the environment as trained."""
-        return categories_of_rows(self._rows())
+        return categories_of_rows([row for run in self.runs for row in self._candidates(run)])
 
     def outcomes(self, category: str) -> Outcomes:
-        """Who was evaluated on the same episodes as the first run's first.
+        """Who was evaluated on the same episodes as the first run's first, cut down to those all have.
 
         Demonstrators that did the same in all runs stand there once, without a letter.
         """
-        rows = list(self._rows())
+        rows = list(self._named(_on_common_episodes(self._rows(category))))
         labels = {row.label for row in rows}
         first = self.letters[0]
 
         def named(name: str | None) -> str | None:
             return next((label for label in (name, f"{first} {name}") if label in labels), None)
 
-        return pair_outcomes(rows, category, reference=named(self.runs[0].reference), random=named(RANDOM))
+        return pair_outcomes(rows, reference=named(self.runs[0].reference), random=named(RANDOM))
 
-    def _rows(self) -> Iterator[Outcome]:
-        """Trained and cloned policies of all runs, then the demonstrators; each has a style of its own."""
-        rows = [
+    def _candidates(self, run: RunData) -> Iterable[Outcome]:
+        return candidates_of(run, several_architectures=self._several_architectures)
+
+    def _rows(self, category: str) -> list[tuple[str, Outcome]]:
+        """All that was evaluated in a category, by the run's letter."""
+        return [
             (letter, row)
             for letter, run in self.lettered
-            for row in candidates_of(run, several_architectures=self._several_architectures)
+            for row in within_category(self._candidates(run), category)
         ]
+
+    def _named(self, rows: Sequence[tuple[str, Outcome]]) -> Iterator[Outcome]:
+        """Trained and cloned policies of all runs, then the demonstrators; each has a style of its own."""
         programs: dict[str, set[str]] = {}
         for _, row in rows:
             if row.kind is Kind.demonstrator:
                 programs.setdefault(row.label, set()).add(_played(row))
-        style = 0
         seen: set[str] = set()
         for letter, row in sorted(rows, key=lambda item: item[1].kind is Kind.demonstrator):
             alike = row.kind is Kind.demonstrator and len(programs[row.label]) == 1
             label = row.label if alike else f"{letter} {row.label}"
             if label not in seen:
+                yield replace(row, label=label, style=len(seen))
                 seen.add(label)
-                yield replace(row, label=label, style=style)
-                style += 1
 
     @property
     def _several_architectures(self) -> bool:
@@ -106,6 +119,15 @@ def read_comparison(paths: Sequence[Path]) -> Comparison:
     if len(paths) > len(_LETTERS):
         raise ConfigError(f"{len(paths)} runs: at most {len(_LETTERS)} can be compared", where="report")
     return Comparison(tuple(read_run(path) for path in paths))
+
+
+def _on_common_episodes(rows: Sequence[tuple[str, Outcome]]) -> list[tuple[str, Outcome]]:
+    """The rows, cut down to the episodes that all have who played in the first one's environment."""
+    results = iter(on_common_episodes([result for _, row in rows for result in row.results]))
+    return [
+        (letter, replace(row, results=tuple(itertools.islice(results, len(row.results)))))
+        for letter, row in rows
+    ]
 
 
 def _played(row: Outcome) -> str:

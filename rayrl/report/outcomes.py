@@ -6,7 +6,7 @@ episodes: they tell how well these policies are known, not how another training 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -137,21 +137,18 @@ def outcomes_of(run: RunData, category: str = AS_TRAINED) -> Outcomes:
         run: the run.
         category: whose episodes to take.
     """
-    return pair_outcomes(candidates_of(run), category, reference=run.reference, random=RANDOM)
+    found = within_category(candidates_of(run), category)
+    return pair_outcomes(found, reference=run.reference, random=RANDOM)
 
 
-def pair_outcomes(
-    candidates: Iterable[Outcome], category: str, *, reference: str | None, random: str | None
-) -> Outcomes:
+def pair_outcomes(found: Sequence[Outcome], *, reference: str | None, random: str | None) -> Outcomes:
     """Takes those that are of the same episodes as the first.
 
     Args:
-        candidates: all that was evaluated.
-        category: whose episodes to take.
+        found: all that was evaluated in a category.
         reference: the demonstrator that scores 1.
         random: the one that scores 0.
     """
-    found = [row for row in (_within(row, category) for row in candidates) if row.results]
     rows = [row for row in found if are_paired([found[0].results[0], *row.results])]
     by_label = {row.label: row for row in rows if row.kind is Kind.demonstrator}
     return Outcomes(
@@ -162,10 +159,13 @@ def pair_outcomes(
     )
 
 
-def _within(row: Outcome, category: str) -> Outcome:
-    """The row's episodes of one category."""
-    results = (of_category(result, category) for result in row.results)
-    return replace(row, results=tuple(result for result in results if result is not None))
+def within_category(rows: Iterable[Outcome], category: str) -> list[Outcome]:
+    """The rows' episodes of one category; only rows that have any."""
+    found = []
+    for row in rows:
+        results = (of_category(result, category) for result in row.results)
+        found.append(replace(row, results=tuple(result for result in results if result is not None)))
+    return [row for row in found if row.results]
 
 
 def candidates_of(run: RunData, *, several_architectures: bool | None = None) -> Iterable[Outcome]:

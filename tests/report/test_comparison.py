@@ -35,7 +35,8 @@ def write_small(path, returns_by_seed, *, lr=3e-4, level=0.0, seeds=(5, 6)):
         result_of(returns, seeds=list(seeds)).save(folder / "eval_results.json")
     file = path / "evaluate" / "demonstrators" / "random.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    result_of([0.0, 1.0], name="random", kind="demonstrator", seeds=list(seeds)).save(file)
+    returns = [0.0, 1.0, 2.0][: len(seeds)]
+    result_of(returns, name="random", kind="demonstrator", seeds=list(seeds)).save(file)
     return path
 
 
@@ -58,13 +59,25 @@ def test_results_of_the_same_episodes_are_paired(two):
     assert [group.style for group in comparison.groups()] == [0, 1]
 
 
+def test_a_longer_evaluation_is_compared_over_the_episodes_of_a_shorter_one(tmp_path):
+    a = write_small(tmp_path / "a", {0: [1.0, 3.0]})
+    b = write_small(tmp_path / "b", {0: [2.0, 4.0, 1000.0]}, seeds=(5, 6, 7))
+    comparison = read_comparison([a, b])
+    outcomes = comparison.outcomes(AS_TRAINED)
+    assert [row.label for row in outcomes.rows] == ["A cold", "B cold", "random"]
+    assert outcomes.rows[1].difference(outcomes.rows[0], "episode_return").value == 1.0
+    assert "Seed by seed, the difference is +1 (1 shared seed)." in words(runs_compared.compare(comparison))
+
+
 def test_the_finding_is_over_episodes_and_over_seeds(two):
     text = words(runs_compared.compare(read_comparison(two)))
     assert "B cold against A cold: no difference is shown." in text
     assert "Over the same episodes, B cold policies return +2 against A cold ones" in text
     # Differences of the seeds 1, 2 and 3: 2 ± 4.30265 / √3.
     assert "Seed by seed, the difference is +2.0 (95 % interval −0.5 to 4.5, 3 shared seeds)." in text
-    assert "While training, at equal steps, it is +4 (95 % interval 4 to 4, 3 shared seeds)." in text
+    assert (
+        "While training, at equal steps, the difference is +4 (95 % interval 4 to 4, 3 shared seeds)." in text
+    )
 
 
 def test_only_options_that_differ_are_shown(two):

@@ -51,7 +51,7 @@ def _chart(categories: ByCategory) -> IntervalChart:
         name="categories",
         title="Score by category",
         description="Score of the trained policies in each category of the evaluation, with its interval.",
-        x_label="Score: 0 for random actions, 1 for the reference",
+        x_label="Score (random 0, reference 1)",
         rows=rows,
         origin=1.0,
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from rayrl.evaluation.comparison import are_paired
+from rayrl.evaluation.comparison import are_paired, on_common_episodes
 from rayrl.evaluation.result import RETURN
 from rayrl.evaluation.statistics import Estimate, mean_over_runs
 from rayrl.evaluation.suites import AS_TRAINED
@@ -103,7 +103,7 @@ def _finding(outcomes: Outcomes, base: Group, other: Group) -> Html:
     if final.value is not None:
         sentences.append(_over_seeds("Seed by seed, the difference is", final))
     if training.value is not None:
-        sentences.append(_over_seeds("While training, at equal steps, it is", training))
+        sentences.append(_over_seeds("While training, at equal steps, the difference is", training))
     if not sentences:
         sentences = ["They were not evaluated on the same episodes, and share no training steps."]
     head = f"{other.label} against {base.label}: {_verdict(final)}"
@@ -134,5 +134,8 @@ def _shared_seeds(base: Group, other: Group) -> Iterator[tuple[Trial, Trial]]:
 def _return_differences(pairs: Sequence[tuple[Trial, Trial]]) -> Iterator[float]:
     """Second minus first, of those pairs that were evaluated on the same episodes."""
     for a, b in pairs:
-        if a.as_trained is not None and b.as_trained is not None and are_paired([a.as_trained, b.as_trained]):
-            yield float(np.mean(b.as_trained.values(RETURN) - a.as_trained.values(RETURN)))
+        if a.as_trained is None or b.as_trained is None:
+            continue
+        first, second = on_common_episodes([a.as_trained, b.as_trained])
+        if are_paired([first, second]):
+            yield float(np.mean(second.values(RETURN) - first.values(RETURN)))
