@@ -38,7 +38,8 @@ def build_report(run_dir: Path | str, out: Path | str | None = None) -> Path:
     """
     run = read_run(Path(run_dir))
     built = [(section, section.build(run)) for section in sections_for(run)]
-    return _write(Path(run_dir) / FOLDER if out is None else Path(out), heading_of(run), built)
+    target = Path(run_dir) / FOLDER if out is None else _replaceable(Path(out))
+    return _write(target, heading_of(run), built)
 
 
 def compare_runs(run_dirs: Sequence[Path | str], out: Path | str) -> Path:
@@ -57,16 +58,21 @@ def compare_runs(run_dirs: Sequence[Path | str], out: Path | str) -> Path:
         StorageError: the disk is full or not writable, or ``out`` holds something else.
     """
     comparison = read_comparison([Path(path) for path in run_dirs])
-    return _write(Path(out), heading_of_comparison(comparison), sections_comparing(comparison))
+    return _write(_replaceable(Path(out)), heading_of_comparison(comparison), sections_comparing(comparison))
 
 
-def _write(target: Path, heading: Heading, built: Sequence[Built]) -> Path:
+def _replaceable(target: Path) -> Path:
+    """A folder of the user's choice, which must be free, or hold nothing but a report."""
     if target.is_dir() and (others := sorted({file.name for file in target.iterdir()} - {PAGE, FIGURES})):
         raise StorageError(
             f"the folder holds something besides a report: {others[0]}",
             where=str(target),
             remedy="name a new folder, or an earlier report's",
         )
+    return target
+
+
+def _write(target: Path, heading: Heading, built: Sequence[Built]) -> Path:
     with atomic_folder(target, "the report") as folder:
         (folder / FIGURES).mkdir()
         for chart in charts_in(built):
