@@ -58,7 +58,8 @@ def write_policy(tmp_path, seed, *, weights):
     env = gym.make("rayrl/Router-v0", **ROUTER)
     torch.manual_seed(weights)
     network = ActorCriticNetwork(env.observation_space, env.action_space, ModelConfig(fcnet_hiddens=(4,)))
-    save_policy(policy(tmp_path, seed), network, architecture="mlp_baseline", provenance={"seed": seed, "step": 0})
+    provenance = {"seed": seed, "step": 0}
+    save_policy(policy(tmp_path, seed), network, architecture="mlp_baseline", provenance=provenance)
 
 
 def times(path):
