@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,14 +24,14 @@ from rayrl.experience.replay.reading import (
     read_transitions,
     trajectory_batch,
 )
-from rayrl.experience.replay.requests import Fragments, Request, Trajectories, Transitions
+from rayrl.experience.replay.requests import Fragments, Request, Target, Trajectories, Transitions
 from rayrl.experience.replay.samplers import Census, OnPoliciness, Sampler, make_sampler
 from rayrl.experience.replay.samples import FragmentSample, Sample, TrajectorySample, TransitionSample
 from rayrl.experience.replay.saving import save_buffer
 from rayrl.experience.replay.statistics import partition_statistics, trajectory_statistics
 from rayrl.experience.replay.storage import Added, ReplayStorage
 from rayrl.experience.replay.store import BlockStore, HeapStore
-from rayrl.experience.replay.union import Offer, sample
+from rayrl.experience.replay.union import Drawn, Offer, draw
 from rayrl.experience.replay.view import View
 from rayrl.storage.spaces import Spaces
 
@@ -141,6 +142,30 @@ class ReplayBuffer:
         """
         drawn: TransitionSample = self._sample(n, Transitions(n_step, gamma), sampler, where, columns)
         return drawn
+
+    def draw_transitions(
+        self,
+        sizes: Sequence[int],
+        *,
+        n_step: int = 1,
+        gamma: float = 0.99,
+        sampler: str | Sampler = "uniform",
+        where: Where | None = None,
+        columns: tuple[str, ...] | None = None,
+    ) -> list[Drawn]:
+        """Draws several samples of single steps, one for each learner say, to be fetched where they are used.
+
+        Arguments and errors are those of ``sample_transitions``.
+
+        Args:
+            sizes: steps of each sample.
+            n_step: see there.
+            gamma: see there.
+            sampler: see there.
+            where: see there.
+            columns: see there.
+        """
+        return self._draw(sizes, Transitions(n_step, gamma), sampler, where, columns)
 
     def sample_fragments(
         self,
@@ -356,14 +381,23 @@ class ReplayBuffer:
     def _sample(
         self,
         n: int,
-        target: Any,
+        target: Target,
         sampler: str | Sampler,
         where: Where | None,
         columns: tuple[str, ...] | None,
     ) -> Any:
+        return self._draw([n], target, sampler, where, columns)[0].fetch()
+
+    def _draw(
+        self,
+        sizes: Sequence[int],
+        target: Target,
+        sampler: str | Sampler,
+        where: Where | None,
+        columns: tuple[str, ...] | None,
+    ) -> list[Drawn]:
         request = Request(target, make_sampler(sampler), where or Where(), columns)
-        rng = generator(self.options.seed, Role.replay, self.rank, self.draws)
-        drawn = sample([self], request, n, rng)
+        drawn = draw([self], request, sizes, generator(self.options.seed, Role.replay, self.rank, self.draws))
         self.draws += 1
         return drawn
 
