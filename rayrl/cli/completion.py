@@ -5,6 +5,7 @@ Where nothing is offered, the shell completes files.
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,16 @@ def run_folders(incomplete: str) -> list[str]:
     """Runs in their usual place, newest first."""
     found = sorted(Path("runs").glob("*/run.json"), key=lambda file: file.stat().st_mtime, reverse=True)
     return [str(file.parent) for file in found if str(file.parent).startswith(incomplete)]
+
+
+def stored_experience(incomplete: str) -> list[str]:
+    """Datasets and saved buffers that the path may go on to, and those of runs in their usual place."""
+    from rayrl.experience.stored.opening import is_stored
+
+    places = {*Path().glob("runs/*/*"), *Path().glob(f"{glob.escape(incomplete)}*")}
+    if incomplete.startswith("/"):
+        places = set(Path("/").glob(f"{glob.escape(incomplete[1:])}*"))
+    return sorted(str(place) for place in places if str(place).startswith(incomplete) and is_stored(place))
 
 
 def overrides(incomplete: str) -> list[str]:
