@@ -82,7 +82,9 @@ class _Counts:
                     f"trajectory {ids.max()} was given out by no buffer that has begun {len(self._met)}",
                     where=str(part.folder),
                 )
-            begun = ~self._met[ids]
+            begun = np.zeros(batch.num_trajectories, np.bool_)
+            begun[np.unique(ids, return_index=True)[1]] = True
+            begun &= ~self._met[ids]
             self._met[ids] = True
         self._count(self.total, int(begun.sum()), batch.num_steps)
         groupings = {

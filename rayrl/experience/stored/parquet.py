@@ -95,7 +95,9 @@ def _write_files(folder: Path, schema: pa.Schema, tables: Iterator[pa.Table]) ->
 
 def _writer(to: Any, schema: pa.Schema) -> pq.ParquetWriter:
     # Arrow's own schema beside Parquet's would bring back types that other tools do not know.
-    return pq.ParquetWriter(to, schema, store_schema=False)
+    writer = pq.ParquetWriter(to, schema, store_schema=False)
+    writer.add_key_value_metadata(schema.metadata)
+    return writer
 
 
 def _check_target(stored: Stored, out: Path, force: bool) -> None:
