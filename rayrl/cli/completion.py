@@ -5,7 +5,7 @@ Where nothing is offered, the shell completes files.
 
 from __future__ import annotations
 
-import glob
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,12 +53,21 @@ def run_folders(incomplete: str) -> list[str]:
 
 def stored_experience(incomplete: str) -> list[str]:
     """Datasets and saved buffers that the path may go on to, and those of runs in their usual place."""
-    from rayrl.experience.stored.opening import is_stored
+    begun = Path(incomplete)
+    parent = begun if incomplete.endswith("/") else begun.parent
+    places = [*Path().glob("runs/*/*"), *(parent.iterdir() if parent.is_dir() else [])]
+    found = {str(place) for place in places if str(place).startswith(incomplete) and _is_stored(place)}
+    return sorted(found)
 
-    places = {*Path().glob("runs/*/*"), *Path().glob(f"{glob.escape(incomplete)}*")}
-    if incomplete.startswith("/"):
-        places = set(Path("/").glob(f"{glob.escape(incomplete[1:])}*"))
-    return sorted(str(place) for place in places if str(place).startswith(incomplete) and is_stored(place))
+
+def _is_stored(folder: Path) -> bool:
+    """As ``open_stored`` tells them, without what that imports."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+    except (OSError, ValueError):
+        # Whatever it is, it is not offered.
+        return False
+    return isinstance(manifest, dict) and "spaces" in manifest
 
 
 def overrides(incomplete: str) -> list[str]:

@@ -101,7 +101,7 @@ def print_sample_checks(checks: Iterable[SampleCheck]) -> bool:
         for check in group:
             fine = fine and not check.faults
             if check.skipped:
-                said.setdefault(f"skipped, since {check.skipped}", []).append(check.target)
+                said.setdefault(f"skipped ({check.skipped})", []).append(check.target)
             elif check.faults:
                 said.setdefault(f"WRONG: {'; '.join(check.faults)}", []).append(check.target)
             else:

@@ -237,7 +237,7 @@ class DatasetWriter:
         self._files.append(_File(part.path, part.trajectories, part.steps, digest))
 
     def _wait(self) -> None:
-        """Waits until the file that is being completed is on the disk; if it cannot be, it is none of the files."""
+        """Waits until the file that is being completed is on the disk; where it fails, it is no file."""
         if self._closing is None:
             return
         closing, self._closing = self._closing, None

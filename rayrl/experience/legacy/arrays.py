@@ -13,11 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_CODES = {
-    f"{kind}{size}"
-    for kind, sizes in {"f": "248", "i": "1248", "u": "1248", "b": "1"}.items()
-    for size in sizes
-}
+_NUMBERS = {"f": "248", "i": "1248", "u": "1248", "b": "1"}
+_CODES = {f"{kind}{size}" for kind, sizes in _NUMBERS.items() for size in sizes}
 _STORAGES = {
     "DoubleStorage": "<f8",
     "FloatStorage": "<f4",
@@ -35,7 +32,7 @@ _TORCH_PROTOCOL = 1001
 
 
 class RefusedError(pickle.UnpicklingError):
-    """A pickle does, or holds, what is not taken; the message is a phrase that the file's name stands before."""
+    """A pickle does, or holds, what is not taken; the file's name stands before the message, a phrase."""
 
 
 class Sealed(type):
@@ -49,6 +46,7 @@ class Maker:
     """A function that a pickle may call, and can do nothing else with."""
 
     __slots__ = ("_make",)
+    _make: Any
 
     def __init__(self, make: Any) -> None:
         object.__setattr__(self, "_make", make)
@@ -92,7 +90,8 @@ class Dtype(metaclass=Sealed):
     @property
     def numpy(self) -> np.dtype[Any]:
         """As NumPy's."""
-        return np.dtype(self.order.replace("|", "<") + self.code)
+        made: np.dtype[Any] = np.dtype(self.order.replace("|", "<") + self.code)
+        return made
 
 
 class Array(metaclass=Sealed):

@@ -1,8 +1,8 @@
 """The process that reads foreign pickles: it bounds itself, reads, and leaves arrays and JSON, no pickle.
 
-``python -m rayrl.experience.legacy.child SCRATCH MEMORY_BYTES CPU_S`` takes a JSON list of files on standard input
-and leaves ``contents.json`` in the folder SCRATCH, a list with an object for each file, and their arrays as
-``<file's number>-<name>.npy``; or ``error.json`` with ``file`` and ``message``, and exit code 3.
+``python -m rayrl.experience.legacy.child SCRATCH MEMORY_BYTES CPU_S`` takes a JSON list of files on standard
+input and leaves ``contents.json`` in the folder SCRATCH, a list with an object for each file, and their
+arrays as ``<file's number>-<name>.npy``; or ``error.json`` with ``file`` and ``message``, and exit code 3.
 """
 
 from __future__ import annotations

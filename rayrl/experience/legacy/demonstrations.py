@@ -53,8 +53,8 @@ def demonstration_batches(
     if values["stats"] is not None:
         report.read["statistics"] = values["stats"]
     report.note(
-        "samples are trajectories of one step: their order is not in the file, so a split puts each on a side of "
-        "its own"
+        "samples are trajectories of one step: their order is not in the file, so a split puts each on a "
+        "side of its own"
     )
     report.note("rewards are not in the file: they are NaN, which only cloning can learn from")
     report.note("next observations are not in the file: the final observation is the sample's own")

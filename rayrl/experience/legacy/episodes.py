@@ -1,8 +1,8 @@
 """Cutting the rows of a pickled replay buffer into episodes.
 
-The rows lie in a ring, rollout after rollout, and the steps of several environments take turns. The flag ``done``
-of a row says that the step *before* it ended its episode. What the row itself is depends on how the environments
-were reset:
+The rows lie in a ring, rollout after rollout, and the steps of several environments take turns. The flag
+``done`` of a row says that the step *before* it ended its episode. What the row itself is depends on how the
+environments were reset:
 
 =============  =================================================  ==================================
 row flagged    Gymnasium 1: reset with the next step              before: reset with the same step
@@ -83,8 +83,8 @@ def cut_episodes(
             "rows flagged done have reward 0: they are resets, whose observation is the final one of the "
             "episode before (Gymnasium 1)"
             if reset_later
-            else "rows flagged done have rewards: they are first steps of episodes, and the final observations of "
-            "those before were not saved; their last observation stands in for it"
+            else "rows flagged done have rewards: they are first steps of episodes, and the final "
+            "observations of those before were not saved; their last observation stands in for it"
         )
     n = len(row)
     first = ~follows | flagged if not reset_later else ~follows | np.append(False, flagged[:-1]) | flagged
@@ -133,10 +133,11 @@ def _stream(
     possible = (starts >= 0) & (starts < capacity) & (lengths > 0) & (lengths <= capacity)
     report.drop("rollouts whose place in the buffer is impossible", int((~possible).sum()))
     owner = np.full(capacity, _NONE, np.int64)
-    for number in np.flatnonzero(possible):
+    for number in np.flatnonzero(possible).tolist():
         if lengths[number] % num_envs:
             raise DataError(
-                f"rollout {number} has {lengths[number]} rows, which {num_envs} environments cannot have filled",
+                f"rollout {number} has {lengths[number]} rows, which {num_envs} environments cannot have "
+                "filled",
                 remedy="give the number of environments that the run had: --num-envs",
             )
         owner[(starts[number] + np.arange(lengths[number])) % capacity] = number

@@ -142,11 +142,13 @@ def _write_dataset(
         if options.num_envs != 1 or options.ends != "auto":
             raise ConfigError("--num-envs and --ends are for replay buffers", where=str(legacy.path))
         batches = demonstration_batches(legacy, spaces, id_high, report=report)
-    with atomic_folder(out, "the import") as folder:
-        with DatasetWriter(folder, spaces=spaces, env=env) as writer:
-            for batch in _told(batches, report, progress):
-                writer.append(batch)
-            writer.finish({"import": report.to_json() | {"file": legacy.path.name, "sha256": digest}})
+    with (
+        atomic_folder(out, "the import") as folder,
+        DatasetWriter(folder, spaces=spaces, env=env) as writer,
+    ):
+        for batch in _told(batches, report, progress):
+            writer.append(batch)
+        writer.finish({"import": report.to_json() | {"file": legacy.path.name, "sha256": digest}})
 
 
 def _told(

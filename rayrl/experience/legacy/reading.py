@@ -22,7 +22,7 @@ from rayrl.storage.atomic import read_json
 
 _MEMORY_BYTES = 1 << 30
 _MEMORY_PER_BYTE = 16
-"""Memory for each byte of the files: small arrays of Python objects take some ten times what they take on disk."""
+"""Memory for each byte of the files: small objects take some ten times what they take in a pickle."""
 _CPU_S = 60
 _CPU_BYTES_PER_S = 2_000_000
 _NOTHING_RUN = "nothing of it was run, and nothing was written"
@@ -134,4 +134,6 @@ def _death(number: int, cpu_s: int) -> str:
         return f"takes more than {cpu_s} s of computing to read, or more memory than there is"
     if number == signal.SIGXFSZ:
         return "holds more than a file of its size can"
-    return f"made the process that reads it end by {signal.Signals(number).name}: it is nested too deeply or damaged"
+    return (
+        f"made the reading process end by {signal.Signals(number).name}: it is nested too deeply or damaged"
+    )

@@ -32,10 +32,10 @@ def spaces_of_buffer(legacy: Legacy) -> Spaces:
     def box(name: str, saved: str) -> gym.Space:
         shape = legacy.values.get(saved)
         found = arrays[name].shape[1:]
-        fits = isinstance(shape, list) and all(isinstance(n, int) for n in shape)
-        if not fits or math.prod(shape) != math.prod(found):
-            shape = found
-        return gym.spaces.Box(-np.inf, np.inf, tuple(shape), np.float32)
+        known = isinstance(shape, list) and all(isinstance(n, int) for n in shape)
+        sizes = tuple(shape) if known and shape is not None else found
+        fits = math.prod(sizes) == math.prod(found)
+        return gym.spaces.Box(-np.inf, np.inf, sizes if fits else found, np.float32)
 
     return Spaces(box("obs", "env_obs_shape"), box("acts", "env_act_shape"))
 
@@ -50,8 +50,8 @@ def buffer_batches(
         spaces: whose shapes and element types the columns get.
         id_high: first half of the ids of its episodes.
         num_envs: environments that took turns in a rollout.
-        ends: how flagged episodes ended; ``auto``: truncated where all whole ones, two at least, have the same
-            length, else terminated.
+        ends: how flagged episodes ended; ``auto``: truncated where all whole ones, two at least, have the
+            same length, else terminated.
         report: told of what is read, dropped and decided.
 
     Raises:
@@ -74,8 +74,8 @@ def buffer_batches(
     truncated = _truncated(found, ends, report)
     report.drop("on-policiness scores: sums over rollouts, not episodes", values["scored"])
     report.note(
-        "observations and rewards are as the original's wrappers left them, normalized and clipped: what they were "
-        "normalized with is not in the file"
+        "observations and rewards are as the original's wrappers left them, normalized and clipped: what "
+        "they were normalized with is not in the file"
     )
     report.read |= {"trajectories": len(found.lengths), "steps": len(found.rows)}
     columns = {
@@ -91,9 +91,11 @@ def buffer_batches(
         ended = found.ended[mine]
         returns = np.add.reduceat(rewards[rows].astype(np.float64), offsets[first:last] - offsets[first])
         count = last - first
+        steps: dict[str, Any] = {
+            name: _fitted(array, rows, space, name) for name, (array, space) in columns.items()
+        }
         yield TrajectoryBatch(
-            {name: _fitted(array, rows, space, name) for name, (array, space) in columns.items()}
-            | {c.REWARDS: rewards[rows]},
+            steps | {c.REWARDS: rewards[rows]},
             offsets[first : last + 1] - offsets[first],
             {
                 c.EPISODE_ID: np.stack(
@@ -124,8 +126,8 @@ def _truncated(found: Episodes, ends: Ends, report: ImportReport) -> bool:
         )
     else:
         report.note(
-            "the file does not say how episodes ended: they are taken for terminated, as the original's learner "
-            "took them; --ends truncated says otherwise"
+            "the file does not say how episodes ended: they are taken for terminated, as the original's "
+            "learner took them; --ends truncated says otherwise"
         )
     return same
 

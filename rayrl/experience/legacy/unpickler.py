@@ -136,7 +136,7 @@ def read_pickle(path: Path) -> Any:
 
 
 def _place(file: BinaryIO, wanted: NotAllowedError) -> str:
-    """Opcode and byte of the first place where a global is named, as far as it can be told without running."""
+    """Opcode and byte of the first place where a global is named, as far as it can be told unrun."""
     strings: list[str] = []
     memo: dict[Any, str] = {}
     try:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _KEPT = 1 << 17
-"""Values kept for quartiles: those of more values are of a uniform sample, and off by 0.2 % of the ranks or so."""
+"""Values kept for quartiles: those of more are of a uniform sample, off by 0.2 % of the ranks or so."""
 
 
 class Moments:

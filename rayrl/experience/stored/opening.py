@@ -139,12 +139,3 @@ def open_stored(path: Path | str) -> Stored:
     part = StoredPart("", folder)
     part.manifest  # noqa: B018  (raises where it is damaged)
     return Stored(folder, (part,), None)
-
-
-def is_stored(path: Path) -> bool:
-    """Whether a folder looks like a dataset or a saved buffer; for the shell's completion."""
-    try:
-        open_stored(path)
-    except IntegrityError:
-        return False
-    return True

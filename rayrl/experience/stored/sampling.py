@@ -261,7 +261,7 @@ def _next_fits(reference: Reference, last: NDArray[np.int64], drawn: TransitionS
 
 
 def _flag_faults(reference: Reference, last: NDArray[np.int64], flags: dict[str, Any]) -> list[str]:
-    """Names of the flags that are not those of the trajectories which end with these steps, or are set elsewhere."""
+    """Names of flags that are not those of the trajectories which end here, or are set elsewhere."""
     at_end = reference.next[last] < 0
     faults = []
     for name, flag in flags.items():

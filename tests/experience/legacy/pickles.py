@@ -1,4 +1,4 @@
-"""Pickles in the layouts of the systems that left them, written with the classes and modules that those had."""
+"""Pickles in the layouts of the systems that left them, with the classes and modules that those had."""
 
 import pickle
 import sys
@@ -80,7 +80,7 @@ def demonstrations(count: int, *, policies: Sequence[str] = ("round_robin", "lor
     stats = {
         "total_samples": count,
         "policy_distribution": dict.fromkeys(policies, count // len(policies)),
-        "action_distribution": {action: count // 4 for action in range(4)},
+        "action_distribution": dict.fromkeys(range(4), count // 4),
         "state_dim": 6,
     }
     return {"demo_data": data, "stats": stats}

@@ -17,7 +17,7 @@ from tests.experience.legacy import pickles
 
 
 def imported(tmp_path: Path, value: Any, **options: Any) -> tuple[Any, Any]:
-    """The report, and for each trajectory (first observations, final one, terminated, truncated, side, return)."""
+    """The report, and each trajectory's observations, final one, terminated, truncated, side and return."""
     file = pickles.dump(tmp_path / "file.pkl", value)
     report = import_legacy(file, tmp_path / "out", trust=True, options=LegacyOptions(**options))
     dataset = open_dataset(tmp_path / "out")
@@ -86,8 +86,8 @@ def test_a_ring_that_went_round(tmp_path: Path) -> None:
     """Capacity 10, rollouts of 4 rows: the third went over the end onto rows 0-1, where the first had been.
 
     The original keeps the first rollout in its list where it does not notice; what is left of it, rows 2-3,
-    goes on in the second one's 4-7. The episode of rows 2-6 has no known beginning. Rows 8, 9, 0, 1 are of the
-    third. Row 7 is flagged, a reset.
+    goes on in the second one's 4-7. The episode of rows 2-6 has no known beginning. Rows 8, 9, 0, 1 are of
+    the third. Row 7 is flagged, a reset.
     """
     done = np.arange(10) == 7
     rollouts = [(0, 4, "train"), (4, 4, "train"), (8, 4, "train")]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from rayrl.errors import IntegrityError
-from rayrl.experience.stored.opening import is_stored, open_stored
+from rayrl.experience.stored.opening import open_stored
 from tests.experience.stored.building import dataset, saved_buffer
 
 
@@ -16,8 +16,6 @@ def test_both_kinds_are_told_apart(tmp_path: Path) -> None:
         ["online", "demos"],
         233,
     )
-    assert is_stored(tmp_path / "set")
-    assert not is_stored(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_what_is_whole_has_no_problem(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9, 0.999])
 def test_any_flipped_byte_is_found(tmp_path: Path, share: float) -> None:
-    """Wherever it is; the file holds trajectories 3 to 5, of the episodes 3 to 5."""
+    """Wherever it is; the file holds trajectory 3 alone."""
     path = dataset(tmp_path / "set")
     file = path / "part-00003.arrow"
     flip(file, int(share * file.stat().st_size))
@@ -64,8 +64,8 @@ def test_a_file_cut_short_loses_only_what_is_behind_the_cut(
     (found,) = problems(tmp_path / "set")
     size = int(len(whole) * 0.6)
     assert found == (
-        f"part-00000.arrow: is cut short: {size:,} of {len(whole):,} bytes, of which trajectories 0 to 9 can be "
-        "read; trajectories 10 to 19"
+        f"part-00000.arrow: is cut short: {size:,} of {len(whole):,} bytes, of which trajectories 0 to 9 can "
+        "be read; trajectories 10 to 19"
     )
     file.write_bytes(whole[:-50])
     assert problems(tmp_path / "set")[0].endswith(
@@ -93,7 +93,8 @@ def test_counts_that_the_manifest_has_wrong(tmp_path: Path) -> None:
     manifest["files"][1]["steps"] += 1
     (path / "manifest.json").write_text(json.dumps(manifest))
     assert problems(path) == [
-        "part-00001.arrow: holds 1 trajectories and 7 steps, where the manifest says 1 and 8; trajectories 1 to 1"
+        "part-00001.arrow: holds 1 trajectories and 7 steps, where the manifest says 1 and 8; "
+        "trajectories 1 to 1"
     ]
 
 
