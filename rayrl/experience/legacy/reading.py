@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import rayrl
 from rayrl.config.base import Config
 from rayrl.errors import ConfigError, DataError, IntegrityError
 from rayrl.experience.legacy import child
@@ -87,7 +86,7 @@ def read_legacy(paths: Sequence[Path], scratch: Path) -> list[Legacy]:
     command = [sys.executable, "-P", "-m", child.__name__, str(scratch), str(memory), str(cpu_s)]
     environ = {
         "PATH": os.defpath,
-        "PYTHONPATH": str(Path(rayrl.__file__).parents[1]),
+        "PYTHONPATH": str(Path(__file__).parents[3]),
         # Threads of the linear algebra libraries would take address space of their own.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
