@@ -36,6 +36,8 @@ def main(arguments: list[str]) -> int:
             return _fail(
                 scratch, file, f"asks for more memory than the {int(memory) / 1e9:.1f} GB it may have"
             )
+        except OSError as error:
+            return _fail(scratch, file, f"cannot be read or handed over: {error.strerror}")
         except (RefusedError, LayoutError) as error:
             return _fail(scratch, file, str(error))
     (Path(scratch) / "contents.json").write_text(json.dumps(found))

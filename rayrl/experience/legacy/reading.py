@@ -129,10 +129,8 @@ def _taken_over(path: Path, said: dict[str, Any], scratch: Path, number: int) ->
 
 
 def _death(number: int, cpu_s: int) -> str:
-    if number == signal.SIGXCPU or number == signal.SIGKILL:
+    if number in (signal.SIGXCPU, signal.SIGKILL):
         return f"takes more than {cpu_s} s of computing to read, or more memory than there is"
-    if number == signal.SIGXFSZ:
-        return "holds more than a file of its size can"
     return (
         f"made the reading process end by {signal.Signals(number).name}: it is nested too deeply or damaged"
     )
