@@ -42,10 +42,11 @@ class EnvInfo(Config):
 class DatasetFile(Config):
     """What a manifest says of one Arrow file."""
 
-    name: str
-    trajectories: int
-    steps: int
-    bytes: int
+    name: str = pydantic.Field(pattern=r"^[^/.][^/]*$")
+    """Of a file in the dataset's own folder."""
+    trajectories: pydantic.NonNegativeInt
+    steps: pydantic.NonNegativeInt
+    bytes: pydantic.NonNegativeInt
     sha256: str
 
 

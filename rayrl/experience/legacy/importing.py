@@ -91,6 +91,10 @@ def import_legacy(
         for one in found:
             report.drop_all(one.dropped)
         if all(one.layout == LEVEL for one in found):
+            if options != LegacyOptions():
+                raise ConfigError(
+                    "holds levels, which --env, --num-envs and --ends say nothing of", where=str(path)
+                )
             _write_levels(found, path, out, report)
         elif len(found) == 1:
             _write_dataset(found[0], out, options, report, progress)
@@ -106,7 +110,7 @@ def import_legacy(
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        files = sorted(path.rglob(f"*{_SUFFIX}"))
+        files = sorted(file for file in path.rglob(f"*{_SUFFIX}") if file.is_file())
         if not files:
             raise IntegrityError(f"there is no {_SUFFIX} file below it", where=str(path))
         return files

@@ -157,6 +157,7 @@ def _verify_counters(stored: Stored, part: StoredPart) -> Iterator[Problem]:
     held = sum(file.steps for file in part.manifest.files)
     if held != steps:
         yield Problem(where, f"says that partition {part.name!r} holds {steps} steps, and it holds {held}")
+    begun = stored.buffer.next_trajectory
     rows = stored.buffer.options.block_rows or 1
     blocks = dict(of.blocks)
     first = 0
@@ -169,6 +170,9 @@ def _verify_counters(stored: Stored, part: StoredPart) -> Iterator[Problem]:
                     message = f"has rows of block {number} that the buffer's manifest does not know"
                     last = first + batch.num_trajectories - 1
                     yield Problem(part.folder / file.name, message, first, last)
+            ids: NDArray[np.int64] = batch.trajectory_columns[saved.TRAJECTORY_ID]  # type: ignore[assignment]
+            if ids.max() >= begun:
+                yield Problem(where, f"says that {begun} trajectories were begun, and one has id {ids.max()}")
             first += batch.num_trajectories
 
 

@@ -248,5 +248,8 @@ def test_what_stands_there_stays(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(IntegrityError, match=r"there is no \.pkl file below it"):
         import_legacy(tmp_path / "empty", tmp_path / "out", trust=True)
+    pickles.dump(tmp_path / "level.pkl", pickles.level(1))
+    with pytest.raises(ConfigError, match="holds levels, which --env"):
+        import_legacy(tmp_path / "level.pkl", tmp_path / "out", trust=True, options=LegacyOptions(num_envs=2))
     with pytest.raises(ConfigError, match="are for replay buffers"):
         import_legacy(file, tmp_path / "out", trust=True, options=LegacyOptions(num_envs=2))

@@ -38,6 +38,17 @@ def test_anything_else_is_one_error(tmp_path: Path, manifest: str | None, messag
         open_stored(tmp_path)
 
 
+def test_a_buffer_whose_counters_are_others(tmp_path: Path) -> None:
+    path = saved_buffer(tmp_path / "buffer")
+    manifest = json.loads((path / "manifest.json").read_text())
+    del manifest["partitions"][0]["counters"]["steps_evicted"]
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(
+        IntegrityError, match="partition 'online' lacks, or should not have, counter 'steps_ev"
+    ):
+        open_stored(path)
+
+
 def test_what_it_would_look_like_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path, message in ((tmp_path / "file", "is a file"), (tmp_path / "none", "there is no such folder")):
@@ -49,6 +60,11 @@ def test_what_it_would_look_like_is_said(tmp_path: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest | {"files": []}))
     with pytest.raises(IntegrityError, match="names no file"):
         open_stored(folder)
+    for change, message in (({"name": "../a.arrow"}, "name"), ({"steps": -1}, "steps")):
+        file = manifest["files"][0] | change
+        (folder / "manifest.json").write_text(json.dumps(manifest | {"files": [file]}))
+        with pytest.raises(IntegrityError, match=rf"files\.0\.{message}"):
+            open_stored(folder)
     (folder / "manifest.json").unlink()
     with pytest.raises(IntegrityError, match="an unfinished dataset: 31 files and no manifest"):
         open_stored(folder)

@@ -112,7 +112,9 @@ def test_a_buffer_whose_parts_are_not_of_one_save(tmp_path: Path) -> None:
     online = manifest["partitions"][0]
     online["counters"]["steps_evicted"] += 1
     online["blocks"].pop()
+    manifest["next_trajectory"] = 3
     (path / "manifest.json").write_text(json.dumps(manifest))
     found = problems(path)
     assert found[0] == "manifest.json: says that partition 'online' holds 199 steps, and it holds 200"
     assert "has rows of block" in found[1]
+    assert found[-1] == "manifest.json: says that 3 trajectories were begun, and one has id 21"
