@@ -53,9 +53,13 @@ def test_commands_exist(line):
     name = program.removeprefix(".venv/bin/")
     assert (Path(sys.executable).parent / name).exists()
     if name == "rayrl":
-        command, *options = arguments
+        name, *options = arguments
+        command = typer.main.get_command(app).commands[name]
+        while hasattr(command, "commands"):
+            name, *options = options
+            command = command.commands[name]
         # Parses the arguments as the command would, and raises where it has no such option.
-        typer.main.get_command(app).commands[command].make_context(command, options)
+        command.make_context(name, options)
 
 
 def test_the_readmes_calls_fit():

@@ -5,6 +5,7 @@ Where nothing is offered, the shell completes files.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,25 @@ def run_folders(incomplete: str) -> list[str]:
     """Runs in their usual place, newest first."""
     found = sorted(Path("runs").glob("*/run.json"), key=lambda file: file.stat().st_mtime, reverse=True)
     return [str(file.parent) for file in found if str(file.parent).startswith(incomplete)]
+
+
+def stored_experience(incomplete: str) -> list[str]:
+    """Datasets and saved buffers that the path may go on to, and those of runs in their usual place."""
+    begun = Path(incomplete)
+    parent = begun if incomplete.endswith("/") else begun.parent
+    places = [*Path().glob("runs/*/*"), *(parent.iterdir() if parent.is_dir() else [])]
+    found = {str(place) for place in places if str(place).startswith(incomplete) and _is_stored(place)}
+    return sorted(found)
+
+
+def _is_stored(folder: Path) -> bool:
+    """As ``open_stored`` tells them, without what that imports."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+    except (OSError, ValueError):
+        # Whatever it is, it is not offered.
+        return False
+    return isinstance(manifest, dict) and "spaces" in manifest
 
 
 def overrides(incomplete: str) -> list[str]:

@@ -12,7 +12,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from rayrl.cli import completion
+from rayrl.cli import completion, data, imports
+from rayrl.cli.options import AsJson, Debug, EnvId
 from rayrl.errors import RayrlError, RunError
 
 app = typer.Typer(
@@ -21,6 +22,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(data.app, name="data")
+app.add_typer(imports.app, name="import")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Experiment file (YAML).")]
 RunFolderPath = Annotated[
@@ -35,11 +38,6 @@ Overrides = Annotated[
         autocompletion=completion.overrides,
     ),
 ]
-EnvId = Annotated[
-    str, typer.Option(metavar="ID", help="Gymnasium id, or module:Class.", autocompletion=completion.envs)
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Shows the traceback of an error.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Prints JSON.")]
 
 
 @app.command()

@@ -42,10 +42,11 @@ class EnvInfo(Config):
 class DatasetFile(Config):
     """What a manifest says of one Arrow file."""
 
-    name: str
-    trajectories: int
-    steps: int
-    bytes: int
+    name: str = pydantic.Field(pattern=r"^[^/.][^/]*$")
+    """Of a file in the dataset's own folder."""
+    trajectories: pydantic.NonNegativeInt
+    steps: pydantic.NonNegativeInt
+    bytes: pydantic.NonNegativeInt
     sha256: str
 
 
@@ -139,24 +140,35 @@ def open_dataset(path: Path | str) -> Dataset:
         IntegrityError: naming the file, and what to do about it.
     """
     folder = Path(path)
-    manifest_path = folder / MANIFEST_FILE
-    if not manifest_path.exists():
-        raise IntegrityError(
-            "there is no finished dataset here" if folder.is_dir() else "there is no such folder",
-            where=str(manifest_path),
-            remedy="a dataset is a folder with manifest.json, which is written when it is complete",
-        )
-    value = read_json(manifest_path, "the dataset's manifest")
-    check_format_version(value, FORMAT_VERSION, manifest_path)
-    try:
-        manifest = DatasetManifest.parse(value, where=str(manifest_path))
-        dataset = Dataset(folder, manifest)
-        origin = origin_to_json(dataset.spaces, dataset.env)
-    except (ConfigError, DataError) as error:
-        raise IntegrityError(error.message, where=str(manifest_path), remedy=_REMEDY) from error
+    manifest = read_dataset_manifest(folder)
+    dataset = Dataset(folder, manifest)
+    origin = origin_to_json(dataset.spaces, dataset.env)
     for file in manifest.files:
         _check_file(folder / file.name, file, origin)
     return dataset
+
+
+def read_dataset_manifest(folder: Path) -> DatasetManifest:
+    """Reads the manifest of a finished dataset, and nothing of its files.
+
+    Raises:
+        IntegrityError: it is missing, damaged, or of a version that is not known.
+    """
+    path = folder / MANIFEST_FILE
+    if not path.exists():
+        raise IntegrityError(
+            "there is no finished dataset here" if folder.is_dir() else "there is no such folder",
+            where=str(path),
+            remedy="a dataset is a folder with manifest.json, which is written when it is complete",
+        )
+    value = read_json(path, "the dataset's manifest")
+    check_format_version(value, FORMAT_VERSION, path)
+    try:
+        manifest = DatasetManifest.parse(value, where=str(path))
+        origin_to_json(Spaces.from_json(manifest.spaces), manifest.env)
+    except (ConfigError, DataError) as error:
+        raise IntegrityError(error.message, where=str(path), remedy=_REMEDY) from error
+    return manifest
 
 
 def read_part(path: Path) -> Iterator[TrajectoryBatch]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +31,7 @@ from rayrl.experience.dataset import (
     part_size,
 )
 from rayrl.storage.atomic import atomic_file, remove_leftovers, storage_errors, write_json
-from rayrl.storage.hashing import sha256_file
+from rayrl.storage.hashing import HashingFile, sha256_file
 from rayrl.storage.manifest import MANIFEST_FILE
 from rayrl.storage.spaces import Spaces
 from rayrl.storage.versions import versions
@@ -74,7 +74,9 @@ class DatasetWriter:
         self._required = required_specs(spaces)
         self._file_bytes = file_bytes
         self._hashers = ThreadPoolExecutor(1, thread_name_prefix="sha256")
-        self._files: list[_Acknowledged] = []
+        self._closers = ThreadPoolExecutor(1, thread_name_prefix="fsync")
+        self._closing: Future[None] | None = None
+        self._files: list[_File] = []
         self._specs: BatchSpecs | None = None
         self._pending: list[TrajectoryBatch] = []
         self._pending_rows = self._pending_bytes = 0
@@ -93,12 +95,16 @@ class DatasetWriter:
     @property
     def num_trajectories(self) -> int:
         """Trajectories in acknowledged files."""
-        return sum(file.trajectories for file in self._files)
+        return sum(file.trajectories for file in self._acknowledged)
 
     @property
     def num_steps(self) -> int:
         """Steps in acknowledged files."""
-        return sum(file.steps for file in self._files)
+        return sum(file.steps for file in self._acknowledged)
+
+    @property
+    def _acknowledged(self) -> list[_File]:
+        return self._files if self._closing is None else self._files[:-1]
 
     def append(self, batch: TrajectoryBatch) -> None:
         """Adds trajectories; they are acknowledged when their file is full, or by ``flush``.
@@ -130,6 +136,7 @@ class DatasetWriter:
         """
         self._write_pending()
         self._close_part()
+        self._wait()
 
     def finish(self, extra: Mapping[str, Any] | None = None) -> Dataset:
         """Acknowledges all that was appended and writes the manifest, after which the dataset is complete.
@@ -142,7 +149,7 @@ class DatasetWriter:
             StorageError: the disk is full or not writable; acknowledged files stay.
         """
         self.flush()
-        self._hashers.shutdown()
+        self._shut_down()
         if not self._files:
             raise DataError("no trajectory was appended to the dataset", where=str(self._folder))
         manifest = DatasetManifest(
@@ -168,6 +175,10 @@ class DatasetWriter:
             self.flush()
         elif self._part is not None:
             self._part.abandon()
+        self._shut_down()
+
+    def _shut_down(self) -> None:
+        self._closers.shutdown()
         self._hashers.shutdown()
 
     def _resume(self) -> None:
@@ -190,11 +201,8 @@ class DatasetWriter:
                     remedy="choose another folder, or delete this one",
                 )
             self._specs = read_specs(schema)
-            self._acknowledge(path, *part_size(path))
-
-    def _acknowledge(self, path: Path, trajectories: int, steps: int) -> None:
-        digest = self._hashers.submit(sha256_file, path)
-        self._files.append(_Acknowledged(path, trajectories, steps, digest))
+            digest = self._hashers.submit(sha256_file, path)
+            self._files.append(_File(path, *part_size(path), digest))
 
     def _write_pending(self) -> None:
         if not self._pending:
@@ -210,21 +218,38 @@ class DatasetWriter:
             self._close_part()
         table = to_arrow(piece)
         table = table.replace_schema_metadata({**table.schema.metadata, ORIGIN_KEY: json.dumps(self._origin)})
-        part = self._part or _Part(self._folder / PART_NAME.format(len(self._files)), table.schema)
+        part = self._part
+        if part is None:
+            path = self._folder / PART_NAME.format(len(self._files))
+            part = _Part(path, table.schema, self._hashers)
         self._part = None
         part.write(table, piece)
         self._part = part
 
     def _close_part(self) -> None:
+        """Lets the open file be completed in a thread, while the next one is written."""
         if self._part is None:
             return
+        self._wait()
         part, self._part = self._part, None
-        part.close()
-        self._acknowledge(part.path, part.trajectories, part.steps)
+        digest = part.end()
+        self._closing = self._closers.submit(part.close)
+        self._files.append(_File(part.path, part.trajectories, part.steps, digest))
+
+    def _wait(self) -> None:
+        """Waits until the file that is being completed is on the disk; where it fails, it is no file."""
+        if self._closing is None:
+            return
+        closing, self._closing = self._closing, None
+        try:
+            closing.result()
+        except BaseException:
+            self._files.pop()
+            raise
 
 
-class _Acknowledged:
-    """A file that is complete, and whose hash is being computed."""
+class _File:
+    """A file that is complete, or about to be, and whose hash is being computed."""
 
     def __init__(self, path: Path, trajectories: int, steps: int, digest: Future[str]) -> None:
         self.path = path
@@ -245,25 +270,35 @@ class _Acknowledged:
 class _Part:
     """One Arrow file while it is written, under a temporary name."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, hashers: Executor) -> None:
         self.path = path
         self.trajectories = self.steps = self.nbytes = 0
         self._stack = ExitStack()
         file = self._stack.enter_context(atomic_file(path, "a dataset"))
-        self._arrow = self._stack.enter_context(pa.ipc.new_file(file, schema))
+        self._file = HashingFile(file, hashers)
+        self._arrow = pa.ipc.new_file(self._file, schema)
 
     def write(self, table: pa.RecordBatch, batch: TrajectoryBatch) -> None:
-        try:
-            self._arrow.write_batch(table)
-        except BaseException:
-            self._stack.__exit__(*sys.exc_info())
-            raise
+        self._or_abandon(lambda: self._arrow.write_batch(table))
         self.trajectories += batch.num_trajectories
         self.steps += batch.num_steps
         self.nbytes += batch.nbytes
 
+    def end(self) -> Future[str]:
+        """Writes the footer, once; gives the digest, when it is computed."""
+        self._or_abandon(self._arrow.close)
+        return self._file.digest()
+
     def close(self) -> None:
+        """Puts the file on the disk and gives it its name."""
         self._stack.close()
+
+    def _or_abandon(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except BaseException:
+            self._stack.__exit__(*sys.exc_info())
+            raise
 
     def abandon(self) -> None:
         with suppress(_AbandonedError), self._stack:

@@ -8,6 +8,7 @@ import pytest
 
 from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.run_folder import RunFolder, invocation_of
+from tests.experience.stored.building import dataset, saved_buffer
 
 EXPERIMENT = """
 name: small
@@ -75,7 +76,19 @@ def test_runs(complete, tmp_path, monkeypatch):
     assert set(complete("watch runs/s")) == {"runs/small_1", "runs/small_2"}
 
 
-@pytest.mark.parametrize("line", ["stage ", "run small.yaml --set train.", "init --env rayrl/"])
+def test_datasets_and_saved_buffers(complete, tmp_path):
+    dataset(tmp_path / "demos")
+    saved_buffer(tmp_path / "runs" / "small_1" / "replay")
+    (tmp_path / "deeds").mkdir()
+    assert complete("data info de") == ["demos"]
+    assert complete("data verify runs/") == ["runs/small_1/replay"]
+    assert complete(f"data stats {tmp_path}/d") == [f"{tmp_path}/demos"]
+    assert set(complete("data ")) == {"info", "stats", "verify", "export"}
+    assert complete("import l") == ["legacy"]
+    assert complete("import legacy x --ends t") == ["terminated", "truncated"]
+
+
+@pytest.mark.parametrize("line", ["data ", "stage ", "run small.yaml --set train.", "init --env rayrl/"])
 def test_nothing_is_asked_of_ray_or_pytorch(line, tmp_path):
     code = (
         "import sys, rayrl.cli.main\n"

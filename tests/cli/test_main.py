@@ -55,11 +55,16 @@ def folder(file, tmp_path):
 
 
 def test_the_surface():
-    commands = typer.main.get_command(app).commands
+    commands = dict(typer.main.get_command(app).commands)
+    for group in ("data", "import"):
+        commands |= {f"{group} {name}": command for name, command in commands.pop(group).commands.items()}
     options = {
         name: sorted(option for parameter in command.params for option in parameter.opts if "-" in option)
         for name, command in commands.items()
     }
+    for name in ("data info", "data stats", "data verify", "data export", "import legacy"):
+        assert commands[name].help
+        assert [parameter.name for parameter in commands[name].params if not parameter.help] == []
     surface = {
         "run": ["--address", "--cluster", "--debug", "--local", "--new", "--run-dir", "--set", "--smoke"],
         "stage": ["--architecture", "--debug", "--run-dir", "--set"],
@@ -71,6 +76,11 @@ def test_the_surface():
         "doctor": ["--address", "--debug", "--json", "--set"],
         "report": ["--debug", "--out"],
         "list": ["--debug"],
+        "data info": ["--debug", "--json"],
+        "data stats": ["--debug", "--json"],
+        "data verify": ["--debug", "--sample"],
+        "data export": ["--debug", "--force", "--format", "--out"],
+        "import legacy": ["--debug", "--ends", "--env", "--json", "--num-envs", "--out", "--trust"],
     }
     assert options == surface
 

@@ -1,5 +1,8 @@
+import errno
 import json
+import os
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -366,3 +369,32 @@ for first in itertools.count(step=1000):
     assert stored > 1000
     assert dataset.load() == trajectories(0, stored)
     dataset.verify()
+
+
+def test_a_file_that_cannot_be_flushed_is_none(
+    tmp_path: Path, small_blocks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second file fails while the third is being written: the error comes, and the first file stays."""
+    flushed = []
+    fsync = os.fsync
+
+    def full(descriptor: int) -> None:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            flushed.append(descriptor)
+            if len(flushed) == 2:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    output = writer(tmp_path / "data", file_bytes=4000)
+
+    def write() -> None:
+        with output:
+            for first in range(0, 60, 2):
+                output.append(trajectories(first, 2))
+
+    with pytest.raises(StorageError, match="the disk is full"):
+        write()
+    assert names(tmp_path / "data") == ["part-00000.arrow"]
+    again = writer(tmp_path / "data", file_bytes=4000)
+    assert again.num_trajectories == output.num_trajectories > 0

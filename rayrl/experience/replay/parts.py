@@ -71,6 +71,15 @@ def groups_of(batch: TrajectoryBatch, groups: Groups, partition: str) -> NDArray
     return numbers if len(numbers) > 1 else np.repeat(numbers, batch.num_trajectories)
 
 
+def trajectory_texts(batch: TrajectoryBatch, name: str) -> list[str]:
+    """A trajectory column of texts or of codes as texts, one for each trajectory.
+
+    Where a batch has no such column, its trajectories are rollouts of no domain and no task.
+    """
+    found = list(_texts(batch, name))
+    return found if len(found) == batch.num_trajectories else found * batch.num_trajectories
+
+
 def _texts(batch: TrajectoryBatch, name: str) -> Sequence[str]:
     """A column of texts or of codes as texts: one for each trajectory, or one if it is the same for all."""
     column: Any = batch.trajectory_columns.get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from rayrl.errors import ConfigError, IntegrityError, SpaceError
 from rayrl.experience.columns import ColumnSpec
 from rayrl.experience.dataset import EnvInfo
 from rayrl.experience.replay.options import ReplayOptions
+from rayrl.experience.replay.partition import Counters
 from rayrl.storage.atomic import read_json
 from rayrl.storage.manifest import MANIFEST_FILE, check_format_version
 from rayrl.storage.spaces import Spaces
@@ -108,6 +110,11 @@ def read_buffer_manifest(path: Path) -> BufferManifest:
         names = [partition.name for partition in manifest.partitions]
         if manifest.options.block_rows is None or names != list(manifest.options.partitions):
             raise ConfigError("the options are not those of the partitions that are saved")
+        for partition in manifest.partitions:
+            if odd := partition.counters.keys() ^ {field.name for field in fields(Counters)}:
+                raise ConfigError(
+                    f"partition {partition.name!r} lacks, or should not have, counter {min(odd)!r}"
+                )
     except (ConfigError, SpaceError) as error:
         raise IntegrityError(error.message, where=str(file), remedy=REMEDY) from error
     return manifest

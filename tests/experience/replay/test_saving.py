@@ -233,8 +233,22 @@ def test_too_little_space_is_said_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-MEASURE = """
-import resource, sys
+PEAK = """
+import sys
+from pathlib import Path
+
+def peak():
+    status = Path("/proc/self/status").read_text().splitlines()
+    (line,) = [line for line in status if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
+
+def forget_peak():
+    # What a process had before it was this program counts as well, if it is not forgotten.
+    Path("/proc/self/clear_refs").write_text("5")
+    return peak()
+"""
+
+SAVE = """
 import numpy as np
 from gymnasium.spaces import Box
 from rayrl.experience.batch import TrajectoryBatch
@@ -257,17 +271,33 @@ def fill():
     return of
 
 of = fill()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = forget_peak()
 of.save(sys.argv[1])
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print(peak() - before)
+"""
+
+LOAD = """
+from rayrl.experience.replay import ReplayBuffer
+
+before = forget_peak()
+of = ReplayBuffer.load(sys.argv[1])
+print(peak() - before)
 """
 
 
-def test_saving_takes_constant_memory(tmp_path: Path) -> None:
-    """One endless episode of 250 MB is saved with little more memory than it has in the buffer."""
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(tmp_path / "saved")], capture_output=True, text=True, check=True
-    )
-    assert float(done.stdout) < 120
+def megabytes(code: str, path: Path) -> float:
+    """By how much the memory of a fresh process grows at most."""
+    command = [sys.executable, "-c", PEAK + code, str(path)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def test_saving_and_loading_take_constant_memory(tmp_path: Path) -> None:
+    """One endless episode of 254 MB is saved with a part of that beside it, and so it is loaded.
+
+    Beside the loaded buffer there are one mapped file of 64 MB at a time, and one block.
+    """
+    assert megabytes(SAVE, tmp_path / "saved") < 120
     of = ReplayBuffer.load(tmp_path / "saved")
     assert (len(of), of.num_trajectories) == (60 * 4096, 1)
+    payload = 60 * 4096 * (256 + 2) * 4 / 2**20
+    assert payload < megabytes(LOAD, tmp_path / "saved") < payload + 160
