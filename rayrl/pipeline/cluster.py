@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -20,6 +21,8 @@ UPLOAD_TIMEOUT_S = 600.0
 _MOST_NODES = 10_000
 """What the state API lists at most; without it, 100."""
 _RESOURCES = ("CPU", "GPU")
+# What is sent is told once; Ray would announce each job's upload.
+logging.getLogger("ray.dashboard.modules.dashboard_sdk").setLevel(logging.WARNING)
 
 
 class JobsClient(JobSubmissionClient):
@@ -123,8 +126,10 @@ def connect(address: str, access: Access | None = None) -> JobsClient:
         client = JobsClient(address, headers=headers)
         client.list_jobs()
     except (RayError, RuntimeError, OSError, ValueError) as error:
+        # Ray goes on for a page about its tokens.
+        reason = str(error).partition("\n")[0]
         raise RunError(
-            f"the cluster does not answer: {error}",
+            f"the cluster does not answer: {reason}",
             where=f"--address {address}",
             remedy="give its dashboard's URL; if it has a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN",
         ) from None

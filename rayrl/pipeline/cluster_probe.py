@@ -39,7 +39,7 @@ def probe(client: JobsClient, folder: RunFolder, environment: dict[str, Any], vi
         RunError: the cluster cannot run rayrl.
     """
     nodes, env = client.node_names(), folder.experiment().env.id
-    view.say(f"asking {', '.join(nodes.values())} for {folder}")
+    view.say(f"asking {len(nodes)} node{'s'[: len(nodes) > 1]} whether they share {folder}")
     with marked(folder.path) as mark:
         info = _run(client, folder, mark, list(nodes), env, environment)
         if info.status != JobStatus.SUCCEEDED:

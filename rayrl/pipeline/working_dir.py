@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ MAX_FILES = 20_000
 """More are taken for a mistake, such as a home folder."""
 _LESS = "name what need not be sent in .rayignore there, or start in a folder that holds the code only"
 _SHOWN = 5
-# It advises on the arguments of `ray.init`; what is sent is told, and refused, here.
+# What is too large is told here; Ray would advise on the arguments of `ray.init`.
 logging.getLogger("ray._private.runtime_env.packaging").setLevel(logging.ERROR)
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Package:
         excludes: patterns of what stays here, besides those of its ignore files.
         with_gitignore: whether ``.gitignore`` counts.
         files: size in bytes by path, of all that is sent.
-        left_out: paths that stay here: of a directory that does, only its own.
+        left_out: what stays here: of a directory of which nothing is sent, only its own path.
     """
 
     directory: Path
@@ -52,7 +52,7 @@ class Package:
     left_out: tuple[Path, ...]
 
     def __str__(self) -> str:
-        text = f"{len(self.files)} files of {self.directory}, {_megabytes(sum(self.files.values()))}"
+        text = f"{len(self.files)} files of {self.directory}, {_size(sum(self.files.values()))}"
         told = tuple(path for path in self.left_out if path.name != "__pycache__")
         return f"{text}; without {self._names(told)}" if told else text
 
@@ -63,19 +63,20 @@ class Package:
             ConfigError: it is too large, naming the largest files.
         """
         size = sum(self.files.values())
-        if size <= MAX_BYTES and len(self.files) <= MAX_FILES:
+        if len(self.files) > MAX_FILES:
+            text = f"has more than {MAX_FILES} files, and would be sent to the cluster"
+        elif size > MAX_BYTES:
+            largest = sorted(self.files, key=lambda path: -self.files[path])[:_SHOWN]
+            sizes = ", ".join(
+                f"{path.relative_to(self.directory)} ({_size(self.files[path])})" for path in largest
+            )
+            text = (
+                f"has {_size(size)}, and would be sent to the cluster, which takes {_size(MAX_BYTES)}; "
+                f"the largest files: {sizes}"
+            )
+        else:
             return
-        largest = sorted(self.files, key=lambda path: -self.files[path])[:_SHOWN]
-        sizes = ", ".join(
-            f"{path.relative_to(self.directory)} ({_megabytes(self.files[path])})" for path in largest
-        )
-        count = f"more than {MAX_FILES}" if len(self.files) > MAX_FILES else len(self.files)
-        raise ConfigError(
-            f"to be sent to the cluster, it may have {_megabytes(MAX_BYTES)} in {MAX_FILES} files, and has "
-            f"{_megabytes(size)} in {count}; the largest: {sizes}",
-            where=f"the working directory {self.directory}",
-            remedy=_LESS,
-        )
+        raise ConfigError(text, where=f"the working directory {self.directory}", remedy=_LESS)
 
     def check_holds(self, sources: list[Path]) -> None:
         """Makes sure that no ignore file leaves out what was imported.
@@ -137,7 +138,7 @@ def package_of(directory: Path, runs: Path) -> Package | None:
             where=f"the working directory {directory}",
             remedy=_LESS,
         ) from None
-    package = Package(directory, excludes, with_gitignore, files, tuple(left_out))
+    package = Package(directory, excludes, with_gitignore, files, _topmost(left_out, directory, files))
     package.check_size()
     package.check_holds(sources)
     return package
@@ -163,6 +164,13 @@ def _site_packages() -> list[str]:
     return [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
 
 
+def _topmost(left_out: list[Path], directory: Path, files: Iterable[Path]) -> tuple[Path, ...]:
+    """For what is left out, the highest directories of which nothing is sent."""
+    holders = {directory, *(parent for file in files for parent in file.parents)}
+    tops = (next(up for up in (*reversed(path.parents), path) if up not in holders) for path in left_out)
+    return tuple(dict.fromkeys(tops))
+
+
 def _walk(path: Path, excludes: list[Excludes], with_gitignore: bool) -> Iterator[tuple[Path, bool]]:
     """Each path in turn, and whether it is sent; not what is below one that is not."""
     excludes = [*excludes, *get_excludes_from_ignore_files(path, with_gitignore, logger=_log)]
@@ -173,5 +181,5 @@ def _walk(path: Path, excludes: list[Excludes], with_gitignore: bool) -> Iterato
             yield from _walk(below, excludes, with_gitignore)
 
 
-def _megabytes(size: float) -> str:
-    return f"{size / (1 << 20):.1f} MiB"
+def _size(count: int) -> str:
+    return f"{count / (1 << 20):.1f} MiB" if count >= 1 << 20 else f"{count / (1 << 10):.1f} KiB"
