@@ -71,9 +71,7 @@ def test_it_is_what_ray_packs(directory, tmp_path):
     with zipfile.ZipFile(archive) as packed:
         found = {info.filename: info.file_size for info in packed.infolist() if not info.is_dir()}
         assert {info.compress_type for info in packed.infolist()} == {zipfile.ZIP_STORED}
-    assert found == {
-        str(path.relative_to(package.directory)): size for path, size in package.files.items()
-    }
+    assert found == {str(path.relative_to(package.directory)): size for path, size in package.files.items()}
 
 
 def test_gitignore_may_be_told_not_to_count_as_ray_has_it(directory, monkeypatch):
