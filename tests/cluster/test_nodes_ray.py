@@ -1,7 +1,7 @@
 """Several nodes on this host: where a trial's processes go, and who asks for the run folder.
 
-A node that does not share the run folder has a file system of its own mounted there, in the mount namespace of its
-processes.
+A node that does not share the run folder has a file system of its own mounted there, in the mount
+namespace of its processes.
 """
 
 import os
@@ -132,7 +132,8 @@ def test_workers_are_on_one_node_and_the_learner_on_another(node, context):
     train = context()
     assert run(train) is not None
     assert finished(train)
-    workers, learners = nodes_of("EnvRunner"), nodes_of("Learner")
+    # RLlib's learners are actors of Ray Train's class.
+    workers, learners = nodes_of("EnvRunner"), nodes_of("WrappedExecutable")
     assert {*workers, *learners} == {first, second}
     assert len(workers) == len(learners) == 1
     assert not list(train.folder.path.rglob("*.tmp"))
