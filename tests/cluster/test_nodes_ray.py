@@ -8,13 +8,14 @@ import os
 import signal
 import subprocess
 import sys
-import threading
+import time
 
 import pytest
 import ray
 import yaml
 from ray._private.state import actors
 from ray.cluster_utils import Cluster
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rayrl.errors import EnvError, StageError, StorageError
 from rayrl.pipeline.context import StageContext
@@ -29,7 +30,7 @@ NEEDS_NAMESPACE = pytest.mark.skipif(
     subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode != 0,
     reason="mount namespaces are not allowed here",
 )
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 90
 
 
 @pytest.fixture(scope="module")
@@ -59,36 +60,47 @@ def node(cluster):
 
 
 @pytest.fixture
-def blind_node(cluster, tmp_path):
-    """Adds a node that does not share the run folder."""
+def by_hand(cluster, tmp_path):
+    """Starts nodes by hand, which come when they are up; those that are blind do not share the run folder."""
     processes = []
 
-    def add(cpus: int) -> str:
-        before = set(alive_nodes())
-        (tmp_path / "run").mkdir(exist_ok=True)
-        start = (
-            f"mount -t tmpfs none {tmp_path / 'run'} && exec {sys.executable} -m ray.scripts.scripts start "
-            f"--block --address={cluster.address} --num-cpus={cpus} --num-gpus=0 "
-            "--object-store-memory=100000000 --dashboard-agent-listen-port=0 --disable-usage-stats"
+    def start(cpus: int, *, blind: bool = False) -> None:
+        command = (
+            f"exec {sys.executable} -m ray.scripts.scripts start --block --address={cluster.address} "
+            f"--num-cpus={cpus} --num-gpus=0 --object-store-memory=100000000 "
+            "--dashboard-agent-listen-port=0 --disable-usage-stats"
         )
+        if blind:
+            command = f"mount -t tmpfs none {tmp_path / 'run'} && {command}"
         with (tmp_path / "node.log").open("w") as log:
             processes.append(
                 subprocess.Popen(
-                    ["unshare", "-m", "sh", "-c", start], stdout=log, stderr=log, start_new_session=True
+                    [*(["unshare", "-m"] if blind else []), "sh", "-c", command],
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
                 )
             )
-        deadline = threading.Event()
-        for _ in range(START_TIMEOUT_S * 4):
-            if new := set(alive_nodes()) - before:
-                return new.pop()
-            assert processes[-1].poll() is None, (tmp_path / "node.log").read_text()
-            deadline.wait(0.25)
-        raise AssertionError((tmp_path / "node.log").read_text())
 
-    yield add
+    yield start
     for process in processes:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@pytest.fixture
+def blind_node(by_hand, tmp_path):
+    """Adds a node that does not share the run folder, and waits for it."""
+
+    def add(cpus: int) -> str:
+        before, deadline = set(alive_nodes()), time.monotonic() + START_TIMEOUT_S
+        by_hand(cpus, blind=True)
+        while not (new := set(alive_nodes()) - before):
+            assert time.monotonic() < deadline, (tmp_path / "node.log").read_text()
+            time.sleep(0.25)
+        return new.pop()
+
+    return add
 
 
 @pytest.fixture
@@ -140,14 +152,11 @@ def test_workers_are_on_one_node_and_the_learner_on_another(node, context):
 
 
 @pytest.mark.slow
-def test_a_node_that_comes_while_a_trial_waits_takes_it(node, context):
+def test_a_node_that_comes_while_a_trial_waits_takes_it(cluster, by_hand, context):
     train = context(env_runners=0, learners=0)
-    later = threading.Timer(3.0, node, [1])
-    later.start()
-    try:
-        assert run(train) is not None
-    finally:
-        later.join()
+    by_hand(1)
+    assert list(alive_nodes()) == [cluster.head_node.node_id]
+    assert run(train) is not None
     assert finished(train)
 
 
@@ -175,9 +184,8 @@ def test_a_later_node_that_does_not_share_it_is_refused_before_anything_is_writt
     blind = blind_node(3)
     with pytest.raises(StageError, match=rf"node \S+ \({blind[:8]}\): what is written here is not seen"):
         run(train)
-    (process,) = [each for each in alive_nodes() if each == blind]
     written = ray.remote(num_cpus=0)(os.listdir).options(
-        scheduling_strategy=ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(process, soft=False)
+        scheduling_strategy=NodeAffinitySchedulingStrategy(blind, soft=False)
     )
     assert ray.get(written.remote(str(train.folder))) == []
 

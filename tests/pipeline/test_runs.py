@@ -1,5 +1,6 @@
 """`rayrl run` from outside: on a private Ray, on a cluster that was started by hand, and in one process."""
 
+import json
 import os
 import pty
 import signal
@@ -204,11 +205,13 @@ def test_rays_own_command_runs_a_stage_with_the_users_module(
 ):
     script = Path(counting_stage.__file__)
     stage = [sys.executable, script, file.name, "--run-dir", folder, *corridor, "--set", "train.options.to=2"]
-    submit = ["job", "submit", "--working-dir", ".", "--", *map(str, stage)]
+    # Ray puts neither the caller's PYTHONPATH nor the script's folder on the workers' path.
+    path = json.dumps({"env_vars": {"PYTHONPATH": str(script.parent)}})
+    submit = ["job", "submit", "--working-dir", ".", "--runtime-env-json", path, "--", *map(str, stage)]
     done = subprocess.run(
         [sys.executable, "-m", "ray.scripts.scripts", *submit],
         cwd=tmp_path,
-        env=os.environ | cluster | {"PYTHONPATH": str(script.parent)},
+        env=os.environ | cluster,
         capture_output=True,
         text=True,
         timeout=300,
