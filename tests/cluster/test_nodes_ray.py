@@ -117,6 +117,7 @@ def context(tmp_path):
             "train": {
                 "total_steps": 128, "envs_per_runner": 2, "env_runners": 2, "learners": 1,
                 "cpus_per_learner": 3, "gpus_per_learner": 0, "options": options,
+                "resource_timeout_s": 120,
             } | train,
         }  # fmt: skip
         file = tmp_path / "cart.yaml"
@@ -154,7 +155,7 @@ def test_workers_are_on_one_node_and_the_learner_on_another(node, context):
 @pytest.mark.slow
 def test_a_node_that_comes_while_a_trial_waits_takes_it(cluster, by_hand, context):
     train = context(env_runners=0, learners=0)
-    by_hand(1)
+    by_hand(3)
     assert list(alive_nodes()) == [cluster.head_node.node_id]
     assert run(train) is not None
     assert finished(train)
