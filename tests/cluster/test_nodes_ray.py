@@ -185,10 +185,10 @@ def test_a_later_node_that_does_not_share_it_is_refused_before_anything_is_writt
     blind = blind_node(3)
     with pytest.raises(StageError, match=rf"node \S+ \({blind[:8]}\): what is written here is not seen"):
         run(train)
-    written = ray.remote(num_cpus=0)(os.listdir).options(
+    written = ray.remote(num_cpus=0)(lambda folder: list(folder.iterdir())).options(
         scheduling_strategy=NodeAffinitySchedulingStrategy(blind, soft=False)
     )
-    assert ray.get(written.remote(str(train.folder))) == []
+    assert ray.get(written.remote(train.folder.path)) == []
 
 
 def test_a_node_that_cannot_import_the_environment_is_named(cluster, tmp_path, monkeypatch):
