@@ -138,6 +138,7 @@ def finished(train: StageContext) -> bool:
     return read_trial(train.folder, "mlp_baseline", "no_pretrain", 0).state == "finished"
 
 
+@pytest.mark.slow
 def test_workers_are_on_one_node_and_the_learner_on_another(node, context):
     # Of three CPUs each, a node holds either the learner, or the trial and its two workers.
     first, second = node(3), node(3)
@@ -161,6 +162,7 @@ def test_a_node_that_comes_while_a_trial_waits_takes_it(cluster, by_hand, contex
     assert finished(train)
 
 
+@pytest.mark.slow
 @NEEDS_NAMESPACE
 def test_nodes_that_do_not_share_the_folder_are_named(node, blind_node, context):
     node(1)
