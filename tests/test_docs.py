@@ -10,9 +10,11 @@ import sys
 from operator import attrgetter
 from pathlib import Path
 
+import click
 import pytest
 import typer
 from gymnasium.utils.env_checker import check_env
+from ray.scripts.scripts import cli as ray_cli
 
 import rayrl
 from rayrl.cli.main import app
@@ -30,7 +32,14 @@ def blocks(page: Path, language: str) -> list[str]:
     return [text for found, text in BLOCK.findall(page.read_text()) if found == language]
 
 
-COMMANDS = sorted({line for page in PAGES for block in blocks(page, "sh") for line in block.splitlines()})
+def commands() -> set[str]:
+    """Lines that a shell is given; of those with other programs, the lines of Ray and rayrl."""
+    lines = {line for page in PAGES for block in blocks(page, "sh") for line in block.splitlines()}
+    others = {line for page in PAGES for block in blocks(page, "bash") for line in block.splitlines()}
+    return lines | {line for line in others if line.startswith(("ray ", "rayrl "))}
+
+
+COMMANDS = sorted(commands())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -60,6 +69,12 @@ def test_commands_exist(line):
             command = command.commands[name]
         # Parses the arguments as the command would, and raises where it has no such option.
         command.make_context(name, options)
+    elif name == "ray":
+        command = ray_cli
+        while isinstance(command, click.Group):
+            # `ray job submit` is a command of a group.
+            command = command.commands[arguments.pop(0)]
+        command.make_context(command.name, arguments)
 
 
 def test_the_readmes_calls_fit():

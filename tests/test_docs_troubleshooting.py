@@ -18,6 +18,8 @@ from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.preflight import check_environment
 from rayrl.pipeline.resources import Capacity, require
 from rayrl.pipeline.run_folder import RunFolder, invocation_of
+from rayrl.pipeline.shared_folder import not_shared
+from rayrl.pipeline.working_dir import Package
 from rayrl.storage.atomic import storage_errors
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +85,15 @@ def room(*nodes: float, cpus: float) -> None:
     require([{"CPU": cpus, "GPU": 0.0}] * 2, capacity, where="this machine", remedy="")
 
 
+def sent(tmp_path: Path, **files: int) -> Package:
+    """What would be sent of a working directory, by the files' sizes in bytes."""
+    return Package(tmp_path, (), True, {tmp_path / name: size for name, size in files.items()}, ())
+
+
+def blind_node(tmp_path: Path) -> None:
+    raise not_shared(["10.0.0.7 (6414017b)"], tmp_path)
+
+
 RAISED: dict[str, Callable[[Path], object]] = {
     "unknown key": lambda path: loaded(path, "train.total_step=1"),
     "the condition with_pretrain": lambda path: loaded(path, "conditions=[with_pretrain]"),
@@ -97,6 +108,10 @@ RAISED: dict[str, Callable[[Path], object]] = {
     "files, but no run": lambda path: RunFolder(ROOT).check(loaded(path)),
     "there is no run": lambda path: RunFolder(path).record,
     "--address": lambda path: connect("http://127.0.0.1:9"),
+    "is not seen there": blind_node,
+    "the largest files": lambda path: sent(path, replay=120 << 20).check_size(),
+    "20000 files": lambda path: sent(path, **dict.fromkeys(map(str, range(20_001)), 1)).check_size(),
+    "is imported, but": lambda path: sent(path).check_holds([path / "corridor.py"]),
 }
 FOUND = {
     "no driver for it": Facts(hardware=("0000:01:00.0",)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -12,9 +13,16 @@ from ray.job_submission import JobDetails, JobSubmissionClient
 from rayrl.errors import RunError
 from rayrl.pipeline.private_ray import Access
 from rayrl.pipeline.resources import Bundle
+from rayrl.pipeline.shared_folder import node_name
+from rayrl.pipeline.working_dir import Package
 
 REQUEST_TIMEOUT_S = 15.0
+UPLOAD_TIMEOUT_S = 600.0
+_MOST_NODES = 10_000
+"""What the state API lists at most; without it, 100."""
 _RESOURCES = ("CPU", "GPU")
+# What is sent is told once; Ray would announce each job's upload.
+logging.getLogger("ray.dashboard.modules.dashboard_sdk").setLevel(logging.WARNING)
 
 
 class JobsClient(JobSubmissionClient):
@@ -44,28 +52,56 @@ class JobsClient(JobSubmissionClient):
         except (RuntimeError, OSError) as error:
             raise RunError(f"the cluster did not take the job: {error}", where=self.get_address()) from None
 
+    def send(self, package: Package) -> str:
+        """Uploads a working directory, unless the cluster has it; its URI for a job's runtime environment.
+
+        Raises:
+            RunError: the cluster did not take it.
+        """
+        try:
+            uri: str = self._upload_package_if_needed(
+                str(package.directory),
+                include_gitignore=package.with_gitignore,
+                excludes=list(package.excludes),
+            )
+        except (RayError, RuntimeError, OSError) as error:
+            raise RunError(
+                f"the cluster did not take the working directory: {error}", where=self.get_address()
+            ) from None
+        return uri
+
     def nodes(self) -> list[Bundle]:
         """CPUs and GPUs of each node that is alive.
 
         Raises:
             RunError: the cluster does not say.
         """
+        return [
+            {name: node["resources_total"].get(name, 0.0) for name in _RESOURCES} for node in self._alive()
+        ]
+
+    def node_names(self) -> dict[str, str]:
+        """How to name each node that is alive, by its id.
+
+        Raises:
+            RunError: the cluster does not say.
+        """
+        return {node["node_id"]: node_name(node["node_ip"], node["node_id"]) for node in self._alive()}
+
+    def _alive(self) -> list[dict[str, Any]]:
         try:
-            answer = self._do_request("GET", "/api/v0/nodes")
+            answer = self._do_request("GET", f"/api/v0/nodes?limit={_MOST_NODES}")
             answer.raise_for_status()
             found = answer.json()["data"]["result"]["result"]
         except (RayError, RuntimeError, OSError, ValueError, KeyError) as error:
             where = self.get_address()
             raise RunError(f"the cluster does not list its nodes: {error}", where=where) from None
-        return [
-            {name: node["resources_total"].get(name, 0.0) for name in _RESOURCES}
-            for node in found
-            if node["state"] == "ALIVE"
-        ]
+        return [node for node in found if node["state"] == "ALIVE"]
 
     def _do_request(self, method: str, endpoint: str, **arguments: Any) -> requests.Response:
+        timeout = UPLOAD_TIMEOUT_S if method == "PUT" else REQUEST_TIMEOUT_S
         response: requests.Response = super()._do_request(
-            method, endpoint, **{"timeout": REQUEST_TIMEOUT_S, **arguments}
+            method, endpoint, **{"timeout": timeout, **arguments}
         )
         return response
 
@@ -90,8 +126,10 @@ def connect(address: str, access: Access | None = None) -> JobsClient:
         client = JobsClient(address, headers=headers)
         client.list_jobs()
     except (RayError, RuntimeError, OSError, ValueError) as error:
+        # Ray goes on for a page about its tokens.
+        reason = str(error).partition("\n")[0]
         raise RunError(
-            f"the cluster does not answer: {error}",
+            f"the cluster does not answer: {reason}",
             where=f"--address {address}",
             remedy="give its dashboard's URL; if it has a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN",
         ) from None

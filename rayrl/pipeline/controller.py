@@ -32,13 +32,20 @@ from rayrl.pipeline.progress import RunView
 from rayrl.pipeline.ray_session import choose_token
 from rayrl.pipeline.records import ROOT, recorded
 from rayrl.pipeline.resources import this_machine
-from rayrl.pipeline.run_folder import RunFolder, invocation_of, new_run_folder, unfinished_run_folder
+from rayrl.pipeline.run_folder import (
+    RUNS,
+    RunFolder,
+    invocation_of,
+    new_run_folder,
+    unfinished_run_folder,
+)
 from rayrl.pipeline.stages import StageUnit, load, plan
 from rayrl.pipeline.stop import first_signal, request_stop, who_requested_stop
 
 if TYPE_CHECKING:
     # Ray takes a second to import, and reads its environment then: a run imports it where it is needed.
     from rayrl.pipeline.cluster import JobsClient
+    from rayrl.pipeline.working_dir import Package
 
 RunOne = Callable[[StageUnit], bool]
 """Runs a unit; whether it is done, or stopped on request."""
@@ -64,6 +71,15 @@ class RunOptions:
     """Whether to cut the experiment down to seconds."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A named cluster, and what it is sent."""
+
+    client: JobsClient
+    package: Package | None
+    """What of the working directory goes along with each job."""
+
+
 def run_experiment(file: Path, options: RunOptions, view: RunView) -> RunFolder:
     """Runs an experiment to its end, skipping what is done.
 
@@ -79,6 +95,7 @@ def run_experiment(file: Path, options: RunOptions, view: RunView) -> RunFolder:
         ConfigError: the file or an override is wrong.
         ResourceError: the machine or the cluster has no room for a trial.
         EnvError: the environment cannot be built.
+        StorageError: nodes of the cluster do not share the run folder.
         RunError: the folder holds another experiment, the cluster does not answer, or the run was stopped.
         RayrlError: what a stage raised.
         KeyboardInterrupt: the run was ended by Ctrl-C.
@@ -88,7 +105,7 @@ def run_experiment(file: Path, options: RunOptions, view: RunView) -> RunFolder:
         RunFolder(options.run_dir).check(experiment)
     if options.local:
         choose_token()
-    client = _preflight(experiment, options, view)
+    cluster = _preflight(experiment, options, view)
     folder = _choose_folder(file, experiment, options, view)
     with hold(folder.lock_file, timeout_s=math.inf, on_wait=view.waiting) as lock:
         _end_leftovers(lock)
@@ -108,14 +125,14 @@ def run_experiment(file: Path, options: RunOptions, view: RunView) -> RunFolder:
                     if options.local:
                         run_one = stack.enter_context(local_runner(folder, experiment, view))
                     else:
-                        run_one = stack.enter_context(_job_runner(client, folder, experiment, lock, view))
+                        run_one = stack.enter_context(_job_runner(cluster, folder, experiment, lock, view))
                 _run(unit, folder, run_one, view)
             folder.set_finished(True)
     return folder
 
 
-def _preflight(experiment: Experiment, options: RunOptions, view: RunView) -> JobsClient | None:
-    """Checks all that can be checked before anything is made; returns the named cluster's client."""
+def _preflight(experiment: Experiment, options: RunOptions, view: RunView) -> Cluster | None:
+    """Checks all that can be checked before anything is made; returns the named cluster."""
     client = None
     if options.address is None:
         preflight.check_machine(experiment)
@@ -128,7 +145,15 @@ def _preflight(experiment: Experiment, options: RunOptions, view: RunView) -> Jo
     preflight.check_environment(experiment)
     for check in dict.fromkeys(unit.kind.check for unit in plan(experiment) if unit.kind.check):
         load(check)(experiment)
-    return client
+    if client is None:
+        return None
+    from rayrl.pipeline.working_dir import package_of
+
+    # After the checks, which import what the experiment needs.
+    package = package_of(Path.cwd(), options.run_dir or RUNS)
+    if package:
+        view.say(f"sent along with each job: {package}")
+    return Cluster(client, package)
 
 
 def _choose_folder(file: Path, experiment: Experiment, options: RunOptions, view: RunView) -> RunFolder:
@@ -152,20 +177,21 @@ def _end_leftovers(lock: Lock) -> None:
 
 @contextmanager
 def _job_runner(
-    client: JobsClient | None, folder: RunFolder, experiment: Experiment, lock: Lock, view: RunView
+    cluster: Cluster | None, folder: RunFolder, experiment: Experiment, lock: Lock, view: RunView
 ) -> Iterator[RunOne]:
     """Runs units as jobs of the named cluster, or else of a private Ray."""
     from rayrl.pipeline.cluster import connect
     from rayrl.pipeline.jobs import JobRunner
 
     with ExitStack() as stack:
-        if client is not None:
-            jobs = JobRunner(client, folder, view)
+        if cluster is not None:
+            jobs = JobRunner(cluster.client, folder, view, package=cluster.package)
         else:
             view.say("starting a private Ray")
             ray = stack.enter_context(_private_ray(folder, lock))
             access = ray.wait()
-            jobs = JobRunner(connect(access.dashboard, access), folder, view, check=ray.check)
+            client = connect(access.dashboard, access)
+            jobs = JobRunner(client, folder, view, is_here=True, check=ray.check)
         yield lambda unit: jobs.run(unit, signature(unit, folder, experiment))
 
 

@@ -17,7 +17,7 @@ from rayrl.pipeline import stage_error
 from rayrl.pipeline.execution import run_unit, why_run
 from rayrl.pipeline.experiment import Experiment, load_experiment
 from rayrl.pipeline.lock import hold
-from rayrl.pipeline.ray_session import in_ray_job, ray_session
+from rayrl.pipeline.ray_session import asked_by_controller, in_ray_job, ray_session
 from rayrl.pipeline.records import ROOT
 from rayrl.pipeline.run_folder import RunFolder, invocation_of
 from rayrl.pipeline.stages import StageUnit, stage_kind, units_of
@@ -68,6 +68,7 @@ def run_stage(
     Raises:
         ConfigError: the file or an override is wrong.
         RunError: the folder is relative within a Ray Job, or holds a run of another experiment.
+        StorageError: within a Ray Job, nodes of the cluster do not share the run folder.
         StageError: the experiment does not have this stage, or the stage failed.
     """
     if in_ray_job() and not run_dir.is_absolute():
@@ -86,6 +87,10 @@ def run_stage(
     with contextlib.ExitStack() as stack:
         if kind.uses_ray:
             stack.enter_context(ray_session())
+            if in_ray_job() and not asked_by_controller():
+                from rayrl.pipeline.node_probe import require_shared
+
+                require_shared(folder.stage(units[0].name), experiment.env.id)
         # Ray installs handlers of its own when it is initialized.
         stack.enter_context(first_signal(signals.append))
         for unit in units:

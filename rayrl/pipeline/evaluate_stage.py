@@ -28,6 +28,8 @@ from rayrl.evaluation.suites import AS_TRAINED, categories_of
 from rayrl.models.policy_folder import read_description
 from rayrl.pipeline.context import StageContext, StageOutputs
 from rayrl.pipeline.experiment import Experiment
+from rayrl.pipeline.node_probe import check_here
+from rayrl.pipeline.shared_folder import Mark, marked
 from rayrl.pipeline.tensorboard import write_evaluation
 from rayrl.pipeline.trial_spec import pretrain_folder, trials_of
 from rayrl.storage.atomic import write_json
@@ -147,8 +149,17 @@ def _here(context: StageContext, parts: list[Part]) -> Iterator[tuple[Work, str,
 
 
 def _in_parallel(context: StageContext, parts: list[Part]) -> Iterator[tuple[Work, str, EvaluationResult]]:
-    task, experiment = ray.remote(num_cpus=1)(_evaluate), ray.put(context.experiment)
-    pending = {task.remote(item.actor, experiment, category): (item, category) for item, category in parts}
+    with marked(context.folder.stage(context.unit.name)) as mark:
+        yield from _as_tasks(context, parts, mark)
+
+
+def _as_tasks(
+    context: StageContext, parts: list[Part], mark: Mark
+) -> Iterator[tuple[Work, str, EvaluationResult]]:
+    task, experiment = ray.remote(num_cpus=1)(_evaluate_there), ray.put(context.experiment)
+    pending = {
+        task.remote(mark, item.actor, experiment, category): (item, category) for item, category in parts
+    }
     while pending:
         if context.stop_requested():
             for reference in pending:
@@ -177,6 +188,12 @@ def _work(context: StageContext) -> Iterator[Work]:
     for demonstrator in demonstrators_for(experiment.env.id):
         file = folder.path / "evaluate" / "demonstrators" / f"{demonstrator}.json"
         yield Work(demonstrator, demonstrator, file)
+
+
+def _evaluate_there(mark: Mark, actor: str, experiment: Experiment, category: str) -> EvaluationResult:
+    """The same on a node, which may have come since the run began."""
+    check_here(mark)
+    return _evaluate(actor, experiment, category)
 
 
 def _evaluate(actor: str, experiment: Experiment, category: str) -> EvaluationResult:

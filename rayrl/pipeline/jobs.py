@@ -3,7 +3,7 @@
 Ids are ``<run>-<unit>-<attempt>``. An attempt of this run that is still alive is watched, not submitted
 again; one that failed or was stopped is followed by the next, since Ray refuses an id that was used. What a
 job's state is, only ``get_job_info`` says; what it printed is copied to ``logs/<unit>.log`` as well as that
-goes.
+goes. The job's process asks for no CPU and no GPU: trials do.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import logging
 import math
 import os
 import shlex
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ray.job_submission import JobDetails, JobStatus
 
@@ -23,12 +23,14 @@ from rayrl.config import Config
 from rayrl.errors import ConfigError, RunError, StageError
 from rayrl.pipeline import stage_error
 from rayrl.pipeline.cluster import JobsClient
+from rayrl.pipeline.cluster_probe import interpreter, probe
 from rayrl.pipeline.job_log import JobLog
 from rayrl.pipeline.private_ray import STOP_WAIT_S
 from rayrl.pipeline.progress import RunView
 from rayrl.pipeline.records import RecordReader
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.stages import StageUnit
+from rayrl.pipeline.working_dir import Package, in_place
 from rayrl.storage.atomic import read_json, write_json
 from rayrl.storage.manifest import MANIFEST_FILE
 
@@ -52,6 +54,9 @@ class JobRunner:
         client: the cluster's Jobs API.
         folder: the run folder, on a file system that the cluster shares.
         view: told of each job, and of what it records.
+        package: what of the working directory is sent along; None where nothing is needed of it.
+        is_here: whether the cluster is this machine, which has this interpreter, the scripts in ``jobs/`` and
+            the working directory itself; to others, the first job asks whether they share the folder.
         check: called several times a second while a job runs; raises when the cluster is gone.
     """
 
@@ -61,11 +66,16 @@ class JobRunner:
         folder: RunFolder,
         view: RunView,
         *,
+        package: Package | None = None,
+        is_here: bool = False,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._folder = folder
         self._view = view
+        self._package = package
+        self._is_here = is_here
+        self._is_shared = is_here
         self._check = check
 
     def run(self, unit: StageUnit, signature: str) -> bool:
@@ -78,6 +88,7 @@ class JobRunner:
         Raises:
             RayrlError: what the unit's process raised.
             StageError: the job ended otherwise, or is done without having written its manifest.
+            StorageError: nodes of the cluster do not share the run folder.
             RunError: the cluster does not answer any more.
         """
         found = self._find(unit, signature)
@@ -114,6 +125,10 @@ class JobRunner:
 
     def _submit(self, unit: StageUnit, signature: str) -> str:
         """Submits the unit's next attempt."""
+        if not self._is_shared:
+            environment = self._environment(unit.kind.script)
+            probe(self._client, self._folder, environment, self._view)
+            self._is_shared = True
         record, run_id = self._record(unit), self._folder.record.run_id
         attempt = record.attempt + 1 if record else 1
         while self._client.find_job(submission_id := f"{run_id}-{unit.name}-{attempt}") is not None:
@@ -121,24 +136,39 @@ class JobRunner:
         # Noted before it is submitted: a controller that is killed in between must find it.
         made = JobRecord(submission_id=submission_id, attempt=attempt)
         write_json(self._record_file(unit), made.model_dump(), "the job's record")
-        python_path = [str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._client.submit(
-            entrypoint=shlex.join(command(unit, self._folder)),
+            entrypoint=command(unit, self._folder, is_here=self._is_here),
             submission_id=submission_id,
             metadata={"run": run_id, "folder": str(self._folder), "stage": unit.name, "signature": signature},
-            runtime_env={
-                "env_vars": {
-                    "PYTHONPATH": os.pathsep.join(python_path),
-                    "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S),
-                    # A learner of several CPUs has as many threads, which spin while they wait for each
-                    # other. Where something else takes one of the CPUs, they spin for long, and slow down
-                    # tenfold; without spinning they take twice as long on CPUs of their own.
-                    "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000"),
-                }
-            },
+            runtime_env=self._environment(unit.kind.script),
         )
         self._view.job(unit, submission_id, found=False)
         return submission_id
+
+    def _environment(self, script: Path | None) -> dict[str, Any]:
+        """The runtime environment of a job.
+
+        Args:
+            script: the job's, if its stage has one of its own: workers import what stands beside it, as it
+                does. Ray sees to that only where there is no working directory.
+        """
+        paths = [*([str(script.parent)] if script else []), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment: dict[str, Any] = {
+            "env_vars": {
+                "PYTHONPATH": os.pathsep.join(paths),
+                "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S),
+                # A learner of several CPUs has as many threads, which spin while they wait for each
+                # other. Where something else takes one of the CPUs, they spin for long, and slow down
+                # tenfold; without spinning they take twice as long on CPUs of their own.
+                "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000"),
+            }
+        }
+        if self._is_here:
+            environment["working_dir"] = in_place(Path.cwd())
+        elif self._package:
+            # Each time anew: a cluster forgets what no job uses.
+            environment["working_dir"] = self._client.send(self._package)
+        return environment
 
     def _watch(self, unit: StageUnit, submission_id: str) -> JobDetails:
         """Waits until a job has ended, copying its output meanwhile."""
@@ -211,9 +241,16 @@ class JobRunner:
             raise RunError(error.message, where=str(file), remedy="delete the file") from None
 
 
-def command(unit: StageUnit, folder: RunFolder) -> list[str]:
-    """The command line that runs a unit of a run, with the interpreter of this environment."""
-    script = unit.kind.entry_point
+def command(unit: StageUnit, folder: RunFolder, *, is_here: bool = True) -> str:
+    """The shell's command line that runs a unit of a run.
+
+    Args:
+        unit: the unit.
+        folder: the run folder.
+        is_here: whether it runs on this machine, with the scripts in ``jobs/``.
+    """
+    script = unit.kind.entry_point if is_here else unit.kind.script
     run = [str(script)] if script else ["-m", "rayrl.pipeline.entry", unit.kind.name]
     part = ["--architecture", unit.architecture] if unit.architecture else []
-    return [sys.executable, *run, str(folder.config_file), "--run-dir", str(folder), *part]
+    arguments = [*run, str(folder.config_file), "--run-dir", str(folder), *part]
+    return f"{interpreter(is_here=is_here)} {shlex.join(arguments)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import secrets
@@ -20,6 +21,11 @@ _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 def in_ray_job() -> bool:
     """Whether this process is the entry point of a Ray Job."""
     return _JOB in os.environ
+
+
+def asked_by_controller() -> bool:
+    """Whether `rayrl run` submitted the Ray Job that this process is, and so has asked the nodes already."""
+    return "run" in json.loads(os.environ[_JOB])["metadata"]
 
 
 def choose_token() -> None:

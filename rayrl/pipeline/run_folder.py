@@ -33,6 +33,8 @@ from rayrl.storage.hashing import sha256_path
 from rayrl.storage.versions import versions
 
 LOCK_FILE = ".lock"
+RUNS = Path("runs")
+"""Where runs are made unless a folder is named."""
 _RECORD_FILE = "run.json"
 _FOREIGN = "name a new folder, or leave --run-dir out"
 
@@ -245,7 +247,7 @@ class RunFolder:
         return InputCopy(source=str(source), copy_=str(relative), sha256=digest)
 
 
-def new_run_folder(experiment: Experiment, root: Path = Path("runs")) -> RunFolder:
+def new_run_folder(experiment: Experiment, root: Path = RUNS) -> RunFolder:
     """Makes an empty folder ``<root>/<name>_<timestamp>``.
 
     Raises:
@@ -265,7 +267,7 @@ def new_run_folder(experiment: Experiment, root: Path = Path("runs")) -> RunFold
 
 
 def unfinished_run_folder(
-    experiment: Experiment, invocation: Invocation, root: Path = Path("runs")
+    experiment: Experiment, invocation: Invocation, root: Path = RUNS
 ) -> RunFolder | None:
     """The newest folder below ``root`` with an unfinished run of the same file and overrides.
 

@@ -3,7 +3,7 @@
 train/…              numbers of each iteration: returns, ``train/learner/…`` losses, shares of the actions
 time/…               seconds of each iteration: sampling, learning, and waiting for either
 eval/<category>/…    means over the episodes of the evaluation, at the trial's last step
-HPARAMS              architecture, condition, seed and every option that decides the trial's course
+HPARAMS              run, architecture, condition, seed and every option that decides the trial's course
 """
 
 from __future__ import annotations
@@ -32,15 +32,16 @@ def open_board(trial: Path, *, after_step: int) -> SummaryWriter:
     return SummaryWriter(str(trial / FOLDER), purge_step=after_step + 1)
 
 
-def write_hparams(board: SummaryWriter, spec: TrialSpec, options: Mapping[str, Any]) -> None:
+def write_hparams(board: SummaryWriter, run: str, spec: TrialSpec, options: Mapping[str, Any]) -> None:
     """Tells the HPARAMS view what the trial is.
 
     Args:
         board: the trial's writer.
+        run: the run's id.
         spec: the trial.
         options: the options that decide its course, nested, as plain JSON values.
     """
-    values = {"architecture": spec.architecture, "condition": spec.condition, "seed": spec.seed}
+    values = {"run": run, "architecture": spec.architecture, "condition": spec.condition, "seed": spec.seed}
     for summary in hparams(values | dict(_leaves(options)), dict.fromkeys(_COMPARED)):
         board.file_writer.add_summary(summary)
 

@@ -23,8 +23,10 @@ from rayrl.errors import RayrlError, ResourceError, StageError, StorageError
 from rayrl.pipeline.context import StageContext, StageOutputs
 from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.hardware import record_environment
+from rayrl.pipeline.node_probe import check_here
 from rayrl.pipeline.records import recorded
 from rayrl.pipeline.run_folder import RunFolder
+from rayrl.pipeline.shared_folder import Mark
 from rayrl.pipeline.trial import read_trial
 from rayrl.pipeline.trial_run import TrialRun
 from rayrl.pipeline.trial_spec import TrialSpec, build_config, trials_of
@@ -70,8 +72,14 @@ def run(context: StageContext) -> StageOutputs | None:
     return StageOutputs(tuple(spec.folder(context.folder) / "manifest.json" for spec in trials))
 
 
-def make_run(folder: RunFolder, spec: TrialSpec) -> TrialRun:
-    """A trial of the run that a folder holds, ready to train."""
+def make_run(folder: RunFolder, spec: TrialSpec, mark: Mark | None = None) -> TrialRun:
+    """A trial of the run that a folder holds, ready to train.
+
+    Args:
+        folder: the run folder.
+        spec: the trial.
+        mark: what the learners' nodes must see of the folder before they write there.
+    """
     experiment = folder.experiment()
     config = build_config(experiment, spec, run_name=folder.record.run_id, gpus=_gpus())
     return TrialRun(
@@ -81,6 +89,7 @@ def make_run(folder: RunFolder, spec: TrialSpec) -> TrialRun:
         folder.config,
         total_steps=experiment.train.total_steps,
         checkpoint_every_s=experiment.train.checkpoint_every_s,
+        mark=mark,
     )
 
 
@@ -90,10 +99,10 @@ def _gpus() -> float:
 
 def _tune(context: StageContext, specs: list[TrialSpec], *, done: int) -> dict[str, str]:
     """Trains trials side by side, as far as the cluster has room; what those that failed told, by name."""
-    attempt = time.strftime("%Y%m%d-%H%M%S")
+    attempt, run_id = time.strftime("%Y%m%d-%H%M%S"), context.folder.record.run_id
     storage = context.folder.path / "tune"
-    stop_file = storage / attempt / "stop"
-    stop_file.parent.mkdir(parents=True, exist_ok=True)
+    mark = Mark.write(storage / attempt)
+    stop_file = mark.folder / "stop"
     config = build_config(context.experiment, specs[0], run_name="", gpus=_gpus())
     resources = config.algo_class.default_resource_request(config)
     progress = _Progress(context, specs, done, resources)
@@ -102,11 +111,12 @@ def _tune(context: StageContext, specs: list[TrialSpec], *, done: int) -> dict[s
         param_space={
             "run_dir": str(context.folder),
             "stop_file": str(stop_file),
+            "nonce": mark.nonce,
             "trial": tune.grid_search([_plain(spec) for spec in specs]),
         },
         tune_config=tune.TuneConfig(
-            trial_name_creator=lambda trial: TrialSpec(**trial.config["trial"]).name,
-            trial_dirname_creator=lambda trial: TrialSpec(**trial.config["trial"]).name,
+            trial_name_creator=lambda trial: f"{run_id}-{_name(trial)}",
+            trial_dirname_creator=_name,
             reuse_actors=False,
         ),
         run_config=tune.RunConfig(
@@ -122,6 +132,8 @@ def _tune(context: StageContext, specs: list[TrialSpec], *, done: int) -> dict[s
             tuner.fit()
         except _StoppedWaitingError:
             context.log.info("no trial could start before the run was to stop")
+        finally:
+            mark.remove()
     return progress.errors
 
 
@@ -147,16 +159,28 @@ def _plain(spec: TrialSpec) -> dict[str, Any]:
     return {"architecture": spec.architecture, "condition": spec.condition, "seed": spec.seed}
 
 
+def _name(trial: Any) -> str:
+    """The name of one of Tune's trials in the run; Tune's own has the run's id before it."""
+    return TrialSpec(**trial.config["trial"]).name
+
+
 def _train_trial(config: dict[str, Any]) -> None:
     """One trial, as Tune calls it in an actor of its own.
 
     Its results carry the run's id and what the trial is, by which Tune's tables can be filtered and grouped.
     """
+    stop_file = Path(config["stop_file"])
+    mark = Mark(stop_file.parent, config["nonce"])
+    try:
+        check_here(mark)
+    except StorageError as error:
+        # It may be a node that has come since the run began; nothing may be written here.
+        tune.report({_ERROR: str(error)})
+        return
     folder = RunFolder(Path(config["run_dir"]))
-    trial = make_run(folder, TrialSpec(**config["trial"]))
+    trial = make_run(folder, TrialSpec(**config["trial"]), mark)
     if trial.reason_to_run() is None:
         return
-    stop_file = Path(config["stop_file"])
 
     def stop_requested() -> bool:
         return stop_file.exists() or folder.stop_file.exists()
@@ -262,13 +286,13 @@ class _Progress(Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         if _ERROR in result:
-            self.errors[str(trial)] = result[_ERROR]
+            self.errors[_name(trial)] = result[_ERROR]
             return
         total = self._context.experiment.train.total_steps
-        self._steps[str(trial)] = int(result["num_env_steps_sampled_lifetime"])
+        self._steps[_name(trial)] = int(result["num_env_steps_sampled_lifetime"])
         mean = float(result["env_runners"]["episode_return_mean"])
         if not math.isnan(mean):
-            self._returns[str(trial)] = mean
+            self._returns[_name(trial)] = mean
         values = {
             f"return {group}".rstrip(): statistics.fmean(
                 value for name, value in self._returns.items() if self._groups[name] == group

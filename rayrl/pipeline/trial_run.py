@@ -27,7 +27,9 @@ from rayrl.algorithms.warm_start import warm_start
 from rayrl.errors import StorageError
 from rayrl.models.policy_folder import load_policy, save_policy
 from rayrl.pipeline import tensorboard
+from rayrl.pipeline.node_probe import this_node
 from rayrl.pipeline.run_folder import RunFolder
+from rayrl.pipeline.shared_folder import Mark, not_shared
 from rayrl.pipeline.trial import TrialState, write_trial
 from rayrl.pipeline.trial_spec import TrialSpec
 from rayrl.storage.atomic import atomic_folder, read_json, remove_leftovers, storage_errors, write_json
@@ -50,6 +52,7 @@ class TrialRun:
         options: the experiment as plain JSON values.
         total_steps: environment steps after which it ends, at the end of a train batch.
         checkpoint_every_s: seconds between checkpoints.
+        mark: what the learners' nodes must see of the folder before they write there; None asks nothing.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class TrialRun:
         *,
         total_steps: int,
         checkpoint_every_s: float,
+        mark: Mark | None = None,
     ) -> None:
         self.spec = spec
         self.path = spec.folder(folder)
@@ -69,6 +73,7 @@ class TrialRun:
         self._options = spec.identity(options)
         self._total_steps = total_steps
         self._checkpoint_every_s = checkpoint_every_s
+        self._mark = mark
         self._resumed_from: tuple[int, ...] = ()
         self._metrics: dict[str, float] = {}
 
@@ -85,11 +90,14 @@ class TrialRun:
             stop_requested: asked after each iteration; a checkpoint is written then.
 
         Raises:
-            RayrlError: the environment or training failed, a policy does not fit, or the disk is full.
+            RayrlError: the environment or training failed, a policy does not fit, the disk is full, or a
+                learner's node does not share the folder.
         """
         checkpoint = self._prepare()
         algorithm = self._config.build_algo()
         try:
+            if self._mark is not None:
+                _check_learners(algorithm, self._mark)
             self._start(algorithm, checkpoint)
             finished = self._loop(algorithm, report, stop_requested)
             self._save(algorithm)
@@ -176,7 +184,7 @@ class TrialRun:
             (self.path / "progress.jsonl").open("a", encoding="utf-8", buffering=1) as progress,
             tensorboard.open_board(self.path, after_step=step) as board,
         ):
-            tensorboard.write_hparams(board, self.spec, self._options)
+            tensorboard.write_hparams(board, self._run.record.run_id, self.spec, self._options)
             while algorithm.env_steps < self._total_steps:
                 if stop_requested():
                     return False
@@ -274,6 +282,14 @@ class TrialRun:
             text = "".join(json.dumps(line) + "\n" for line in kept)
             with storage_errors(file, "a trial's progress"):
                 file.write_text(text, encoding="utf-8")
+
+
+def _check_learners(algorithm: ColumnarAlgorithm, mark: Mark) -> None:
+    answers = algorithm.learner_group.foreach_learner(
+        lambda learner, mark=mark: None if mark.is_seen() else this_node()
+    )
+    if blind := [node for answer in answers if (node := answer.get()) is not None]:
+        raise not_shared(blind, mark.folder)
 
 
 def progress_line(result: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def completes(rayrl, file, folder, watch):
         again.until(lambda: "starting a private Ray" in again.output)
         (folder / "go").touch()
         assert again.wait() == 0, again.output
-        assert watch.count == {"n": 6, "starts": [0, 3]}
+        assert (watch.count["n"], watch.count["starts"]) == (6, [0, 3])
         watch.private_ray().wait_until_gone(0.0)
 
     return complete
@@ -127,4 +127,4 @@ def test_of_two_runs_of_a_folder_the_second_waits_until_the_firsts_ray_has_ended
     ray.wait_until_gone(0.0)
     (folder / "go").touch()
     assert second.wait() == 0, second.output
-    assert watch.count == {"n": 6, "starts": [0, 3]}
+    assert (watch.count["n"], watch.count["starts"]) == (6, [0, 3])

@@ -2,6 +2,7 @@
 
 ``count`` counts to ``train.options.to`` with a checkpoint after each step, in a Ray actor that keeps a child
 process; ``train.options`` can also make it wait for a file ``go`` in the run folder, fail, or fill the disk.
+It notes where job and actor run, from where they import the environment, and what is free meanwhile.
 ``page`` writes the run's report, unless ``train.options.page`` is false.
 
     python counting_stage.py rayrl run FILE …       the command line
@@ -15,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+from rayrl.envs.spec import import_env_module
 from rayrl.errors import TrainingError
 from rayrl.pipeline import stages
 from rayrl.pipeline.context import StageContext, StageOutputs
@@ -47,13 +49,15 @@ def count(context: StageContext) -> StageOutputs | None:
     """Counts on from its checkpoint, one step at a time."""
     import ray
 
-    options = context.experiment.train.options
+    options, env = context.experiment.train.options, context.experiment.env.id
     file = context.folder.path / CHECKPOINT
     state = json.loads(file.read_text()) if file.exists() else {"n": 0, "starts": []}
     state["starts"].append(state["n"])
     if ray.is_initialized():
         counter = ray.remote(num_cpus=0)(_Counter).remote()
         add = lambda n: ray.get(counter.add.remote(n))  # noqa: E731
+        state["job"], state["actor"] = whereabouts(env), ray.get(counter.whereabouts.remote(env))
+        state["free"] = ray.available_resources()
     else:
         add = (1).__add__
     if "file_size_limit" in options:
@@ -78,6 +82,12 @@ def count(context: StageContext) -> StageOutputs | None:
     return StageOutputs(files=(file,), extra={"starts": state["starts"]})
 
 
+def whereabouts(env: str) -> list[str]:
+    """The working directory, and the file of the environment's module, if it names one."""
+    module = import_env_module(env)
+    return [str(Path.cwd()), *([str(module.__file__)] if module else [])]
+
+
 def page(context: StageContext) -> StageOutputs:
     """Writes what was counted as the report."""
     file = context.folder.report_file
@@ -90,6 +100,9 @@ class _Counter:
 
     def __init__(self) -> None:
         self._child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+
+    def whereabouts(self, env: str) -> list[str]:
+        return whereabouts(env)
 
     def add(self, n: int) -> int:
         assert self._child.poll() is None

@@ -60,11 +60,11 @@ def watch(folder) -> Watch:
 
 @pytest.fixture(scope="module")
 def ray_by_hand(tmp_path_factory):
-    """A Ray that no run owns, and how to reach it."""
+    """A Ray that no run owns, with a GPU by name only, and how to reach it."""
     home = tmp_path_factory.mktemp("cluster")
     lock = os.open(home / "lock", os.O_CREAT | os.O_RDWR)
     mark = f"test-{socket.gethostname()}-{os.getpid()}"
-    with PrivateRay(cpus=2, gpus=0, log=home / "supervisor.log", mark=mark, hold=lock) as ray:
+    with PrivateRay(cpus=2, gpus=1, log=home / "supervisor.log", mark=mark, hold=lock) as ray:
         yield ray, ray.wait()
     os.close(lock)
 

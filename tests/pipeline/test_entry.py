@@ -1,6 +1,9 @@
 """A stage as a process of its own."""
 
+import shlex
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,20 +17,30 @@ from rayrl.pipeline.stage_error import from_output
 from rayrl.pipeline.stages import StageKind, StageUnit, plan
 from rayrl.pipeline.stop import request_stop
 
+ROOT = Path(__file__).parents[2]
+
 
 def test_the_job_of_a_unit_runs_its_script_with_this_interpreter(prepared):
     folder, experiment = prepared()
     count = plan(experiment)[0]
-    assert command(count, folder) == [
-        sys.executable,
-        str(count.kind.script),
-        str(folder.config_file),
-        "--run-dir",
-        str(folder),
-    ]
-    bare = StageUnit(StageKind("other", run="m:f", reads=()), "gru")
-    assert command(bare, folder)[1:4] == ["-m", "rayrl.pipeline.entry", "other"]
-    assert command(bare, folder)[-2:] == ["--architecture", "gru"]
+    arguments = [str(folder.config_file), "--run-dir", str(folder)]
+    assert shlex.split(command(count, folder)) == [sys.executable, str(count.kind.script), *arguments]
+    train = StageUnit(StageKind("train", run="m:f", reads=()))
+    assert shlex.split(command(train, folder))[1] == str(ROOT / "jobs" / "train.py")
+    bare = shlex.split(command(StageUnit(StageKind("other", run="m:f", reads=()), "gru"), folder))
+    assert bare[1:4] == ["-m", "rayrl.pipeline.entry", "other"]
+    assert bare[-2:] == ["--architecture", "gru"]
+
+
+@pytest.mark.parametrize(("own", "found"), [(sys.executable, sys.executable), ("/none/python", "python")])
+def test_elsewhere_a_job_runs_the_python_that_the_node_has(prepared, monkeypatch, own, found):
+    folder, _ = prepared()
+    monkeypatch.setattr(sys, "executable", own)
+    train = StageUnit(StageKind("train", run="m:f", reads=()))
+    line = command(train, folder, is_here=False)
+    word, rest = line.split(" -m ")
+    assert subprocess.check_output(f'echo "{word}"', shell=True, text=True).strip() == found
+    assert rest.split()[:2] == ["rayrl.pipeline.entry", "train"]
 
 
 def test_a_job_says_in_its_output_why_it_failed(prepared, capsys):

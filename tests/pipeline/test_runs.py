@@ -1,12 +1,15 @@
 """`rayrl run` from outside: on a private Ray, on a cluster that was started by hand, and in one process."""
 
+import json
 import os
 import pty
 import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
+import counting_stage
 import pytest
 import requests
 
@@ -27,6 +30,16 @@ max_workers: 1
 available_node_types:
   head: {resources: {CPU: 2}, node_config: {}}
   worker: {resources: {CPU: %d}, max_workers: 2, node_config: {}}
+"""
+
+
+CORRIDOR = """
+import gymnasium
+
+
+class Corridor(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(0.0, 1.0, (1,))
+    action_space = gymnasium.spaces.Discrete(2)
 """
 
 
@@ -58,6 +71,13 @@ def start(rayrl, file, folder, cluster):
 
 
 @pytest.fixture
+def corridor(file):
+    """The user's own environment, a module beside the experiment file; returns the arguments that take it."""
+    file.with_name("corridor.py").write_text(CORRIDOR)
+    return "--set", "env.id='corridor:Corridor'"
+
+
+@pytest.fixture
 def held(start, watch):
     """A run on the by-hand cluster that has counted to 3, and waits there."""
     command = start(*HOLD)
@@ -78,7 +98,9 @@ def test_a_killed_controller_leaves_nothing_and_the_same_command_completes(rayrl
     proxy = {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
     again = rayrl("run", file, "--run-dir", folder, *HOLD, env=proxy)
     assert again.wait() == 0, again.output
-    assert watch.count == {"n": 6, "starts": [0, 3]}
+    assert (watch.count["n"], watch.count["starts"]) == (6, [0, 3])
+    # A private Ray runs where the command was typed.
+    assert watch.count["job"] == watch.count["actor"] == [str(file.parent)]
     assert again.output.splitlines()[-1] == str(folder / "report" / "report.html")
     watch.private_ray().wait_until_gone(0.0)
 
@@ -95,7 +117,7 @@ def test_a_live_job_is_found_again_and_a_finished_one_is_not_repeated(held, star
     (folder / "go").touch()
     assert again.wait() == 0, again.output
     assert watch.job.endswith("-count-1")
-    assert watch.count == {"n": 6, "starts": [0]}
+    assert (watch.count["n"], watch.count["starts"]) == (6, [0])
     job = jobs.find_job(watch.job)
     assert job.status == "SUCCEEDED"
     assert "counting_stage.py" in job.entrypoint
@@ -112,7 +134,7 @@ def test_of_two_runs_of_a_folder_the_second_waits_and_then_finds_all_done(held, 
     second.until(lambda: f"held by process {held.process.pid} on" in second.output)
     (folder / "go").touch()
     assert (held.wait(), second.wait()) == (0, 0)
-    assert watch.count == {"n": 6, "starts": [0]}
+    assert (watch.count["n"], watch.count["starts"]) == (6, [0])
     assert "count: done already" in second.output
 
 
@@ -124,7 +146,7 @@ def test_ctrl_c_lets_the_stage_write_its_checkpoint(held, start, folder, watch, 
     assert jobs.find_job(watch.job).status == "SUCCEEDED"
     again = start()
     assert again.wait() == 0, again.output
-    assert watch.count == {"n": 6, "starts": [0, 3]}
+    assert (watch.count["n"], watch.count["starts"]) == (6, [0, 3])
 
 
 @pytest.mark.parametrize(
@@ -149,7 +171,7 @@ def test_a_failed_stage_says_why_and_the_next_attempt_goes_on(start, watch, faul
     again = start()
     assert again.wait() == 0, again.output
     assert watch.job.endswith("-count-2")
-    assert watch.count == {"n": 6, "starts": [0, 3]}
+    assert (watch.count["n"], watch.count["starts"]) == (6, [0, 3])
 
 
 def test_a_cluster_that_refuses_the_token_is_named(rayrl, file, folder, cluster):
@@ -159,6 +181,46 @@ def test_a_cluster_that_refuses_the_token_is_named(rayrl, file, folder, cluster)
         f"error: --address {cluster['RAY_API_SERVER_ADDRESS']}: the cluster does not answer" in refused.output
     )
     assert not folder.exists()
+
+
+def test_the_users_module_reaches_the_cluster_and_no_job_holds_a_gpu(start, corridor, watch, tmp_path, jobs):
+    (tmp_path / ".rayignore").write_text("*.secret\n")
+    (tmp_path / "token.secret").write_text("secret")
+    run = start(*corridor)
+    assert run.wait() == 0, run.output
+    assert "files of" in run.output
+    assert "; without" in run.output
+    assert "token.secret" in run.output
+    assert "asking 1 node whether they share" in run.output
+    for home, module in (watch.count["job"], watch.count["actor"]):
+        assert module == f"{home}/corridor.py"
+        assert "_ray_pkg_" in home
+    assert watch.count["free"]["GPU"] == 1.0
+    assert jobs.find_job(watch.job).metadata["run"] == watch.job.removesuffix("-count-1")
+    assert not list(watch.folder.rglob(".mark*"))
+
+
+def test_rays_own_command_runs_a_stage_with_the_users_module(
+    corridor, file, folder, watch, cluster, tmp_path
+):
+    script = Path(counting_stage.__file__)
+    stage = [sys.executable, script, file.name, "--run-dir", folder, *corridor, "--set", "train.options.to=2"]
+    # Ray puts neither the caller's PYTHONPATH nor the script's folder on the workers' path.
+    path = json.dumps({"env_vars": {"PYTHONPATH": str(script.parent)}})
+    submit = ["job", "submit", "--working-dir", ".", "--runtime-env-json", path, "--", *map(str, stage)]
+    done = subprocess.run(
+        [sys.executable, "-m", "ray.scripts.scripts", *submit],
+        cwd=tmp_path,
+        env=os.environ | cluster,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert watch.count["n"] == 2, done.stdout + done.stderr
+    assert "_ray_pkg_" in watch.count["job"][1]
+    assert watch.count["actor"] == watch.count["job"]
+    assert not list(folder.rglob(".mark*"))
 
 
 def test_local_runs_all_stages_in_one_process(rayrl, file, folder, watch):
@@ -172,7 +234,7 @@ def test_a_cluster_has_room_or_may_grow_or_refuses_or_is_not_known(
     file, jobs, launcher, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(preflight, "BOOTSTRAP_FILE", tmp_path / "bootstrap.yaml")
-    assert jobs.nodes() == [{"CPU": 2.0, "GPU": 0.0}]
+    assert jobs.nodes() == [{"CPU": 2.0, "GPU": 1.0}]
     small, large = load_experiment(file), load_experiment(file, ["train.env_runners=3"])
     assert preflight.check_cluster(small, jobs, None) is None
     assert "fails after 600 s without room" in preflight.check_cluster(large, jobs, None)
@@ -242,7 +304,7 @@ def test_rayrl_stop_ends_a_run_that_goes_on_later(held, rayrl, start, folder, wa
     assert "the run was stopped by rayrl stop\n  the same command goes on" in held.output
     again = start()
     assert again.wait() == 0, again.output
-    assert watch.count == {"n": 6, "starts": [0, 3]}
+    assert (watch.count["n"], watch.count["starts"]) == (6, [0, 3])
 
 
 @pytest.mark.slow

@@ -61,7 +61,7 @@ def test_the_hparams_view_knows_the_trial_and_its_options(tmp_path):
         "train": {"options": {"lr": 1e-3, "layers": [64]}},
     }
     with tensorboard.open_board(tmp_path, after_step=0) as board:
-        tensorboard.write_hparams(board, SPEC, options)
+        tensorboard.write_hparams(board, "cart_20261121-101500", SPEC, options)
     contents = {
         tag: plugin_data_pb2.HParamsPluginData.FromString(content)
         for tag, content in read(tmp_path).PluginTagToContent("hparams").items()
@@ -71,6 +71,7 @@ def test_the_hparams_view_knows_the_trial_and_its_options(tmp_path):
         for name, value in contents["_hparams_/session_start_info"].session_start_info.hparams.items()
     }
     assert values == {
+        "run": "cart_20261121-101500",
         "architecture": "mlp_baseline", "condition": "with_pretrain", "seed": 3.0,
         "env.id": "E-v0", "train.options.lr": 1e-3, "train.options.layers": "[64]",
     }  # fmt: skip
