@@ -74,8 +74,15 @@ def check_algorithm(experiment: Experiment) -> None:
     Raises:
         ConfigError: the algorithm, one of its options or an architecture is unknown or wrong.
     """
-    from rayrl.pipeline.trial_spec import build_config, trials_of
+    from rayrl.pipeline.trial_spec import WARM_OPTIONS, build_config, trials_of
 
+    for name in WARM_OPTIONS:
+        if experiment.train.options.get(name) and not experiment.pretrains:
+            raise ConfigError(
+                f"{name} is for trials that start from a policy, and none does",
+                where=_OPTIONS,
+                remedy="add the condition with_pretrain, or leave it out",
+            )
     by_architecture = {spec.architecture: spec for spec in trials_of(experiment)}
     for spec in by_architecture.values():
         config = build_config(experiment, spec, run_name="", gpus=0)

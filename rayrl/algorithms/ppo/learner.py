@@ -56,7 +56,7 @@ class PPOLearner(ColumnarLearner):
         self._anchor: Anchor | None = None
         if self.config.kl_ref is not None:
             self._anchor = Anchor(self.config.kl_ref, self.policy.distribution)
-            self.statistics = [*self.statistics, "kl_ref"]
+            self.statistics = [*type(self).statistics, "kl_ref"]
         self._gradient_steps = 0
         self._beyond_target_kl = False
         self._reward_scaler = (
