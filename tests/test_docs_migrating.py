@@ -30,6 +30,7 @@ def keys(model, prefix=""):
 KEYS = {
     *keys(Experiment),
     *keys(RouterConfig, "env.config."),
+    *(key for name, model in PPOConfig.sections.items() for key in keys(model, f"train.options.{name}.")),
     *(f"train.options.{name}" for name in {*PPOConfig.honoured, "train_batch_size_per_learner"}),
 }
 
