@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pydantic
 
-from rayrl.algorithms.ppo import PPOConfig
+from rayrl.algorithms.ppo.options import ReferenceKL, Stabilization, TemperatureControl
 from rayrl.algorithms.registry import algorithm_config
 from rayrl.config.reference import Option, options_of, summary_of, yaml_text
 from rayrl.envs.router.config import RouterConfig
@@ -46,6 +46,11 @@ named are copied into the run folder and recorded by hash.
 Truth values are `true` and `false` (not `yes`, `on`), and `3e-4` is a number, as in YAML 1.2.
 """
 
+SECTIONS: dict[str, type[pydantic.BaseModel]] = {
+    "kl_ref": ReferenceKL,
+    "temperature": TemperatureControl,
+    "stabilization": Stabilization,
+}
 WARM_START = "[warm_start.md](guides/warm_start.md)"
 
 ALGORITHM = """\
@@ -110,7 +115,7 @@ def page() -> str:
                 )
             if option.name == "train":
                 parts.append(ALGORITHM + _algorithm_rows())
-                for name, section in PPOConfig.sections.items():
+                for name, section in SECTIONS.items():
                     parts.append(_part(f"`train.options.{name}`", section, WARM_START))
                 parts.append(_part("`train.options.model_config`", MLPBaseline, "[rllib.md](rllib.md)"))
     return "\n".join(parts)

@@ -69,7 +69,7 @@ def check_cluster(experiment: Experiment, client: JobsClient, cluster_file: Path
 
 
 def check_algorithm(experiment: Experiment) -> None:
-    """Builds the algorithm's config of each architecture.
+    """Builds the algorithm's config of each architecture and condition.
 
     Raises:
         ConfigError: the algorithm, one of its options or an architecture is unknown or wrong.
@@ -83,8 +83,8 @@ def check_algorithm(experiment: Experiment) -> None:
                 where=_OPTIONS,
                 remedy="add the condition with_pretrain, or leave it out",
             )
-    by_architecture = {spec.architecture: spec for spec in trials_of(experiment)}
-    for spec in by_architecture.values():
+    of_each_kind = {(spec.architecture, spec.condition): spec for spec in trials_of(experiment)}
+    for spec in of_each_kind.values():
         config = build_config(experiment, spec, run_name="", gpus=0)
         try:
             config.validate()

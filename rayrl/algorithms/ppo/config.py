@@ -11,7 +11,7 @@ from ray.rllib.algorithms.algorithm_config import NotProvided
 from rayrl.algorithms.config import ColumnarConfig
 from rayrl.algorithms.ppo.algorithm import PPO
 from rayrl.algorithms.ppo.learner import PPOLearner
-from rayrl.algorithms.ppo.options import ReferenceKL, Stabilization, TemperatureControl
+from rayrl.algorithms.ppo.options import ReferenceKL, Sections, Stabilization, TemperatureControl
 from rayrl.config import Config
 from rayrl.envs.demonstrators import make_demonstrator
 from rayrl.rollout.env_runner import RANDOM
@@ -62,12 +62,6 @@ class PPOConfig(ColumnarConfig, ppo.PPOConfig):
         "critic_warmup_updates",
         "freeze_normalizer",
     }
-    sections: ClassVar[Mapping[str, type[Config]]] = {
-        "kl_ref": ReferenceKL,
-        "temperature": TemperatureControl,
-        "stabilization": Stabilization,
-    }
-    """Options that are mappings of options, off where they are None."""
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or PPO)
@@ -138,12 +132,10 @@ class PPOConfig(ColumnarConfig, ppo.PPOConfig):
         Raises:
             ConfigError: naming the option, its value and what would be right.
         """
-        for name, section in self.sections.items():
-            value = getattr(self, name)
-            if not isinstance(value, section | None):
-                if not isinstance(value, Mapping):
-                    raise self._error(f"{name} = {value!r}", f"give a mapping of options of {name}, or null")
-                setattr(self, name, section.parse(value, where=name))
+        given = {name: getattr(self, name) for name in Sections.model_fields}
+        if not all(isinstance(value, Config | None) for value in given.values()):
+            for name, section in Sections.parse(given, where=type(self).__name__):
+                setattr(self, name, section)
         if self.stabilization is not None and self.stabilization.policy != RANDOM:
             make_demonstrator(str(self.env), self.stabilization.policy, seed=0)  # is there one of that name?
         super().validate()

@@ -106,3 +106,11 @@ class Stabilization(Config):
     """Environment steps over all rollout workers; they do not count as training."""
     policy: str = "random"
     """Who acts meanwhile: ``random``, or a demonstrator of the environment."""
+
+
+class Sections(Config):
+    """The options of PPO that are mappings of options; each is off where it is null."""
+
+    kl_ref: ReferenceKL | None = None
+    temperature: TemperatureControl | None = None
+    stabilization: Stabilization | None = None

@@ -304,9 +304,10 @@ def test_a_frozen_normalizer_stays_and_must_have_seen_something():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kl_ref": {"inital": 0.3}}, "kl_ref: inital: unknown key; did you mean 'initial'?"),
+        ({"kl_ref": {"inital": 0.3}}, "kl_ref.inital: unknown key; did you mean 'initial'?"),
         ({"kl_ref": 0.3}, "kl_ref = 0.3"),
-        ({"kl_ref": {"initial": -1}}, "kl_ref: initial = -1"),
+        ({"kl_ref": {"schedule": "adaptive"}}, "schedule: adaptive and a target go together"),
+        ({"kl_ref": {"initial": -1}}, "kl_ref.initial = -1"),
         ({"target_kl": 0}, "target_kl = 0"),
         ({"target_kl_action": "stop"}, "target_kl_action = 'stop'"),
         ({"critic_warmup_updates": -1}, "critic_warmup_updates = -1"),
