@@ -71,8 +71,12 @@ class PPOLearner(ColumnarLearner):
         if self._anchor is not None:
             self._anchor.coefficient.read(step, self._gradient_steps)
         if self.config.critic_warmup_updates:
-            warming_up = self._updates < self.config.critic_warmup_updates
-            self._gradient.hold(self.policy.network.actor_parameters() if warming_up else frozenset())
+            held = self.policy.network.actor_parameters() if self._warming_up else frozenset()
+            self._gradient.hold(held)
+
+    @property
+    def _warming_up(self) -> bool:
+        return self._updates < self.config.critic_warmup_updates
 
     def start_from(self, state: Mapping[str, NDArray[Any]], *, where: str) -> LoadReport:
         """Takes over the weights of a policy, which becomes the reference where there is to be one."""
@@ -93,7 +97,8 @@ class PPOLearner(ColumnarLearner):
         used = {"curr_kl_coeff": self._kl_coeff, "curr_entropy_coeff": self._entropy_coeff}
         results = self.run_epochs(columns, self.config.num_epochs, self.config.minibatch_size)
         self._gradient_steps += int(results["gradient_steps"])
-        if not self.config.freeze_normalizer:
+        # What the policy does depends on the normalizer, too, so a policy that is held keeps it.
+        if not (self.config.freeze_normalizer or self._warming_up):
             self.update_normalizer({name: columns[name] for name in self._parts})
         if self.config.use_kl_loss and self.config.kl_target is not None:
             self._adapt_kl_coeff(results["mean_kl_loss"])

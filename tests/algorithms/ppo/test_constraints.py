@@ -227,7 +227,7 @@ def test_epochs_end_beyond_the_target(action, epochs):
 @pytest.mark.parametrize("shared", [False, True])
 def test_the_critic_warms_up_alone(shared):
     learner = learner_of(
-        {"vf_share_layers": shared}, critic_warmup_updates=2, num_epochs=2, entropy_coeff=0.1, lr=0.01
+        {"vf_share_layers": shared, **NORMALIZED}, critic_warmup_updates=2, num_epochs=2, entropy_coeff=0.1, lr=0.01
     )
     network = learner.policy.network
     actor = {name: x for name, x in network.named_parameters() if not name.startswith("value_")}
@@ -240,8 +240,10 @@ def test_the_critic_warms_up_alone(shared):
         for name, parameter in actor.items():
             assert torch.equal(parameter, start[name]), name
             assert parameter not in learner._optimizer.state, name
+        assert network.normalizer.count == 0
         assert all(not torch.equal(parameter, start[name]) for name, parameter in critic.items())
     update(learner, trajectories([64], 2))
+    assert network.normalizer.count == 64
     assert any(not torch.equal(parameter, start[name]) for name, parameter in actor.items())
     assert all(learner._optimizer.state[parameter]["step"] == 8 for parameter in actor.values())
 
