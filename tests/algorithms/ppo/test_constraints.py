@@ -227,7 +227,11 @@ def test_epochs_end_beyond_the_target(action, epochs):
 @pytest.mark.parametrize("shared", [False, True])
 def test_the_critic_warms_up_alone(shared):
     learner = learner_of(
-        {"vf_share_layers": shared, **NORMALIZED}, critic_warmup_updates=2, num_epochs=2, entropy_coeff=0.1, lr=0.01
+        {"vf_share_layers": shared, **NORMALIZED},
+        critic_warmup_updates=2,
+        num_epochs=2,
+        entropy_coeff=0.1,
+        lr=0.01,
     )
     network = learner.policy.network
     actor = {name: x for name, x in network.named_parameters() if not name.startswith("value_")}

@@ -64,25 +64,6 @@ def test_workers_are_not_sent_the_reference(build):
     assert held.weights.keys() == plain.weights.keys()
 
 
-def test_two_learners_hold_on_as_one_does(build):
-    # One minibatch of all rows, so that both do the same; a floor and a target that are looked at.
-    options = {"num_epochs": 3, "minibatch_size": None, "use_kl_loss": False, "target_kl": 0.03, "lr": 0.01}
-    options |= {"entropy_min": 0.69, "entropy_min_coeff": 1.0, "critic_warmup_updates": 0}
-    one = build(held_ppo(**options))
-    two = build(held_ppo(learners=2, **options, train_batch_size_per_learner=64))
-    results = []
-    for algorithm in (one, two):
-        start(algorithm)
-        results.append([learner_results(algorithm.train()) for _ in range(3)])
-    compared = ("kl_ref", "mean_kl_loss", "entropy", "total_loss", "gradient_norm", "gradient_steps")
-    for of_one, of_two in zip(*results, strict=True):
-        for name in compared:
-            assert of_two[name] == pytest.approx(of_one[name], rel=1e-4, abs=1e-7), name
-    weights = [algorithm.learner_group.get_weights()["default_policy"] for algorithm in (one, two)]
-    for name, expected in weights[0].items():
-        np.testing.assert_allclose(weights[1][name], expected, rtol=1e-4, atol=1e-6, err_msg=name)
-
-
 def test_samples_tell_their_temperature_and_ratios_start_at_1(build):
     config = held_ppo(kl_ref=None, lr=0.01, critic_warmup_updates=0, stabilization=None)
     config.env_runners(num_envs_per_env_runner=4).learners(learner_class=FirstRatios)
