@@ -105,7 +105,8 @@ class PPOLearner(ColumnarLearner):
             used["curr_kl_coeff"] = self._kl_coeff
         if self._anchor is not None:
             used["curr_kl_ref_coeff"] = self._anchor.coefficient.value
-            self._anchor.coefficient.adapt(results["kl_ref"], self._rows)
+            if not self._warming_up:
+                self._anchor.coefficient.adapt(results["kl_ref"], self._rows)
         if self.config.target_kl is not None:
             used["beyond_target_kl"] = float(self._beyond_target_kl)
         return batch.num_steps, {**results, "vf_explained_var": self._explained_variance, **used}
