@@ -76,7 +76,7 @@ class PPOLearner(ColumnarLearner):
 
     @property
     def _warming_up(self) -> bool:
-        return self._updates < self.config.critic_warmup_updates
+        return self._updates < int(self.config.critic_warmup_updates)
 
     def start_from(self, state: Mapping[str, NDArray[Any]], *, where: str) -> LoadReport:
         """Takes over the weights of a policy, which becomes the reference where there is to be one."""
