@@ -15,7 +15,9 @@ Share = Annotated[float, Field(gt=0, le=1)]
 class ReferenceKL(Config):
     """Holds the policy near the one that the trial starts from, by β KL(π ‖ π_ref) (arXiv:1909.08593, §2.2).
 
-    π_ref is a frozen copy of the starting policy, its observation normalizer included.
+    π_ref is a frozen copy of the starting policy, its observation normalizer included. ``initial``, ``final``
+    and the linear decay are those of the system in ``docs/migrating.md``, "Warm start"; its decay counted
+    minibatches. ``adaptive`` is Ziegler et al. 2019, with a horizon as in TRL.
     """
 
     estimator: Literal["exact", "k1", "k2", "k3"] = "exact"
@@ -50,6 +52,9 @@ class TemperatureControl(Config):
     """Samples actions at a temperature T that follows load and stagnation; it changes once an iteration.
 
     T = base − queue_gain P_queue − latency_gain P_latency + balance_gain (1 − balance) + pulse, in bounds.
+
+    The formula, gains, pulses and bounds are those of the system in ``docs/migrating.md``, "Warm start", which
+    changed T with each decision.
     """
 
     base: PositiveFloat = 1.5
