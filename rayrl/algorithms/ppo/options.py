@@ -53,8 +53,8 @@ class TemperatureControl(Config):
 
     T = base − queue_gain P_queue − latency_gain P_latency + balance_gain (1 − balance) + pulse, in bounds.
 
-    The formula, gains, pulses and bounds are those of the system in ``docs/migrating.md``, "Warm start", which
-    changed T with each decision.
+    The formula, gains, pulses and bounds are those of the system in ``docs/migrating.md``, "Warm start";
+    it changed T with each decision.
     """
 
     base: PositiveFloat = 1.5
