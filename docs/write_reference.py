@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pydantic
 
+from rayrl.algorithms.ppo.options import ReferenceKL, Stabilization, TemperatureControl
 from rayrl.algorithms.registry import algorithm_config
 from rayrl.config.reference import Option, options_of, summary_of, yaml_text
 from rayrl.envs.router.config import RouterConfig
@@ -45,6 +46,13 @@ named are copied into the run folder and recorded by hash.
 Truth values are `true` and `false` (not `yes`, `on`), and `3e-4` is a number, as in YAML 1.2.
 """
 
+SECTIONS: dict[str, type[pydantic.BaseModel]] = {
+    "kl_ref": ReferenceKL,
+    "temperature": TemperatureControl,
+    "stabilization": Stabilization,
+}
+WARM_START = "[warm_start.md](guides/warm_start.md)"
+
 ALGORITHM = """\
 ## `train.options` of `ppo`
 
@@ -68,7 +76,17 @@ PPO = {
     "vf_clip_param": "bound on the squared value error; null for none",
     "use_kl_loss": "whether a KL penalty is added",
     "kl_coeff": "weight of the KL penalty at the start",
-    "kl_target": "KL divergence that the weight is adapted to",
+    "kl_target": "KL divergence that the weight is adapted to; null for a weight that stays",
+    "target_kl": "KL divergence from the policy that collected, a mean over an epoch in nats, beyond which "
+    "`target_kl_action` is taken; null for no bound",
+    "target_kl_action": "`stop_epochs` of this update, `warn` only, or `stop_training` as well",
+    "entropy_min": "floor in nats under the mean entropy of a minibatch; null for none",
+    "entropy_min_coeff": "weight of what is missing to that floor",
+    "critic_warmup_updates": "first updates of trials that start from a policy: the value alone learns",
+    "freeze_normalizer": "keep the observation normalizer as it is when training begins",
+    "kl_ref": "options [below](#trainoptionskl_ref); null for no reference",
+    "temperature": "options [below](#trainoptionstemperature); null samples from the policy itself",
+    "stabilization": "options [below](#trainoptionsstabilization); null for none",
     "grad_clip": "bound on the gradient; null for none",
     "grad_clip_by": "`value`, `norm` or `global_norm`",
     "normalize_rewards": "divide rewards by the spread of discounted returns, in the learner",
@@ -97,6 +115,8 @@ def page() -> str:
                 )
             if option.name == "train":
                 parts.append(ALGORITHM + _algorithm_rows())
+                for name, section in SECTIONS.items():
+                    parts.append(_part(f"`train.options.{name}`", section, WARM_START))
                 parts.append(_part("`train.options.model_config`", MLPBaseline, "[rllib.md](rllib.md)"))
     return "\n".join(parts)
 

@@ -21,6 +21,7 @@ from rayrl.models.policy_folder import save_policy
 from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.preflight import check_algorithm, check_environment
 from rayrl.pipeline.stages import plan
+from rayrl.pipeline.trial_spec import build_config, trials_of
 
 DOCS = Path(__file__).parents[1] / "docs"
 FILE = re.compile(r"^```\w+\n# ([\w.]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -100,6 +101,17 @@ def test_the_guides_architectures_can_be_compared(written, monkeypatch):
     plain = load_experiment(Path("plain.yaml"))
     check_environment(plain)
     check_algorithm(plain)
+
+
+def test_the_guides_policy_is_held(written):
+    written("warm_start.md")
+    experiment = load_experiment(Path("held.yaml"))
+    check_algorithm(experiment)
+    warm = next(spec for spec in trials_of(experiment) if spec.condition == "with_pretrain")
+    config = build_config(experiment, warm, run_name="", gpus=0)
+    config.validate()
+    assert config.kl_ref.decay_steps == 50_000
+    assert config.critic_warmup_updates == 5
 
 
 def test_the_quickstarts_policy_is_used(tmp_path, monkeypatch, capsys):

@@ -9,6 +9,7 @@ import typer
 
 import rayrl
 from rayrl.algorithms import PPOConfig
+from rayrl.algorithms.ppo.options import ReferenceKL, Stabilization, TemperatureControl
 from rayrl.cli.main import app
 from rayrl.config.reference import options_of
 from rayrl.envs.router.config import RouterConfig
@@ -30,6 +31,9 @@ def keys(model, prefix=""):
 KEYS = {
     *keys(Experiment),
     *keys(RouterConfig, "env.config."),
+    *keys(ReferenceKL, "train.options.kl_ref."),
+    *keys(TemperatureControl, "train.options.temperature."),
+    *keys(Stabilization, "train.options.stabilization."),
     *(f"train.options.{name}" for name in {*PPOConfig.honoured, "train_batch_size_per_learner"}),
 }
 

@@ -29,7 +29,7 @@ def test_every_refused_option_is_in_the_table():
 
 def test_the_defaults_of_rayrls_own_options():
     table = rows(PAGE.read_text().split("## Options of rayrl's own")[1].split("## ")[0])
-    assert len(table) == 8
+    assert len(table) == 17
     config = PPOConfig()
     for name, _, default in table:
         assert getattr(config, name) == ast.literal_eval(default), name

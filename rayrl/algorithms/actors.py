@@ -47,9 +47,18 @@ class Sample:
         return Part.whole(self.batch, self.receipt.lengths)
 
 
-def sample_local(group: EnvRunnerGroup, num_steps: int) -> Sample:
-    """Samples in this process."""
-    return Sample(*group.local_env_runner.sample(num_timesteps=num_steps))
+def sample_local(group: EnvRunnerGroup, num_steps: int, acting: str | None = None) -> Sample:
+    """Samples in this process; ``acting`` names who acts in place of the policy."""
+    return Sample(*group.local_env_runner.sample(num_timesteps=num_steps, acting=acting))
+
+
+def begin_episodes(group: EnvRunnerGroup) -> None:
+    """Has all workers build their environments anew: their next batches begin with new episodes."""
+    if not group.num_remote_env_runners():
+        group.local_env_runner.make_env()
+    actors = group._worker_manager.actors()
+    refs = {worker: actors[worker].make_env.remote() for worker in healthy_workers(group)}
+    _answers(group, refs, "it begins new episodes when it is back")
 
 
 def all_workers(group: EnvRunnerGroup) -> list[int]:
@@ -68,7 +77,11 @@ def mark_lost(group: EnvRunnerGroup, worker: int) -> None:
 
 
 def sample_remote(
-    group: EnvRunnerGroup, weights: dict[str, Any], orders: Mapping[int, int], timeout_s: float
+    group: EnvRunnerGroup,
+    weights: dict[str, Any],
+    orders: Mapping[int, int],
+    timeout_s: float,
+    acting: str | None = None,
 ) -> list[Sample]:
     """Samples from several workers at once.
 
@@ -77,6 +90,7 @@ def sample_remote(
         weights: state with weights and their version.
         orders: rows that each worker is to return, by its index.
         timeout_s: how long to wait for all of them.
+        acting: who acts in place of the policy; None for the policy.
 
     Returns:
         The answers in the order of the workers. Those of workers that died are missing; such workers are
@@ -88,7 +102,7 @@ def sample_remote(
     actors = group._worker_manager.actors()
     weights_ref = ray.put(weights)
     answers = {
-        worker: actors[worker].sample_with.options(num_returns=2).remote(weights_ref, rows)
+        worker: actors[worker].sample_with.options(num_returns=2).remote(weights_ref, rows, acting)
         for worker, rows in orders.items()
     }
     deadline = time.monotonic() + timeout_s
@@ -180,10 +194,29 @@ def update_learners(
     if group.is_local:
         local: list[dict[str, Any]] = group.update(training_data=data, timesteps=timesteps)
         return local
+    return _ask_remote(group, "update", data, timesteps, timeout_s)
+
+
+def observe_learners(group: LearnerGroup, data: TrainingData, timeout_s: float) -> None:
+    """Has every learner take its shard of the data into its statistics; nothing is learned.
+
+    Raises:
+        LearnerTimeoutError: as ``update_learners``.
+        TrainingError: as ``update_learners``.
+    """
+    if group.is_local:
+        group._learner.observe(training_data=data)
+    else:
+        _ask_remote(group, "observe", data, {}, timeout_s)
+
+
+def _ask_remote(
+    group: LearnerGroup, method: str, data: TrainingData, timesteps: dict[str, Any], timeout_s: float
+) -> list[dict[str, Any]]:
     data.validate()
     actors = group._workers
     updates = {
-        actor.update.remote(training_data=shard, timesteps=timesteps): rank
+        getattr(actor, method).remote(training_data=shard, timesteps=timesteps): rank
         for rank, (actor, (shard, _)) in enumerate(zip(actors, data.shard(len(actors)), strict=True))
     }
     try:

@@ -56,17 +56,24 @@ class ColumnarAlgorithm(Algorithm):
         env_steps: environment steps sampled in the trial's life.
         workers: the env runners; None for an algorithm that has none.
         weights: what env runners need of the newest weights, and their version.
+        stop_reason: why training is to end before its last step; None where nothing says so.
     """
 
     def setup(self, config: Any) -> None:
         """Builds workers and learners."""
         self.env_steps = 0
+        self.stop_reason: str | None = None
         self.workers: RolloutWorkers | None = None
         super().setup(config)
         self._episodes = RecentEpisodes(self.config.metrics_num_episodes_for_smoothing)
         if self.env_runner_group is not None:
             self.workers = RolloutWorkers(self.env_runner_group, self.config)
-            self.weights = learner_weights(self.learner_group)
+            self.weights = self.orders()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What should not have happened so far, a sentence each with the option to change."""
+        return []
 
     @property
     def exact(self) -> bool:
@@ -104,9 +111,13 @@ class ColumnarAlgorithm(Algorithm):
 
     def sync_weights(self) -> None:
         """Takes the learners' weights for the next order to sample, and gives them to the local worker."""
-        self.weights = learner_weights(self.learner_group)
+        self.weights = self.orders()
         if self.env_runner is not None:
             self.env_runner.set_state(self.weights)
+
+    def orders(self) -> dict[str, Any]:
+        """What workers are sent with each order to sample."""
+        return learner_weights(self.learner_group)
 
     def _log_samples(self, samples: list[Sample]) -> None:
         receipts = [sample.receipt for sample in samples]

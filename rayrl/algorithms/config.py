@@ -101,6 +101,11 @@ class ColumnarConfig(AlgorithmConfig):
         return RLModuleSpec(module_class=ActorCritic)
 
     @property
+    def watched_signals(self) -> tuple[str, ...]:
+        """Names of what the environment tells of itself that receipts are to have; see ``SignalMeter``."""
+        return ()
+
+    @property
     def _model_config_auto_includes(self) -> dict[str, Any]:
         return {
             "vf_share_layers": False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import torch
@@ -21,11 +22,23 @@ class FlatGradient:
     def __init__(self, parameters: Sequence[torch.nn.Parameter]) -> None:
         first = parameters[0]
         self.flat = torch.zeros(sum(p.numel() for p in parameters), dtype=first.dtype, device=first.device)
+        self._views: list[tuple[torch.nn.Parameter, Tensor]] = []
         start = 0
         for parameter in parameters:
             stop = start + parameter.numel()
-            parameter.grad = self.flat[start:stop].view_as(parameter)
+            self._views.append((parameter, self.flat[start:stop].view_as(parameter)))
             start = stop
+        self.hold(frozenset())
+
+    def hold(self, parameters: AbstractSet[torch.nn.Parameter]) -> None:
+        """Holds some parameters as they are, and lets the others learn.
+
+        Those held get no gradient, and an optimizer leaves them and their moments alone.
+        """
+        for parameter, view in self._views:
+            held = parameter in parameters
+            parameter.requires_grad_(not held)
+            parameter.grad = None if held else view
 
     def zero(self) -> None:
         """Sets the gradient to zero; the views stay."""

@@ -43,6 +43,7 @@ from rayrl.errors import TrainingError
 from rayrl.experience import columns as c
 from rayrl.experience.ragged import Column, Ragged
 from rayrl.models.actor_critic import ActorCritic
+from rayrl.models.weights import LoadReport, load_weights
 
 TRAINING = "training"
 """Key of the learner's own part of its state."""
@@ -201,7 +202,8 @@ class ColumnarLearner(TorchLearner):
         sums = torch.zeros(len(self.statistics), device=self._device)
         norms = torch.zeros((), device=self._device)
         skipped = torch.zeros((), device=self._device)
-        for _ in range(num_epochs):
+        epochs = 0
+        while epochs < num_epochs:
             sums.zero_()
             shuffled = self._shuffle(columns, self.order(rows, numbers), plan.steps)
             for m, total in enumerate(totals):
@@ -211,8 +213,11 @@ class ColumnarLearner(TorchLearner):
                 sums += statistics
                 norms += norm
                 skipped += found_inf
+            epochs += 1
+            if self.end_epoch(sums, sum(counts)):
+                break
         sum_over_learners(sums)
-        steps = num_epochs * plan.steps
+        steps = epochs * plan.steps
         values = torch.cat([sums / sum(counts), torch.stack([norms / steps, skipped])]).tolist()
         return {
             **dict(zip(self.statistics, values, strict=False)),
@@ -220,6 +225,15 @@ class ColumnarLearner(TorchLearner):
             "gradient_steps": float(steps),
             "gradient_steps_skipped": values[-1],
         }
+
+    def end_epoch(self, sums: Tensor, rows: int) -> bool:
+        """Whether the update ends with this epoch; all learners must give the same answer.
+
+        Args:
+            sums: ``(len(statistics),)`` sums over this learner's rows of the epoch.
+            rows: rows of all learners.
+        """
+        return False
 
     def order(self, rows: int, numbers: np.random.Generator) -> NDArray[np.int64]:
         """``(rows,)`` the order in which an epoch takes the rows."""
@@ -280,6 +294,18 @@ class ColumnarLearner(TorchLearner):
             for name, column in columns.items()
             if name == prefix or name.startswith(f"{prefix}/")
         }
+
+    def start_from(self, state: Mapping[str, NDArray[Any]], *, where: str) -> LoadReport:
+        """Takes over the weights of a policy, its normalizer included, before the first update.
+
+        Args:
+            state: the network's weights by name.
+            where: what to name in an error.
+
+        Raises:
+            PolicyError: they are not of the network's form; nothing is changed then.
+        """
+        return load_weights(self.policy.network, state, where=where)
 
     def update_normalizer(self, observations: Columns) -> None:
         """Takes the observations of an update, of all learners, into the policy's normalizer."""

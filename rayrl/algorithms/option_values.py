@@ -58,7 +58,16 @@ _VALUES: dict[str, tuple[Any, str]] = {
     "vf_loss_coeff": _NON_NEGATIVE,
     "use_kl_loss": _BOOL,
     "kl_coeff": _NON_NEGATIVE,
-    "kl_target": _POSITIVE,
+    "kl_target": _POSITIVE_OR_NONE,
+    "target_kl": _POSITIVE_OR_NONE,
+    "target_kl_action": (
+        Literal["stop_epochs", "warn", "stop_training"],
+        "stop_epochs, warn or stop_training",
+    ),
+    "entropy_min": (_Number | None, "a number of nats, or null"),
+    "entropy_min_coeff": _NON_NEGATIVE,
+    "critic_warmup_updates": _INTEGER,
+    "freeze_normalizer": _BOOL,
     "grad_clip": _POSITIVE_OR_NONE,
     "optimizer_options": (
         _OptimizerOptions,

@@ -22,6 +22,7 @@ from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from rayrl.algorithms.actors import (
     Sample,
     all_workers,
+    begin_episodes,
     begin_epochs,
     healthy_workers,
     mark_lost,
@@ -69,31 +70,39 @@ class RolloutWorkers:
         self._ledger = Ledger()
         self._restored: list[int] = []
 
-    def sample(self, weights: dict[str, Any]) -> list[Sample]:
-        """Collects exactly one train batch.
+    def sample(
+        self, weights: dict[str, Any], total: int | None = None, *, acting: str | None = None
+    ) -> list[Sample]:
+        """Collects exactly one train batch, or as many rows as are asked for.
 
         Where workers are lost, those that are left collect the missing part; with none left, the lost ones
         are waited for.
 
         Args:
             weights: state with weights and their version.
+            total: rows over all workers; a train batch by default.
+            acting: who acts in place of the policy, ``random`` or a demonstrator.
 
         Raises:
             TrainingError: a worker did not answer in time, or raised; a worker died that is not to be
                 restarted or done without; or none came back within ``env_runner_restore_timeout_s``.
         """
-        config, total = self._config, self._config.total_train_batch_size
+        config, total = self._config, total or self._config.total_train_batch_size
         if not self._group.num_remote_env_runners():
-            return [sample_local(self._group, total)]
+            return [sample_local(self._group, total, acting)]
         samples: list[Sample] = []
         while (missing := total - sum(sample.receipt.num_steps for sample in samples)) > 0:
             orders = self._orders(self._available(), missing)
-            answers = sample_remote(self._group, weights, orders, config.sample_timeout_s)
+            answers = sample_remote(self._group, weights, orders, config.sample_timeout_s, acting)
             accepted = [sample for sample in answers if self._ledger.accept(sample.receipt)]
             samples += accepted
             for worker in orders.keys() - {sample.receipt.producer for sample in accepted}:
                 self._lose(worker)
         return samples
+
+    def begin_episodes(self) -> None:
+        """Gives up all open episodes: the next batch begins with new ones."""
+        begin_episodes(self._group)
 
     def restore(self) -> list[int]:
         """Takes back workers that Ray has restarted; they begin a new epoch, with new episodes.

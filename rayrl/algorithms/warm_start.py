@@ -7,12 +7,14 @@ import numpy as np
 from rayrl.algorithms.algorithm import ColumnarAlgorithm
 from rayrl.errors import PolicyError
 from rayrl.models.policy import Policy
-from rayrl.models.weights import LoadReport, load_weights
+from rayrl.models.weights import LoadReport
 from rayrl.storage.spaces import Spaces
 
 
 def warm_start(algorithm: ColumnarAlgorithm, policy: Policy, *, where: str) -> LoadReport:
     """Gives all learners and env runners the weights of a policy, its normalizer included.
+
+    Learners that are to hold to it keep a copy, the reference.
 
     Args:
         algorithm: built, and not trained yet.
@@ -33,7 +35,7 @@ def warm_start(algorithm: ColumnarAlgorithm, policy: Policy, *, where: str) -> L
             )
     state = {name: tensor.numpy(force=True) for name, tensor in policy.network.state_dict().items()}
     answers = algorithm.learner_group.foreach_learner(
-        lambda learner, state=state, where=where: load_weights(learner.policy.network, state, where=where)
+        lambda learner, state=state, where=where: learner.start_from(state, where=where)
     )
     reports: list[LoadReport] = [answer.get() for answer in answers]
     for report in reports:

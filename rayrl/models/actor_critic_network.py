@@ -113,6 +113,11 @@ class ActorCriticNetwork(nn.Module):
             return inputs, features
         return inputs, self.value_encoder.forward(flat, images)
 
+    def actor_parameters(self) -> frozenset[nn.Parameter]:
+        """What the policy is computed from, an encoder that it shares with the value among it."""
+        value_only = ("value_encoder.", "value_head.")
+        return frozenset(x for name, x in self.named_parameters() if not name.startswith(value_only))
+
     def value_of(self, features: torch.Tensor) -> torch.Tensor:
         """Values (B,) from the value's features (B, F)."""
         return self.value_head.forward(features).squeeze(-1)

@@ -69,15 +69,22 @@ def check_cluster(experiment: Experiment, client: JobsClient, cluster_file: Path
 
 
 def check_algorithm(experiment: Experiment) -> None:
-    """Builds the algorithm's config of each architecture.
+    """Builds the algorithm's config of each architecture and condition.
 
     Raises:
         ConfigError: the algorithm, one of its options or an architecture is unknown or wrong.
     """
-    from rayrl.pipeline.trial_spec import build_config, trials_of
+    from rayrl.pipeline.trial_spec import WARM_OPTIONS, build_config, trials_of
 
-    by_architecture = {spec.architecture: spec for spec in trials_of(experiment)}
-    for spec in by_architecture.values():
+    for name in WARM_OPTIONS:
+        if experiment.train.options.get(name) and not experiment.pretrains:
+            raise ConfigError(
+                f"{name} is for trials that start from a policy, and none does",
+                where=_OPTIONS,
+                remedy="add the condition with_pretrain, or leave it out",
+            )
+    of_each_kind = {(spec.architecture, spec.condition): spec for spec in trials_of(experiment)}
+    for spec in of_each_kind.values():
         config = build_config(experiment, spec, run_name="", gpus=0)
         try:
             config.validate()

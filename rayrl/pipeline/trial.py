@@ -37,6 +37,10 @@ class TrialState(Config):
     """The newest metrics worth showing, by RLlib's keys."""
     error: str | None = None
     """Why it failed."""
+    stop_reason: str | None = None
+    """Why it ended before its last step, as its options told it to."""
+    warnings: tuple[str, ...] = ()
+    """What should not have happened, a sentence each with the option to change."""
 
 
 def trial_folder(folder: RunFolder, architecture: str, condition: str, seed: int) -> Path:

@@ -185,7 +185,7 @@ class TrialRun:
             tensorboard.open_board(self.path, after_step=step) as board,
         ):
             tensorboard.write_hparams(board, self._run.record.run_id, self.spec, self._options)
-            while algorithm.env_steps < self._total_steps:
+            while algorithm.env_steps < self._total_steps and algorithm.stop_reason is None:
                 if stop_requested():
                     return False
                 result = algorithm.train()
@@ -260,6 +260,8 @@ class TrialRun:
                 resumed_from=self._resumed_from,
                 exact=algorithm.exact,
                 metrics=self._metrics,
+                stop_reason=algorithm.stop_reason,
+                warnings=tuple(algorithm.warnings),
             ),
         )
 
@@ -312,6 +314,10 @@ def progress_line(result: dict[str, Any]) -> dict[str, Any]:
             "total": float(result["time_this_iter_s"]),
         },
     }
+    if "temperature" in result:
+        line["temperature"] = {name: float(value) for name, value in result["temperature"].items()}
+    if "stabilization_steps" in result:
+        line["stabilization_steps"] = int(result["stabilization_steps"])
     if "success_rate" in runners:
         line["success_rate"] = float(runners["success_rate"])
     if "actions" in runners:

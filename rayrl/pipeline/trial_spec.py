@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ _NOT_IDENTITY = (
     "checkpoint_every_s",
 )
 """Options that may change between the parts of a trial: none of them alters what it learns."""
+WARM_OPTIONS = ("kl_ref", "critic_warmup_updates")
+"""Options of the algorithm for trials that start from a policy; the others do without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,11 @@ class TrialSpec:
             return None
         return pretrain_folder(run, self.architecture, self.seed) / "policy"
 
+    def options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the algorithm's options that have a meaning for this trial."""
+        left_out = WARM_OPTIONS if self.condition == "no_pretrain" else ()
+        return {name: value for name, value in options.items() if name not in left_out}
+
     def identity(self, config: dict[str, Any]) -> dict[str, Any]:
         """What decides its course: with another one, its checkpoints are of no use.
 
@@ -76,6 +83,7 @@ class TrialSpec:
             config: the experiment as plain JSON values.
         """
         train = {name: value for name, value in config["train"].items() if name not in _NOT_IDENTITY}
+        train["options"] = self.options(train["options"])
         return {"env": config["env"], "train": train}
 
 
@@ -105,7 +113,7 @@ def build_config(experiment: Experiment, spec: TrialSpec, *, run_name: str, gpus
         ConfigError: an option of the algorithm or the architecture is wrong.
     """
     train = experiment.train
-    options = {name: value for name, value in train.options.items() if name != "model_config"}
+    options = {name: value for name, value in spec.options(train.options).items() if name != "model_config"}
     for name in options.keys() & _SET_ELSEWHERE.keys():
         raise ConfigError(
             f"{name} = {options[name]!r}", where=_OPTIONS, remedy=f"set {_SET_ELSEWHERE[name]} instead"

@@ -127,3 +127,5 @@ class TrialRecord(Record):
     resumed_from: tuple[int, ...] = ()
     exact: bool = True
     error: str | None = None
+    stop_reason: str | None = None
+    warnings: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ from rayrl.experience.columns import (
     ACTION_DIST_INPUTS,
     ACTION_LOGP,
     ACTIONS,
+    TEMPERATURE,
     ColumnSpec,
     unflatten_observation,
 )
@@ -70,17 +71,22 @@ class PolicyBehavior:
     Args:
         module: the policy; its distribution inputs are kept with every step.
         explore: sample actions; otherwise take the distribution's mode.
+        temperature: at which actions are sampled; it is kept with every step then. None samples from the
+            policy itself, and keeps nothing.
     """
 
-    def __init__(self, module: ActorCritic, *, explore: bool) -> None:
+    def __init__(self, module: ActorCritic, *, explore: bool, temperature: float | None = None) -> None:
         self._network = module.network
         self._distribution = module.distribution
         self._explore = explore
+        self._temperature = temperature if temperature is None or explore else 1.0
 
     @property
     def columns(self) -> Mapping[str, ColumnSpec]:
-        """The inputs of the action distribution, as RLlib names them."""
-        return {ACTION_DIST_INPUTS: ColumnSpec(np.dtype(np.float32), (self._distribution.input_size,))}
+        """The inputs of the distribution at temperature 1, as RLlib names them, and the temperature."""
+        inputs = ColumnSpec(np.dtype(np.float32), (self._distribution.input_size,))
+        kept = {ACTION_DIST_INPUTS: inputs}
+        return kept if self._temperature is None else {**kept, TEMPERATURE: ColumnSpec(np.dtype(np.float32))}
 
     def begin(self, num_envs: int, generator: np.random.Generator) -> None:
         """Starts a new stream of sampling noise."""
@@ -88,6 +94,8 @@ class PolicyBehavior:
         self._num_envs = num_envs
         self._noise: Array = np.empty(0)
         self._drawn = 0
+        if self._temperature is not None:
+            self._temperatures = torch.full((num_envs,), self._temperature)
 
     def act(self, env: VectorEnv, buffer: StepBuffer, idle: NDArray[np.bool_] | None) -> tuple[Array, Array]:
         """Samples from, or takes the mode of, the policy's distribution."""
@@ -104,15 +112,27 @@ class PolicyBehavior:
         else:
             if self._drawn == len(self._noise):
                 self._draw()
-            actions = self._distribution.sample(inputs, self._noise[self._drawn])
+            actions = self._distribution.sample(self._tempered(inputs), self._noise[self._drawn])
             self._drawn += 1
+        if self._temperature is not None:
+            buffer.steps[TEMPERATURE][time] = self._temperature
         return actions, self._distribution.to_env(actions)
 
     def finish(self, columns: Columns) -> Columns:
         """Log-probabilities of the actions taken, by the learner's own formula, so that ratios start at 1."""
         inputs = torch.from_numpy(columns[ACTION_DIST_INPUTS])
+        if self._temperature is not None:
+            # Not the present one for all: rows left from the batch before were drawn at another.
+            inputs = self._distribution.tempered(inputs, torch.from_numpy(columns[TEMPERATURE]))
         actions = torch.from_numpy(columns[ACTIONS])
         return {ACTION_LOGP: self._distribution.logp(inputs, actions).numpy()}
+
+    def _tempered(self, inputs: Array) -> Array:
+        """The inputs (N, D) of the distribution that is sampled from."""
+        if self._temperature is None:
+            return inputs
+        tempered: Array = self._distribution.tempered(torch.from_numpy(inputs), self._temperatures).numpy()
+        return tempered
 
     def _draw(self) -> None:
         """Draws noise for the next steps, twice as many as before, since a rollout may be short."""

@@ -31,6 +31,7 @@ from rayrl.rollout.behavior import Behavior
 from rayrl.rollout.env_state import get_env_state, has_state, set_env_state
 from rayrl.rollout.episodes import FinishedEpisodes, last_observations, successes
 from rayrl.rollout.origin import Origin, slots_of
+from rayrl.rollout.signals import SignalMeter
 from rayrl.rollout.step_buffer import StepBuffer
 from rayrl.rollout.trajectories import OpenEpisodes, cut
 from rayrl.rollout.vector_env import autoreset_mode
@@ -87,6 +88,7 @@ class Collector:
         origin: who collects; it may be another one from one batch to the next.
         epoch: how often the worker has been restarted.
         sequence: number of the next batch within the epoch; names its random streams.
+        signals: reads what the environment tells of itself after each step; None where nobody asks.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Collector:
         self.origin = origin
         self.epoch = 0
         self.sequence = 0
+        self.signals: SignalMeter | None = None
         self._make_env = make_env
         self._max_env_failures = max_env_failures
         self._failures_in_a_row = 0
@@ -285,6 +288,8 @@ class Collector:
             self._fail(call, buffer, error)
             return
         self._observation = c.flatten_observation(observation)
+        if self.signals is not None:
+            self.signals.read(self.env, infos)
         buffer.steps[c.ACTIONS][t] = actions
         buffer.rewards[t] = rewards
         buffer.terminated[t] = terminated

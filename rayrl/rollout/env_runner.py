@@ -29,16 +29,20 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, WEIGHTS_SEQ_
 from ray.tune.registry import ENV_CREATOR, _global_registry
 
 from rayrl.config.seeding import Role
+from rayrl.envs.demonstrators import make_demonstrator
 from rayrl.experience.batch import TrajectoryBatch
-from rayrl.experience.columns import ACTIONS
+from rayrl.experience.columns import ACTIONS, TEMPERATURE
 from rayrl.models.actor_critic import ActorCritic
-from rayrl.rollout.behavior import Behavior, PolicyBehavior, RandomBehavior
+from rayrl.rollout.behavior import Behavior, DemonstratorBehavior, PolicyBehavior, RandomBehavior
 from rayrl.rollout.collector import Collector
 from rayrl.rollout.origin import Origin
 from rayrl.rollout.receipt import Receipt, count_actions
+from rayrl.rollout.signals import SignalMeter
 from rayrl.rollout.vector_env import AUTO, make_vector_env
 
 COLLECTOR = "collector"
+RANDOM = "random"
+"""Who acts uniformly at random."""
 
 
 class ColumnarEnvRunner(EnvRunner, Checkpointable):
@@ -49,6 +53,7 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
         self.spaces = kwargs.get("spaces") or {}
         self.module: ActorCritic | None = None
         self._weights_seq_no = 0
+        self._temperature: float | None = None
         self._collector: Collector | None = None
         if self.worker_index or self.config.create_env_on_local_worker or self.config.num_env_runners == 0:
             self.make_env()
@@ -67,6 +72,8 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
                 role=Role.evaluation if config.in_evaluation else Role.rollout,
             )
             self._collector = Collector(self._env_maker(), origin, max_env_failures=config.max_env_failures)
+            if config.watched_signals:
+                self._collector.signals = SignalMeter(config.watched_signals)
         self.env = self._collector.env
         self.num_envs = self.env.num_envs
 
@@ -85,6 +92,7 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
         explore: bool | None = None,
         random_actions: bool = False,
         force_reset: bool = False,
+        acting: str | None = None,
     ) -> tuple[Receipt, TrajectoryBatch]:
         """Collects steps or whole episodes.
 
@@ -95,6 +103,7 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
             explore: sample actions (True), or take the most likely ones; default as configured.
             random_actions: act uniformly at random instead.
             force_reset: start new episodes first.
+            acting: a demonstrator of the environment, or ``random``, that acts in place of the policy.
 
         Returns:
             The receipt, and the batch.
@@ -107,7 +116,9 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
             else:
                 num_episodes = self.num_envs
         rollout = collector.collect(
-            self._behavior(self.config.explore if explore is None else explore, random_actions),
+            self._behavior(
+                self.config.explore if explore is None else explore, RANDOM if random_actions else acting
+            ),
             num_steps=num_timesteps,
             num_episodes=num_episodes,
             policy_version=self._weights_seq_no,
@@ -125,13 +136,16 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
             seconds=rollout.seconds,
             env_failures=rollout.env_failures,
             action_counts=count_actions(self.env.single_action_space, rollout.batch.columns[ACTIONS]),
+            signals=collector.signals.take() if collector.signals is not None else {},
         )
         return receipt, rollout.batch
 
-    def sample_with(self, weights: dict[str, Any], num_timesteps: int) -> tuple[Receipt, TrajectoryBatch]:
+    def sample_with(
+        self, weights: dict[str, Any], num_timesteps: int, acting: str | None = None
+    ) -> tuple[Receipt, TrajectoryBatch]:
         """Takes over new weights and samples, in one call, so that neither can be lost without the other."""
         self.set_state(weights)
-        return self.sample(num_timesteps=num_timesteps)
+        return self.sample(num_timesteps=num_timesteps, acting=acting)
 
     def begin_epoch(self, epoch: int) -> None:
         """Numbers the batches of a restarted worker, so that none is taken for one of its predecessor's."""
@@ -185,6 +199,8 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
                 weights = ray.get(weights)
             self.module.set_state(weights.get(DEFAULT_MODULE_ID, weights))
             self._weights_seq_no = state.get(WEIGHTS_SEQ_NO, 0)
+        if TEMPERATURE in state:
+            self._temperature = state[TEMPERATURE]
         if NUM_ENV_STEPS_SAMPLED_LIFETIME in state:
             self.num_env_steps_sampled_lifetime = state[NUM_ENV_STEPS_SAMPLED_LIFETIME]
         return exact
@@ -208,11 +224,17 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
             raise ValueError("this worker has no environment; set create_env_on_local_worker")
         return self._collector
 
-    def _behavior(self, explore: bool, random_actions: bool) -> Behavior:
+    def _behavior(self, explore: bool, acting: str | None) -> Behavior:
         assert self.module is not None
-        if random_actions:
-            return RandomBehavior(self._ready().env.single_action_space, self.module)
-        return PolicyBehavior(self.module, explore=explore)
+        if acting is None:
+            return PolicyBehavior(self.module, explore=explore, temperature=self._temperature)
+        collector = self._ready()
+        if acting == RANDOM:
+            return RandomBehavior(collector.env.single_action_space, self.module)
+        # One for each batch, with a seed of the batch's own: it has no state to be saved.
+        draws = collector.origin.action_generator(collector.epoch, collector.sequence)
+        seed = int(draws.integers(2**63))
+        return DemonstratorBehavior(acting, make_demonstrator(str(self.config.env), acting, seed=seed))
 
     def _env_maker(self) -> Callable[[], VectorEnv]:
         config, env, env_config = self.config, self.config.env, dict(self.config.env_config)

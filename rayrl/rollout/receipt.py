@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rayrl.experience.ragged import Column
 from rayrl.rollout.episodes import FinishedEpisodes
+from rayrl.rollout.signals import Signals
 
 MOST_COUNTED = 64
 """Of more actions than this, shares would tell nothing that one could look at."""
@@ -30,6 +31,7 @@ class Receipt:
         seconds: how long collecting took.
         env_failures: how often the environment raised meanwhile.
         action_counts: int64 ``(n,)`` how often each of n discrete actions was taken; None of other actions.
+        signals: what the environment told of itself, where that was asked for.
     """
 
     producer: int
@@ -41,6 +43,7 @@ class Receipt:
     seconds: float
     env_failures: int
     action_counts: NDArray[np.int64] | None = None
+    signals: Signals = field(default_factory=dict)
 
     @property
     def num_steps(self) -> int:

@@ -3,14 +3,19 @@
 from typing import Any
 
 import ray
+import torch
 from ray.tune import register_env
 
 from rayrl.algorithms.algorithm import ColumnarAlgorithm
 from rayrl.algorithms.ppo import PPOConfig
+from rayrl.algorithms.warm_start import warm_start
 from rayrl.experience.batch import TrajectoryBatch
+from rayrl.models.policy import Policy
+from rayrl.models.weights import LoadReport
 from tests.algorithms.stateful_env import make_stateful_cartpole
 
 STATEFUL = "stateful-cartpole"
+_M2 = torch.tensor([100.0, 200.0, 10.0, 300.0])
 
 
 def stateful_ppo(workers: int = 0, learners: int = 0, env: str = STATEFUL, **training: Any) -> PPOConfig:
@@ -38,6 +43,43 @@ def stateful_ppo(workers: int = 0, learners: int = 0, env: str = STATEFUL, **tra
     )
 
 
+HELD = {
+    "kl_ref": {"initial": 0.2, "final": 0.1, "schedule": "cosine", "decay_steps": 500},
+    "temperature": {
+        "queue_target": 0.1,
+        "latency_target": 0.05,
+        "queue_gain": 0.5,
+        "pulse_interval": 3,
+        "pulse_length": 2,
+        "base": 1.2,
+    },
+    "stabilization": {"steps": 200},
+    "entropy_min": 0.6,
+    "target_kl": 0.5,
+    "critic_warmup_updates": 1,
+}
+"""All that holds and steers PPO."""
+
+
+def held_ppo(workers: int = 0, learners: int = 0, **training: Any) -> PPOConfig:
+    """``stateful_ppo``, held to the policy that it starts from."""
+    return stateful_ppo(workers, learners, **HELD | training)
+
+
+def start(algorithm: ColumnarAlgorithm) -> Policy:
+    """Starts training from a policy of some weights; gives the policy."""
+    network = algorithm.learner_module().network
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.copy_(0.3 * torch.sin(torch.arange(parameter.numel()).view_as(parameter) + len(name)))
+        count = torch.tensor(100.0)
+        network.load_state_dict(network.state_dict() | {"normalizer.count": count, "normalizer.m2": _M2})
+    loaded = LoadReport((), (), (), ())
+    policy = Policy(network, architecture="mlp_baseline", provenance={}, report=loaded)
+    warm_start(algorithm, policy, where="test")
+    return policy
+
+
 def state_of(algorithm: ColumnarAlgorithm) -> dict[str, Any]:
     """The complete state, but for the loggers of metrics, which hold timings."""
     state = algorithm.get_state()
@@ -47,7 +89,15 @@ def state_of(algorithm: ColumnarAlgorithm) -> dict[str, Any]:
 
 def metrics_of(result: dict[str, Any]) -> dict[str, Any]:
     """What a training iteration reports, but for timings."""
-    kept = ("env_runners", "learners", "num_env_steps_sampled_lifetime", "training_iteration", "early_stop")
+    kept = (
+        "env_runners",
+        "learners",
+        "temperature",
+        "stabilization_steps",
+        "num_env_steps_sampled_lifetime",
+        "training_iteration",
+        "early_stop",
+    )
     return {key: _untimed(result[key]) for key in kept if key in result}
 
 

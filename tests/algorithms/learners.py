@@ -143,6 +143,8 @@ class FirstRatios(PPOLearner):
             self._noted = True
             with torch.no_grad():
                 inputs = self.policy.policy({name: minibatch[name] for name in self._parts})
+                if "temperature" in minibatch:
+                    inputs = self.policy.distribution.tempered(inputs, minibatch["temperature"])
                 logp = self.policy.distribution.logp(inputs, minibatch["actions"])
             self.first_ratios += torch.exp(logp - minibatch["action_logp"]).tolist()
         return super().loss(minibatch)

@@ -10,6 +10,10 @@ from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 
 
 class StatefulCartPole(CartPoleEnv):
+    def signals(self) -> dict[str, float]:
+        position, _, angle, _ = self.state
+        return {"queue": abs(position), "latency": abs(angle), "balance": 1 / (1 + abs(position))}
+
     def get_state(self) -> dict[str, Any]:
         return {
             "state": np.array(self.state),

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from rayrl.algorithms.ppo import PPO
-from tests.algorithms.algorithms import metrics_of, next_batches, state_of, stateful_ppo
+from tests.algorithms.algorithms import held_ppo, metrics_of, next_batches, start, state_of, stateful_ppo
 from tests.algorithms.learners import assert_same
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -60,6 +60,40 @@ def test_ppo_goes_on_where_it_was_saved(build, tmp_path, workers, learners):
     assert other.exact
     assert expected[-1]["env_runners"]["exact"] == 1
     assert next_batches(whole) == next_batches(other)
+
+
+@pytest.mark.parametrize(
+    ("workers", "learners"),
+    [
+        (0, 0),
+        pytest.param(1, 1, marks=pytest.mark.slow),
+        pytest.param(2, 2, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("saved_after", [1, 3])
+def test_a_policy_that_is_held_goes_on_where_it_was_saved(build, tmp_path, workers, learners, saved_after):
+    # Saved in the critic's warm-up, whose actor has no optimizer state yet, and in a pulse beyond it.
+    whole = build(held_ppo(workers, learners))
+    start(whole)
+    train(whole, saved_after)
+    whole.save_to_path(tmp_path)
+    expected = train(whole, 2)
+    state = state_of(whole)
+    assert state["steering"]["stabilization_steps"] == 200
+    assert state["steering"]["temperature"]["iterations"] == saved_after + 2
+    assert state["learner_group"]["learner"]["training"]["anchor"]["reference"] is not None
+
+    other = build(held_ppo(workers, learners))
+    other.restore_from_path(tmp_path)
+    assert_same(train(other, 2), expected)
+    assert_same(state_of(other), state)
+
+    whole.restore_from_path(tmp_path)
+    assert_same(train(whole, 2), expected)
+    assert_same(state_of(whole), state)
+    assert next_batches(whole) == next_batches(other)
+    assert whole.exact
+    assert other.exact
 
 
 def test_saving_changes_nothing(build, tmp_path):

@@ -97,6 +97,45 @@ def test_one_minibatch_an_epoch_is_the_same_whatever_the_shards(pair):
     compare(pair, single, [trajectories([3, 5, 2]), trajectories([1, 6])])
 
 
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"kl_ref": {"initial": 0.5, "schedule": "adaptive", "target": 0.01}},
+        pytest.param({"kl_ref": {"initial": 0.5, "estimator": "k3"}}, marks=pytest.mark.slow),
+        pytest.param({"kl_ref": {"initial": 0.5, "added_to": "reward"}}, marks=pytest.mark.slow),
+    ],
+    ids=["exact", "k3", "reward"],
+)
+def test_what_holds_a_policy_is_the_same_whatever_the_shards(held, request):
+    # A floor that some minibatches are above, and a target that ends some updates early.
+    options = held | {"entropy_min": 0.68, "entropy_min_coeff": 2.0, "target_kl": 0.002, "num_epochs": 8}
+    options |= {"use_kl_loss": False, "lr": 0.02}
+    made = config(InOrder, num_learners=2, minibatch_size=12, **options)
+    alone = config(UnionsOfParts, minibatch_size=16, **options)
+    made.validate()
+    alone.validate()
+    pair, single = group_of(made), group_of(alone)
+    request.addfinalizer(pair.shutdown)
+    state = next(iter(pair.foreach_learner(lambda learner: learner.policy.get_state()))).get()
+    start = {name.removeprefix("network."): value for name, value in state.items()}
+    for group in (pair, single):
+        list(group.foreach_learner(lambda learner: learner.start_from(start, where="test")))
+    for seed in range(3):
+        batch = trajectories([48, 16], seed)
+        results = [update(group, batch)[0]["default_policy"] for group in (pair, single)]
+        told, expected = ({name: value.peek() for name, value in result.items()} for result in results)
+        for name in ("kl_ref", "mean_kl_loss", "entropy", "total_loss", "curr_kl_ref_coeff"):
+            assert told[name] == pytest.approx(expected[name], rel=1e-5, abs=1e-6), name
+        assert told["gradient_steps"] == expected["gradient_steps"]
+    assert told["kl_ref"] > 0
+    assert told["gradient_steps"] < 8 * 4
+    ours, theirs = states(pair), states(single)[0]
+    for name, weights in ours[0]["rl_module"]["default_policy"].items():
+        expected = theirs["rl_module"]["default_policy"][name]
+        np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_array_equal(weights, ours[1]["rl_module"]["default_policy"][name], err_msg=name)
+
+
 def test_learners_report_the_same_numbers(pair):
     results = [
         {name: value.peek() for name, value in result["default_policy"].items()}

@@ -9,6 +9,7 @@ from rayrl.models.architectures import MLPBaseline
 from rayrl.models.policy_folder import save_policy
 from rayrl.pipeline import preflight
 from rayrl.pipeline.experiment import load_experiment
+from rayrl.pipeline.trial_spec import build_config, trials_of
 
 
 @pytest.fixture
@@ -88,6 +89,22 @@ def test_options_of_the_algorithm_are_refused_by_name(cart, option, message):
     preflight.check_algorithm(load_experiment(cart))
     with pytest.raises(ConfigError, match=message):
         preflight.check_algorithm(load_experiment(cart, [f"train.options.{option}"]))
+
+
+@pytest.mark.parametrize("conditions", ["[with_pretrain, no_pretrain]", "[no_pretrain, with_pretrain]"])
+def test_what_holds_a_policy_is_for_trials_that_start_from_one(cart, conditions):
+    held = ["train.options.kl_ref.initial=0.1", "train.options.critic_warmup_updates=2"]
+    both = load_experiment(cart, [f"conditions={conditions}", *held])
+    preflight.check_algorithm(both)
+    configs = {spec.condition: build_config(both, spec, run_name="", gpus=0) for spec in trials_of(both)}
+    assert configs["no_pretrain"].kl_ref is None
+    assert configs["no_pretrain"].critic_warmup_updates == 0
+    assert configs["with_pretrain"].kl_ref == {"initial": 0.1}
+    with pytest.raises(ConfigError, match="kl_ref is for trials that start from a policy, and none does"):
+        preflight.check_algorithm(load_experiment(cart, ["conditions=[no_pretrain]", *held]))
+    wrong = load_experiment(cart, [f"conditions={conditions}", "train.options.kl_ref.inital=0.1"])
+    with pytest.raises(ConfigError, match=r"kl_ref.inital: unknown key; did you mean 'initial'"):
+        preflight.check_algorithm(wrong)
 
 
 def test_demonstrators_must_be_there(cart):

@@ -207,6 +207,51 @@ def test_a_trial_starts_from_its_seeds_pretrained_policy(prepare):
             np.testing.assert_array_equal(value.numpy(), learned[name].numpy(), err_msg=name)
 
 
+def test_a_trial_that_is_held_goes_on_as_if_it_had_not_been_stopped(prepare):
+    held = EXPERIMENT["train"]["options"] | {
+        "kl_ref": {"initial": 0.2, "decay_steps": 200},
+        "critic_warmup_updates": 1,
+        "temperature": {"base": 1.2, "signals": {}},
+        "stabilization": {"steps": 100},
+        "model_config": {"fcnet_hiddens": [8], "normalize_observations": True},
+    }
+    source = prepare("source", options=held, total_steps=64)
+    train(source)  # from scratch, and so without what is for trials that start from a policy
+    warm = TrialSpec("mlp_baseline", "with_pretrain", 0)
+    lines = []
+    for name, stops in (("whole", (None,)), ("parts", (2, None))):
+        folder = prepare(name, options=held, total_steps=250)
+        home = pretrain_folder(folder, "mlp_baseline", 0)
+        home.mkdir(parents=True)
+        shutil.copytree(SPEC.folder(source) / "policy", home / "policy")
+        for stop_after in stops:
+            train(folder, warm, stop_after=stop_after)
+        assert read_trial(folder, "mlp_baseline", "with_pretrain", 0).exact
+        text = (warm.folder(folder) / "progress.jsonl").read_text()
+        lines.append(without_timings([json.loads(line) for line in text.splitlines()]))
+    assert lines[0] == lines[1]
+    assert [line["step"] for line in lines[0]] == [64, 128, 192, 256]
+    assert lines[0][0]["temperature"]["current"] == 1.2
+    assert {line["stabilization_steps"] for line in lines[0]} == {100}
+    coefficients = [line["learner"]["curr_kl_ref_coeff"] for line in lines[0]]
+    # Read before each update, at the steps sampled by then.
+    assert coefficients == pytest.approx([0.2 * (1 - step / 200) for step in (64, 128, 192)] + [0.0])
+    assert lines[0][-1]["learner"]["kl_ref"] > 0
+
+
+def test_a_trial_that_ends_itself_is_done_and_says_why(prepare):
+    options = EXPERIMENT["train"]["options"] | {"target_kl": 1e-9, "target_kl_action": "stop_training"}
+    folder = prepare(options=options)
+    assert train(folder) == (True, [64])
+    state = read_trial(folder, "mlp_baseline", "no_pretrain", 0)
+    assert (state.state, state.step) == ("finished", 64)
+    assert "target_kl is 1e-09 with target_kl_action: stop_training" in state.stop_reason
+    assert len(state.warnings) == 1
+    assert make_run(folder, SPEC).reason_to_run() is None
+    # A longer training ends there as well: what its options say has not changed.
+    assert train(prepare(options=options, total_steps=600)) == (True, [])
+
+
 def test_a_pretrained_policy_of_another_architecture_is_refused(prepare):
     source = prepare("source")
     train(source)

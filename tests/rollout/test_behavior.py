@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rayrl.envs.demonstrators import make_demonstrator
 from rayrl.errors import DataError
-from rayrl.experience.columns import ACTION_DIST_INPUTS, ACTION_LOGP, ACTIONS
+from rayrl.experience.columns import ACTION_DIST_INPUTS, ACTION_LOGP, ACTIONS, TEMPERATURE
 from rayrl.models.actor_critic import ActorCritic, module_spec
 from rayrl.models.model_config import ModelConfig
 from rayrl.rollout.behavior import NOISE_STEPS, DemonstratorBehavior, PolicyBehavior, RandomBehavior
@@ -79,6 +79,47 @@ def test_log_probabilities_are_the_learners(space: Space[Any], explore: bool) ->
     ratio = torch.exp(logp - kept)
     assert (ratio - 1).abs().max() < 1e-5
     np.testing.assert_allclose(batch.columns[ACTION_DIST_INPUTS], inputs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("space", SPACES, ids=str)
+def test_each_row_keeps_its_temperature_and_its_log_probability_there(space: Space[Any]) -> None:
+    module, collecting = policy_for(Blank(space)), blank(space)
+    hot, cold = (PolicyBehavior(module, explore=True, temperature=t) for t in (3.0, 0.5))
+    # 3 rows a step: of 50, two are withheld for the next batch, as drawn at the first temperature.
+    first = collecting.collect(hot, num_steps=49).batch
+    second = collecting.collect(cold, num_steps=49).batch
+    columns: Any = second.columns
+    assert np.unique(first.columns[TEMPERATURE]).tolist() == [3.0]
+    assert sorted(columns[TEMPERATURE].tolist()) == [0.5] * 47 + [3.0] * 2
+    with torch.no_grad():
+        inputs = module.policy({"obs": torch.from_numpy(columns["obs"])})
+        np.testing.assert_allclose(columns[ACTION_DIST_INPUTS], inputs, rtol=1e-4, atol=1e-5)
+        tempered = module.distribution.tempered(inputs, torch.from_numpy(columns[TEMPERATURE]))
+        logp = module.distribution.logp(tempered, torch.from_numpy(columns[ACTIONS]))
+    ratio = torch.exp(logp - torch.from_numpy(columns[ACTION_LOGP]))
+    assert (ratio - 1).abs().max() < 1e-5
+
+
+def test_samples_follow_the_tempered_probabilities() -> None:
+    space = Discrete(4)
+    module = policy_for(Blank(space))
+    batch = blank(space).collect(PolicyBehavior(module, explore=True, temperature=4.0), num_steps=1000).batch
+    columns: Any = batch.columns
+    expected = torch.softmax(torch.from_numpy(columns[ACTION_DIST_INPUTS]) / 4.0, -1).sum(0)
+    counts = np.bincount(columns[ACTIONS], minlength=4)
+    np.testing.assert_allclose(counts, expected, atol=4 * np.sqrt(1000 / 4))
+
+
+def test_the_most_likely_action_has_no_temperature() -> None:
+    space = Discrete(4)
+    module = policy_for(Blank(space))
+    behavior = PolicyBehavior(module, explore=False, temperature=4.0)
+    batch = blank(space).collect(behavior, num_steps=20).batch
+    assert np.unique(batch.columns[TEMPERATURE]).tolist() == [1.0]
+    assert (
+        TEMPERATURE
+        not in blank(space).collect(PolicyBehavior(module, explore=True), num_steps=20).batch.columns
+    )
 
 
 @pytest.mark.parametrize("space", SPACES, ids=str)

@@ -62,6 +62,10 @@ class RouterEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         info = {name: float(value[0]) for name, value in result.metrics.items()}
         return result.observations[0], float(result.rewards[0]), False, bool(result.truncated[0]), info
 
+    def signals(self) -> dict[str, float]:
+        """``queue``, ``latency`` and ``balance`` of the replicas now."""
+        return {name: float(value[0]) for name, value in self.episodes.signals().items()}
+
     def get_state(self) -> dict[str, NDArray[np.generic]]:
         """The whole state as arrays; ``set_state`` goes on from it bitwise."""
         return self.episodes.get_state()
@@ -123,6 +127,10 @@ class RouterVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
             info[name][result.truncated] = values
             info[f"_{name}"] = result.truncated.copy()
         return result.observations, result.rewards, np.zeros(self.num_envs, np.bool_), result.truncated, info
+
+    def signals(self) -> dict[str, NDArray[np.float64]]:
+        """``queue``, ``latency`` and ``balance`` of the replicas now, each (num_envs,)."""
+        return self.episodes.signals()
 
     def get_state(self) -> dict[str, NDArray[np.generic]]:
         """The state of all sub-environments as arrays; ``set_state`` goes on from it bitwise."""

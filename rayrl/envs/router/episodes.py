@@ -114,6 +114,20 @@ class RouterEpisodes:
             )
         return StepResult(observations, rewards, self._over.copy(), metrics)
 
+    def signals(self) -> dict[str, NDArray[np.float64]]:
+        """How loaded each episode's replicas are at this arrival, (B,) each.
+
+        queue      mean requests of a replica, as a share of those that decode at once at saturation
+        latency    mean latency of completed requests, as a share of ``reward.latency_threshold_s``
+        balance    1 / (1 + CV of the queue lengths)
+        """
+        fleet = self.telemetry.fleet
+        return {
+            "queue": fleet["queue_mean"] / self.workload.saturation.sequences,
+            "latency": fleet["latency"] / self.config.reward.latency_threshold_s,
+            "balance": fleet["balance"].copy(),
+        }
+
     def get_state(self) -> dict[str, NDArray[np.generic]]:
         """Copies of all arrays that the episodes consist of; ``set_state`` goes on from them bitwise."""
         return {name: array.copy() for name, array in self._arrays().items()}

@@ -56,6 +56,13 @@ class ActionDistribution(ABC):
     def kl(self, inputs_p: torch.Tensor, inputs_q: torch.Tensor) -> torch.Tensor:
         """Kullback-Leibler divergence KL(p ‖ q) (B,) in nats, exact."""
 
+    def tempered(self, inputs: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
+        """Inputs (B, D) of p^(1/T), normalized, for temperatures T > 0 of (B,): T = 1 changes nothing.
+
+        Above 1 it is flatter, below 1 sharper. Of logits x that is x / T.
+        """
+        return inputs.float() / temperature.unsqueeze(-1)
+
     def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
         """The environment's form of actions (N, \\*A); the given actions are what is stored."""
         return actions

@@ -96,6 +96,11 @@ class DiagGaussian(ActionDistribution):
         distance = (mean_p - mean_q) * torch.exp(-log_std_q)
         return (0.5 * (torch.exp(2 * ratio) + distance.square() - 1) - ratio).sum(-1)
 
+    def tempered(self, inputs: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
+        """The same means, and σ √T: the normal ∝ p^(1/T); where there is a tanh, that of before it."""
+        mean, log_std = self._mean_and_log_std(inputs)
+        return torch.cat([mean, log_std + 0.5 * torch.log(temperature).unsqueeze(-1)], dim=-1)
+
     def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
         """Actions (N, \\*A) mapped or clipped to the bounds, in the space's element type."""
         space = self.space

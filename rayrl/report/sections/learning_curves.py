@@ -33,7 +33,7 @@ def compare(comparison: Comparison) -> Sequence[Block]:
 def _blocks(groups: Sequence[Group]) -> Sequence[Block]:
     blocks: list[Block] = []
     for name, title, column, y_label in _CHARTS:
-        lines = list(_lines(groups, column))
+        lines = list(seed_lines(groups, column))
         if lines:
             blocks.append(
                 LineChart(
@@ -59,7 +59,8 @@ def _blocks(groups: Sequence[Group]) -> Sequence[Block]:
     return blocks
 
 
-def _lines(groups: Sequence[Group], column: str) -> Iterator[Line]:
+def seed_lines(groups: Sequence[Group], column: str) -> Iterator[Line]:
+    """A faint line for each seed that knows the column, and a bold one for the mean of each group."""
     bold = []
     for group in groups:
         curves = {trial.seed: trial.curve.known("step", column) for trial in group.trials}

@@ -35,6 +35,10 @@ def _of_trial(trial: Trial) -> Iterator[str]:
         yield f"{trial.name}: failed at step {state.step:,}: {state.error or 'the reason is not recorded'}"
     elif state.state != "finished":
         yield f"{trial.name}: {state.state} at step {state.step:,} of {state.total_steps:,}."
+    if state.stop_reason:
+        yield f"{trial.name}: ended at step {state.step:,}, since {state.stop_reason}."
+    for warning in state.warnings:
+        yield f"{trial.name}: {warning}."
     if not state.exact:
         yield f"{trial.name}: not exact: {INEXACT}."
     if state.resumed_from:
