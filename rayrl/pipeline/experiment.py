@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, ValidationInfo, field_validator, model_validator
 
 from rayrl.algorithms.options import PretrainOptions, TrainOptions
 from rayrl.config import Config, read_document
+from rayrl.envs import default_mix
 from rayrl.envs.spec import EnvSpec
 from rayrl.evaluation.options import EvaluateOptions
 from rayrl.report.options import ReportOptions
@@ -56,6 +57,11 @@ class Experiment(Config):
         """Whether any trial starts from a pretrained policy."""
         return "with_pretrain" in self.conditions
 
+    @property
+    def clones(self) -> bool:
+        """Whether any pretrained policy is cloned from demonstrations, and not just taken over."""
+        return self.pretrains and not self.pretrain.skip_bc
+
     @field_validator("seeds", "architectures", "conditions")
     @classmethod
     def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -63,9 +69,19 @@ class Experiment(Config):
             raise ValueError("must not name anything twice")
         return values
 
+    @field_validator("collect")
+    @classmethod
+    def _the_environments_own_mix(cls, collect: CollectOptions, info: ValidationInfo) -> CollectOptions:
+        env, conditions = info.data.get("env"), info.data.get("conditions", ())
+        if collect.demonstrators or env is None or "with_pretrain" not in conditions:
+            return collect
+        return collect.model_copy(
+            update={"demonstrators": {name: float(share) for name, share in default_mix(env.id).items()}}
+        )
+
     @model_validator(mode="after")
     def _something_to_pretrain_on(self) -> Self:
-        if self.pretrains and not self.collect.demonstrators:
+        if self.clones and not self.collect.demonstrators:
             raise ValueError(
                 "the condition with_pretrain needs collect.demonstrators; "
                 "name some, or set conditions: [no_pretrain]"

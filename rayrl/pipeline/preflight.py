@@ -88,15 +88,18 @@ def check_algorithm(experiment: Experiment) -> None:
 
 
 def check_demonstrators(experiment: Experiment) -> None:
-    """Makes each demonstrator once.
+    """Makes each demonstrator once, and the environment in each scenario.
 
     Raises:
-        ConfigError: the environment has no demonstrator of that name.
+        ConfigError: the environment has no demonstrator or scenario of that name, or one has other spaces.
+        PolicyError: a policy that is to demonstrate has other spaces.
+        IntegrityError: its folder is damaged.
+        EnvError: the environment cannot be built in a scenario.
+        DataError: a demonstrator cannot be made.
     """
-    from rayrl.envs.demonstrators import make_demonstrator
+    from rayrl.rollout.demo_plan import plan_demonstrations
 
-    for name in experiment.collect.demonstrators:
-        make_demonstrator(experiment.env.id, name, seed=experiment.collect.seed)
+    plan_demonstrations(experiment.env, experiment.collect)
 
 
 def check_starting_policy(experiment: Experiment) -> None:

@@ -155,7 +155,7 @@ for _kind in (
         "collect",
         run="rayrl.pipeline.collect_stage:run",
         reads=("env", "collect"),
-        needed=lambda experiment: experiment.pretrains,
+        needed=lambda experiment: experiment.clones,
         check="rayrl.pipeline.preflight:check_demonstrators",
     ),
     StageKind(
@@ -177,7 +177,7 @@ for _kind in (
     StageKind(
         "evaluate",
         run="rayrl.pipeline.evaluate_stage:run",
-        reads=(*_TRIALS, "evaluate"),
+        reads=(*_TRIALS, "evaluate", "collect.demonstrators"),
         after=("pretrain", "train"),
         check="rayrl.pipeline.preflight:check_evaluation",
     ),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from rayrl.config import Config
 from rayrl.experience.dataset import EnvInfo
@@ -18,10 +18,15 @@ class Record(Config):
     model_config = ConfigDict(extra="ignore")
 
 
+def _share(given: Any) -> Any:
+    """The share of a policy stands in a section of its own."""
+    return given.get("share") if isinstance(given, dict) else given
+
+
 class CollectRecord(Record):
     """The demonstrations that were asked for."""
 
-    demonstrators: dict[str, float] = Field(default={})
+    demonstrators: dict[str, Annotated[float, BeforeValidator(_share)]] = Field(default={})
     """Share of the steps by demonstrator."""
     steps: int = 0
 
