@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, ValidationInfo, field_validator, model_validator
 
-from rayrl.algorithms.options import PretrainOptions, TrainOptions
+from rayrl.algorithms.options import TrainOptions
+from rayrl.algorithms.pretrain_options import PretrainOptions
 from rayrl.config import Config, read_document
 from rayrl.envs import default_mix
 from rayrl.envs.spec import EnvSpec
