@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from rayrl.cli import completion
+from rayrl.cli import completion, policy
 from rayrl.errors import RayrlError, RunError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(policy.app, name="policy")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Experiment file (YAML).")]
 RunFolderPath = Annotated[
@@ -65,6 +66,17 @@ def run(
     ] = None,
     local: Annotated[bool, typer.Option("--local", help="Runs all stages in this process.")] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Cuts the experiment down to seconds.")] = False,
+    external_pretrain: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Policy to start from: short for --set pretrain.from=PATH."),
+    ] = None,
+    force_warmstart: Annotated[
+        bool,
+        typer.Option(
+            "--force-warmstart",
+            help="Pretrains and trains again from the warm start; keeps what was there aside.",
+        ),
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Runs an experiment to its report, skipping what is done; the report's path is printed last."""
@@ -75,10 +87,15 @@ def run(
         raise typer.BadParameter("--local runs in this process, and takes no --address")
     if new and run_dir:
         raise typer.BadParameter("--new makes a folder of its own, and takes no --run-dir")
+    overrides = list(overrides or ())
+    if external_pretrain is not None:
+        overrides.append(f"pretrain.from={json.dumps(str(external_pretrain))}")
+    if force_warmstart:
+        overrides.append("pretrain.force_warmstart=true")
     options = RunOptions(
         run_dir=run_dir,
         new=new,
-        overrides=overrides or (),
+        overrides=overrides,
         address=None if local else address or _cluster_of_environment(),
         cluster_file=cluster,
         local=local,

@@ -77,7 +77,7 @@ class Normalizer(nn.Module):
         """What one unit of the standardized vector is in each part, in its shape; 1 without moments."""
         sizes = [math.prod(shape) for shape in self._shapes.values()]
         unit = self._scale.reciprocal() if self.enabled else torch.ones(self.size)
-        pieces = unit.split(sizes)
+        pieces = torch.split_with_sizes(unit, sizes)
         return {
             name: piece.reshape(shape)
             for (name, shape), piece in zip(self._shapes.items(), pieces, strict=True)

@@ -118,7 +118,7 @@ class Experiment(Config):
 
 
 def load_experiment(file: Path, overrides: Sequence[str] = (), *, smoke: bool = False) -> Experiment:
-    """Reads an experiment file.
+    """Reads an experiment file; without ``architectures``, it takes that of the policy to start from.
 
     Args:
         file: YAML or JSON; relative paths in it start at its folder.
@@ -127,10 +127,15 @@ def load_experiment(file: Path, overrides: Sequence[str] = (), *, smoke: bool = 
 
     Raises:
         ConfigError: naming the file, the line or override, the field, its value and what would be right.
+        IntegrityError: the policy to start from is damaged.
     """
     document = read_document(file).override(overrides, base=Path.cwd())
     read = document.parse(Experiment)
     experiment = Experiment.model_validate(read.to_json())
+    if "architectures" not in read.model_fields_set and experiment.pretrain.from_ is not None:
+        from rayrl.pipeline.external_policy import built_like_its_policy
+
+        experiment = built_like_its_policy(experiment)
     return experiment.smoke() if smoke else experiment
 
 

@@ -163,7 +163,7 @@ for _kind in (
         run="rayrl.pipeline.pretrain_stage:run",
         reads=("env", "seeds", "pretrain", "train.options.model_config"),
         after=("collect",),
-        check="rayrl.pipeline.preflight:check_starting_policy",
+        check="rayrl.pipeline.preflight:check_pretraining",
         needed=lambda experiment: experiment.pretrains,
         per_architecture=True,
     ),

@@ -50,7 +50,8 @@ def agreement_of(mode: NDArray[Any], actions: NDArray[Any]) -> NDArray[np.float6
     if np.issubdtype(actions.dtype, np.floating):
         distance: NDArray[np.float64] = np.abs(rows[0] - rows[1]).mean(axis=1).astype(np.float64)
         return distance
-    return (rows[0] == rows[1]).all(axis=1).astype(np.float64)
+    same: NDArray[np.float64] = (rows[0] == rows[1]).all(axis=1).astype(np.float64)
+    return same
 
 
 @torch.inference_mode()
