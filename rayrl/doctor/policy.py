@@ -71,8 +71,7 @@ def _findings(path: Path, file: Path, overrides: Sequence[str]) -> Iterator[Find
             yield of_error("network", error)
             continue
         networks.append(network)
-        state = "ok" if not report.left else "warning"
-        yield Finding(check="network", state=state, message=f"{name}: {report}")
+        yield Finding(check="network", state="warning" if report.left else "ok", message=f"{name}: {report}")
         yield _normalizer(network)
     if networks:
         try:

@@ -31,6 +31,12 @@ class CollectRecord(Record):
     steps: int = 0
 
 
+class PretrainRecord(Record):
+    """The pretraining that was asked for."""
+
+    skip_bc: bool = False
+
+
 class TrainRecord(Record):
     """The training that was asked for."""
 
@@ -47,6 +53,7 @@ class ExperimentRecord(Record):
     architectures: tuple[str, ...]
     conditions: tuple[str, ...]
     collect: CollectRecord = CollectRecord()
+    pretrain: PretrainRecord = PretrainRecord()
     train: TrainRecord = TrainRecord()
     report: ReportOptions = ReportOptions()
 
@@ -81,7 +88,9 @@ class DatasetExtra(Record):
     """What the collect stage adds to the manifest of its dataset."""
 
     demonstrators: dict[str, dict[str, Any]] = Field(default={})
-    """Numbers of each demonstrator, by name."""
+    """Numbers of each demonstrator, by name; ``scenarios`` has the same for each of its scenarios."""
+    scenarios: dict[str, list[dict[str, Any]]] = Field(default={})
+    """The options that each scenario replaces, for each of its variants."""
 
 
 class FileRecord(Record):
@@ -118,6 +127,12 @@ class PretrainSummary(Record):
     val_loss: float | None = None
     ceiling_accuracy: float | None = None
     """The same for a fit on all demonstrations, the held-out ones among them."""
+    agreement: dict[str, Any] = Field(default={})
+    """Held-out agreement by demonstrator, scenario and action."""
+    warnings: tuple[str, ...] = ()
+    """What to change, one sentence each."""
+    taken_over: bool = False
+    """Whether it is an external policy as it was given, without cloning."""
     rows: int | None = None
     seconds: float | None = None
 

@@ -10,9 +10,11 @@ from typing import Annotated, Any
 from pydantic import (
     Field,
     NonNegativeInt,
+    PlainSerializer,
     PlainValidator,
     PositiveFloat,
     PositiveInt,
+    SerializationInfo,
     WithJsonSchema,
     field_validator,
 )
@@ -69,14 +71,20 @@ def _scenario(value: Any) -> float | ScenarioOptions:
     return float(value)
 
 
+def _dumped(value: float | Config, info: SerializationInfo) -> Any:
+    return value.model_dump(mode=info.mode) if isinstance(value, Config) else value
+
+
 DemonstratorField = Annotated[
     float | PolicyDemonstrator,
     PlainValidator(_demonstrator),
+    PlainSerializer(_dumped),
     WithJsonSchema({"description": "number > 0, or of a policy the section below"}),
 ]
 ScenarioField = Annotated[
     float | ScenarioOptions,
     PlainValidator(_scenario),
+    PlainSerializer(_dumped),
     WithJsonSchema({"description": "number in (0, 1], or the section below"}),
 ]
 
