@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ _PREFIXES = ("module.", "_orig_mod.", "network.")
 """What DistributedDataParallel, ``torch.compile`` and RLlib's modules put before every name."""
 _RECURRENT = ("gru", "lstm", "rnn")
 _SHOWN = 12
+_REFUSED = re.compile(r"Unsupported global: GLOBAL (\S+)")
+_DAMAGED = (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, IndexError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +109,19 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """
     where = str(path)
     try:
-        value: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Weights only load failed" in str(error) and "Unsupported" in str(error):
+        with warnings.catch_warnings(action="ignore"):  # about pickle protocols; what matters is raised
+            value: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, *_DAMAGED) as error:
+        if refused := _REFUSED.search(str(error)):
             raise PolicyError(
-                "holds more than tensors and plain values, which is not read, since reading it can run code",
+                f"holds more than tensors and plain values: {refused[1]}; reading it could run code, and is "
+                "refused",
                 where=where,
                 remedy="save the tensors alone: torch.save(model.state_dict(), FILE)",
             ) from None
-        raise _damaged(where, error) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, IndexError) as error:
-        raise _damaged(where, error) from None
+        raise IntegrityError(
+            "cannot be read by PyTorch: it is damaged, or torch.save did not write it", where=where
+        ) from error
     value = next((value[key] for key in _NESTED if isinstance(value, Mapping) and key in value), value)
     if not isinstance(value, Mapping) or not value:
         found = "nothing" if isinstance(value, Mapping) else f"a {type(value).__name__}"
@@ -130,10 +136,6 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     while prefix := next((p for p in _PREFIXES if all(name.startswith(p) for name in state)), None):
         state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state
-
-
-def _damaged(where: str, error: Exception) -> IntegrityError:
-    return IntegrityError(f"cannot be read by PyTorch: {str(error).splitlines()[0]}", where=where)
 
 
 def _listed(names: list[str]) -> str:

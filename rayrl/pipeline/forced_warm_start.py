@@ -1,12 +1,11 @@
 """A warm start that is run again: what the last one led to is set aside, once.
 
-aside/<time>/<architecture>/pretrain/, with_pretrain/     what was there
+aside/warm_start_<n>/<architecture>/pretrain/, with_pretrain/     what was there
 warm_start.json                                           until the run is finished: it was set aside already
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +47,8 @@ def set_aside(folder: RunFolder, experiment: Experiment, *, forced: bool) -> Pat
     elif not forced or not any(_sources(folder, experiment)):
         return None
     else:
-        target = folder.path / "aside" / time.strftime("%Y%m%d-%H%M%S")
+        aside = folder.path / "aside"
+        target = aside / f"warm_start_{1 + len(list(aside.glob('warm_start_*')))}"
         write_json(mark, {"aside": str(target.relative_to(folder.path)), "moved": False}, _WHAT)
     with storage_errors(target, "what is set aside"):
         for unit in plan(experiment):
