@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -52,7 +53,7 @@ def check_policy(
 
 def _findings(path: Path, file: Path, overrides: Sequence[str]) -> Iterator[Finding]:
     # As a run that takes the policy as it is, which needs no demonstrators.
-    asked = [f"pretrain.from={str(path)!r}", "pretrain.skip_bc=true", "conditions=[with_pretrain]"]
+    asked = [f"pretrain.from={json.dumps(str(path))}", "pretrain.skip_bc=true", "conditions=[with_pretrain]"]
     try:
         experiment = load_experiment(file, [*overrides, *asked])
         spaces = spaces_of(experiment.env)

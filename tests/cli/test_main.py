@@ -61,7 +61,10 @@ def test_the_surface():
         for name, command in commands.items()
     }
     surface = {
-        "run": ["--address", "--cluster", "--debug", "--local", "--new", "--run-dir", "--set", "--smoke"],
+        "run": [
+            "--address", "--cluster", "--debug", "--external-pretrain", "--force-warmstart", "--local",
+            "--new", "--run-dir", "--set", "--smoke",
+        ],
         "stage": ["--architecture", "--debug", "--run-dir", "--set"],
         "status": ["--dashboard", "--debug", "--json"],
         "watch": ["--debug"],
@@ -71,14 +74,35 @@ def test_the_surface():
         "doctor": ["--address", "--debug", "--json", "--set"],
         "report": ["--debug", "--out"],
         "list": ["--debug"],
-    }
+        "policy": [],
+    }  # fmt: skip
     assert options == surface
+    assert sorted(commands["policy"].commands) == ["check", "show"]
 
 
 def test_help_imports_nothing_that_takes_long():
     heavy = "{'ray', 'torch', 'gymnasium', 'numpy', 'pydantic'}"
     code = f"import sys, rayrl.cli.main; print({heavy} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
+
+
+def test_an_external_policy_is_short_for_an_override(rayrl, file, tmp_path):
+    code, _, err = rayrl(
+        "run", file, "--external-pretrain", "it's none.pt", "--set", "conditions=[with_pretrain]"
+    )
+    assert code == 1
+    assert "--set pretrain.from=" in err
+    assert f"there is no such file or folder: {tmp_path}/it's none.pt" in err
+
+
+def test_a_policy_that_does_not_fit_is_exit_code_1(rayrl, file, tmp_path):
+    (tmp_path / "model.pt").write_bytes(b"nothing")
+    code, out, _ = rayrl("policy", "check", "model.pt", "--for", file, "--json")
+    assert code == 1
+    assert json.loads(out)["findings"][0]["state"] == "problem"
+    code, _, err = rayrl("policy", "show", "model.pt")
+    assert code == 1
+    assert "model.pt: cannot be read by PyTorch" in err
 
 
 @pytest.mark.parametrize(
