@@ -46,7 +46,7 @@ named are copied into the run folder and recorded by hash.
 Truth values are `true` and `false` (not `yes`, `on`), and `3e-4` is a number, as in YAML 1.2.
 """
 
-ENTRIES = {
+ENTRIES: dict[str, type[pydantic.BaseModel]] = {
     "A policy in `collect.demonstrators`": PolicyDemonstrator,
     "A scenario of one's own in `collect.scenarios`": ScenarioOptions,
 }
