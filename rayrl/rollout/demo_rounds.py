@@ -72,45 +72,55 @@ class RoundPlayer:
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
-        self._collectors: dict[tuple[str, int], Collector] = {}
+        self._collectors: dict[tuple[str, int, int], Collector] = {}
 
     def play(self, round_: Round) -> TrajectoryBatch:
         """One trajectory of each sub-environment, in their order.
+
+        Where a scenario has several variants, the sub-environments are of each in turn.
 
         Raises:
             EnvError: the environment cannot be built, or keeps raising.
             DataError: the demonstrator raised, or gave what is no action.
         """
-        part, setting = round_.part, self._setting
-        collector = self._collector(part, round_.number)
-        origin = collector.origin = self._origin(part.index)
-        collector.sequence = round_.number
-        seed = int(origin.action_generator(0, round_.number).integers(2**63))
-        behavior = setting.sources[part.demonstrator](seed)
-        batch = collector.collect_one_each(behavior, max_steps=round_.max_steps).batch
+        part, setting, number = round_.part, self._setting, round_.number
         slots = np.arange(setting.num_envs)
-        own: dict[str, Column] = {
-            c.EPISODE_ID: origin.episode_ids(0, slots, np.full_like(slots, round_.number)),
+        variants = len(setting.scenarios.get(part.scenario, (setting.env,)))
+        # Parts begin with different variants, since a small part may have but one trajectory.
+        variant_of = (part.index + number * setting.num_envs + slots) % variants
+        played, order = [], []
+        for variant in np.unique(variant_of).tolist():
+            own = slots[variant_of == variant]
+            played.append(self._play_variant(round_, variant, len(own), number * variants + variant))
+            order.append(own)
+        batch = TrajectoryBatch.concat(played).select(np.argsort(np.concatenate(order)))
+        columns: dict[str, Column] = {
+            c.EPISODE_ID: self._origin(part.index).episode_ids(0, slots, np.full_like(slots, number)),
             c.DEMONSTRATOR: Ragged.from_text([part.demonstrator] * setting.num_envs),
         }
         if setting.scenarios:
-            own[c.SCENARIO] = Ragged.from_text([part.scenario] * setting.num_envs)
-        return batch.with_trajectory_columns(**own)
+            columns[c.SCENARIO] = Ragged.from_text([part.scenario] * setting.num_envs)
+        return batch.with_trajectory_columns(**columns)
 
     def close(self) -> None:
         """Closes the environments."""
         for collector in self._collectors.values():
             collector.close()
 
-    def _collector(self, part: Part, number: int) -> Collector:
-        setting = self._setting
-        variants = setting.scenarios.get(part.scenario, (setting.env,))
-        # Parts begin with different variants, since a small part may have but one round.
-        variant = (part.index + number) % len(variants)
-        key = part.scenario, variant
+    def _play_variant(self, round_: Round, variant: int, num_envs: int, sequence: int) -> TrajectoryBatch:
+        part = round_.part
+        collector = self._collector(part.scenario, variant, num_envs)
+        origin = collector.origin = self._origin(part.index)
+        collector.sequence = sequence
+        seed = int(origin.action_generator(0, sequence).integers(2**63))
+        behavior = self._setting.sources[part.demonstrator](seed)
+        return collector.collect_one_each(behavior, max_steps=round_.max_steps).batch
+
+    def _collector(self, scenario: str, variant: int, num_envs: int) -> Collector:
+        key = scenario, variant, num_envs
         if key not in self._collectors:
-            env = variants[variant]
-            make_env = partial(make_vector_env, env.id, env.config, setting.num_envs)
+            env = self._setting.scenarios.get(scenario, (self._setting.env,))[variant]
+            make_env = partial(make_vector_env, env.id, env.config, num_envs)
             self._collectors[key] = Collector(make_env, self._origin(0))
         return self._collectors[key]
 

@@ -14,6 +14,8 @@ from rayrl.report.sections.registry import Block, Section
 from rayrl.report.text import listed, number, percent
 
 _FACTS = {"steps": "decisions", "episodes": "finished episodes", "return_mean": "mean return"}
+_MOST_ACTIONS = 24
+"""With more, bars of their shares tell nothing."""
 Facts = Mapping[str, Any]
 
 
@@ -22,7 +24,8 @@ def build(run: RunData) -> Sequence[Block]:
     parts, changes = dict(_parts(run)), _changes(run)
     blocks: list[Block] = []
     bars = {label: _shares(facts["actions"]) for label, facts in parts.items() if facts.get("actions")}
-    if bars and len({len(bar) for bar in bars.values()}) == 1:
+    numbers = {len(bar) for bar in bars.values()}
+    if len(numbers) == 1 and max(numbers) <= _MOST_ACTIONS:
         blocks.append(
             StackedBarChart(
                 name="demonstrated_actions",
