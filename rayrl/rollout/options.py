@@ -94,7 +94,7 @@ class CollectOptions(Config):
 
     demonstrators: dict[str, DemonstratorField] = Field(default={})
     """Share of the steps by demonstrator; shares are relative to their sum. Empty takes the environment's own
-    mix: of the router `round_robin`, `least_outstanding` and `random`, equally."""
+    mix (the router has `round_robin`, `least_outstanding` and `random`, equally)."""
     scenarios: dict[str, ScenarioField] = Field(default={})
     """Share of every demonstrator's steps by scenario, the rest being as trained: by the name of one that the
     environment has, or with its own options."""
