@@ -285,11 +285,12 @@ class Kind(StrEnum):
     architectures = "architectures"
     algorithms = "algorithms"
     demonstrators = "demonstrators"
+    scenarios = "scenarios"
 
 
 @app.command(name="list")
 def list_names(
-    kind: Annotated[Kind, typer.Argument(metavar="envs|architectures|algorithms|demonstrators")],
+    kind: Annotated[Kind, typer.Argument(metavar="envs|architectures|algorithms|demonstrators|scenarios")],
     debug: Debug = False,
 ) -> None:
     """Lists the names that an experiment file may use."""

@@ -137,15 +137,21 @@ class _Seed:
             algorithm.restore_from_path(checkpoint)
             lines = (self._folder / "curve.jsonl").read_text().splitlines()
             return [json.loads(line) for line in lines[: algorithm.training_iteration]]
+        if told := self._load_external(algorithm):
+            self._context.log.info("starts from %s", told)
+        return []
+
+    def _load_external(self, algorithm: BC) -> str | None:
+        """Gives the learners the weights of ``pretrain.from``; what was loaded, in words."""
         experiment = self._context.experiment
         weights = external_weights(experiment, open_dataset(self._dataset).spaces)
-        if weights is not None:
-            patterns = experiment.pretrain.load
-            reports = algorithm.learner_group.foreach_learner(
-                lambda learner: weights.load_into(learner.policy.network, patterns)
-            )
-            self._context.log.info("starts from %s: %s", weights.path, next(iter(reports)).get())
-        return []
+        if weights is None:
+            return None
+        patterns = experiment.pretrain.load
+        reports = algorithm.learner_group.foreach_learner(
+            lambda learner: weights.load_into(learner.policy.network, patterns)
+        )
+        return f"{weights.path}: {next(iter(reports)).get()}"
 
     def _epochs(self, algorithm: BC, curve: list[dict[str, Any]]) -> bool:
         context, epochs = self._context, self._context.experiment.pretrain.epochs
@@ -208,6 +214,7 @@ class _Seed:
         """Agreement on the held-out episodes of the same fit, had it seen them: what can be hoped for."""
         algorithm = self._config(fit_all=True).build_algo()
         try:
+            self._load_external(algorithm)
             for _ in range(self._context.experiment.pretrain.epochs):
                 learner = algorithm.train()["learners"]["default_policy"]
             value = learner.get("val_accuracy")

@@ -336,3 +336,4 @@ def test_list(rayrl):
     assert "ppo" in rayrl("list", "algorithms")[1].splitlines()
     assert "mlp_baseline" in rayrl("list", "architectures")[1].splitlines()
     assert any(line.endswith("  random") for line in rayrl("list", "demonstrators")[1].splitlines())
+    assert "rayrl/Router-v0  lost_replica" in rayrl("list", "scenarios")[1].splitlines()

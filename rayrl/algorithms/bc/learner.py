@@ -54,6 +54,7 @@ class BCLearner(ColumnarLearner):
         rows = len(train[c.ACTIONS])
         numbers = generator(self.config.seed, Role.pretraining, rank(), self._updates)
         self._noise.manual_seed(int(numbers.integers(2**63)))
+        self._gradient_steps = self._updates * self._steps_an_epoch
         results = self.run_epochs(train, 1, self.config.minibatch_size)
         results |= {f"train_{name}": value for name, value in self._measure(train).items() if name != "loss"}
         results |= {f"val_{name}": value for name, value in self._measure(self._val).items()}
@@ -108,8 +109,7 @@ class BCLearner(ColumnarLearner):
             # From the training split alone, and before anything is learned: the policy is cloned with it.
             self.update_normalizer({name: self._train[name] for name in self._parts})
         rows = gather_counts(len(self._train[c.ACTIONS]), self._device)
-        steps = plan_minibatches(rows, rank(), config.minibatch_size).steps
-        self._gradient_steps = self._updates * steps
+        steps = self._steps_an_epoch = plan_minibatches(rows, rank(), config.minibatch_size).steps
         self._learning_rate = LearningRate(
             config.lr,
             config.lr_schedule,
