@@ -57,5 +57,5 @@ def run(context: StageContext) -> StageOutputs | None:
     if dataset is None:
         return None
     if missing := never_taken(dataset.manifest.extra["demonstrators"]):
-        context.log.warning("%s", never_demonstrated(missing))
+        context.warn(never_demonstrated(missing))
     return StageOutputs((*(path / file.name for file in dataset.manifest.files), path / MANIFEST_FILE))

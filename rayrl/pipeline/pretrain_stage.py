@@ -48,7 +48,7 @@ def run(context: StageContext) -> StageOutputs | None:
         opened = open_dataset(dataset)
         opened.verify()
         if missing := never_taken(opened.manifest.extra.get("demonstrators", {})):
-            context.log.warning("%s", never_demonstrated(missing))
+            context.warn(never_demonstrated(missing))
     files: list[Path] = []
     for seed in context.experiment.seeds:
         folder = pretrain_folder(context.folder, name, seed)
@@ -95,7 +95,7 @@ class _Seed:
         summary["ceiling_accuracy"] = self._ceiling()
         summary["warnings"] = list(warnings_of(summary))
         for warning in summary["warnings"]:
-            log.warning("seed %d: %s", self._seed, warning)
+            self._context.warn(f"seed {self._seed}: {warning}")
         summary["seconds"] = time.monotonic() - started
         write_json(folder / "summary.json", summary, "a summary of pretraining")
         write_manifest(
