@@ -2,10 +2,9 @@
 
 Each demonstrator plays episode after episode, in rounds of one episode per sub-environment, until it has its
 share of the steps. So the dataset is of whole episodes, as often short and long ones as they come; only the
-last one of each demonstrator is cut, where its share is full. Where there are scenarios, a demonstrator
-has a part of its share in each. Rounds of all parts take turns. Their
-content depends on nothing but the options: after a kill, what was acknowledged is kept, and the rest is
-collected to the same bytes.
+last one of each demonstrator is cut, where its share is full. Where there are scenarios, a demonstrator has a
+part of its share in each. Rounds of all parts take turns. Their content depends on nothing but the options:
+after a kill, what was acknowledged is kept, and the rest is collected to the same bytes.
 """
 
 from __future__ import annotations
