@@ -17,6 +17,7 @@ from rayrl.config.reference import Option, options_of, summary_of, yaml_text
 from rayrl.envs.router.config import RouterConfig
 from rayrl.models.architectures import MLPBaseline
 from rayrl.pipeline.experiment import Experiment
+from rayrl.rollout.options import PolicyDemonstrator, ScenarioOptions
 
 PAGE = Path(__file__).parent / "experiment.md"
 
@@ -26,9 +27,9 @@ HEAD = """\
 <!-- written by docs/write_reference.py (`make docs`) from the models that read the file -->
 
 One YAML (or JSON) mapping. Only `name` and `env.id` are required, and `collect.demonstrators` unless
-`conditions` is `[no_pretrain]`. What is left out has the default below; `config.json` in the run folder has
-the whole. An unknown key or a wrong value is one message with line, value and remedy. `rayrl init` writes
-such a file for an environment.
+`conditions` is `[no_pretrain]`, or the environment has a mix of its own. What is left out has the default
+below; `config.json` in the run folder has the whole. An unknown key or a wrong value is one message with
+line, value and remedy. `rayrl init` writes such a file for an environment.
 
 ```yaml
 name: cartpole
@@ -51,7 +52,13 @@ SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     "temperature": TemperatureControl,
     "stabilization": Stabilization,
 }
+"""Sections below `train.options`."""
 WARM_START = "[warm_start.md](guides/warm_start.md)"
+ENTRIES: dict[str, type[pydantic.BaseModel]] = {
+    "A policy in `collect.demonstrators`": PolicyDemonstrator,
+    "A scenario of one's own in `collect.scenarios`": ScenarioOptions,
+}
+"""What may stand in place of a share."""
 
 ALGORITHM = """\
 ## `train.options` of `ppo`
@@ -113,6 +120,9 @@ def page() -> str:
                 parts.append(
                     _part("`env.config` of `rayrl/Router-v0`", RouterConfig, "[router.md](router.md)")
                 )
+            if option.name == "collect":
+                for title, model in ENTRIES.items():
+                    parts.append(_part(title, model, "[guides/demonstrations.md](guides/demonstrations.md)"))
             if option.name == "train":
                 parts.append(ALGORITHM + _algorithm_rows())
                 for name, section in SECTIONS.items():

@@ -19,7 +19,12 @@ from rayrl.models.actor_critic_network import ActorCriticNetwork
 from rayrl.models.architectures import MLPBaseline
 from rayrl.models.policy_folder import save_policy
 from rayrl.pipeline.experiment import load_experiment
-from rayrl.pipeline.preflight import check_algorithm, check_environment
+from rayrl.pipeline.preflight import (
+    check_algorithm,
+    check_demonstrators,
+    check_environment,
+    check_pretraining,
+)
 from rayrl.pipeline.stages import plan
 from rayrl.pipeline.trial_spec import build_config, trials_of
 
@@ -123,3 +128,38 @@ def test_the_quickstarts_policy_is_used(tmp_path, monkeypatch, capsys):
     save_policy(Path(folder), network, architecture="mlp_baseline", provenance={})
     exec(compile(code, "quickstart.md", "exec"), {})
     assert "mean=" in capsys.readouterr().out
+
+
+def test_the_guides_demonstrations_can_be_collected_and_cloned(written):
+    folder = written("demonstrations.md")
+    env = gymnasium.make("CartPole-v1")
+    network = ActorCriticNetwork(env.observation_space, env.action_space, MLPBaseline())
+    save_policy(folder / "policies" / "teacher", network, architecture="mlp_baseline", provenance={})
+    for file in ("taught.yaml", "by_policy.yaml", "own_scenario.yaml"):
+        experiment = load_experiment(Path(file))
+        check_demonstrators(experiment)
+        check_pretraining(experiment)
+    assert load_experiment(Path("own_scenario.yaml")).collect.scenario_shares == {
+        "as_trained": pytest.approx(0.6),
+        "lost_replica": 0.2,
+        "long_prompts": 0.2,
+    }
+
+
+def test_the_code_of_the_guide_to_demonstrations_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "guides" / "demonstrations.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.M)
+    exec(compile(code, "demonstrations.md", "exec"), {})
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+def test_the_guides_warm_start_runs_to_its_report(written):
+    folder = written("demonstrations.md")
+    command = [sys.executable, "-m", "rayrl.cli.main", "run", "taught.yaml", "--smoke", "--local"]
+    small = ["--set", "env.config.requests=64"]
+    printed = subprocess.run(
+        [*command, *small], cwd=folder, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+    assert "Demonstrated actions" in Path(printed.splitlines()[-1]).read_text()

@@ -1,4 +1,4 @@
-"""Options of the pretrain and the train stage."""
+"""Options of the train stage."""
 
 from __future__ import annotations
 
@@ -6,32 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from rayrl.config import Config, InputPath
+from rayrl.config import Config
 
 
 def _gpus(value: Any) -> Any:
     if value != "auto" and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
         raise ValueError("must be 'auto' or a number of GPUs, at least 0")
     return value
-
-
-class PretrainOptions(Config):
-    """How a policy is pretrained on demonstrations."""
-
-    method: Literal["bc"] = "bc"
-    """Behaviour cloning."""
-    epochs: PositiveInt = 10
-    """Passes over the training split, at most."""
-    batch_size: PositiveInt = 256
-    """Steps in a minibatch."""
-    lr: PositiveFloat = 1e-3
-    """Learning rate."""
-    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the episodes that are held out: measured on, and not learned from."""
-    early_stop_patience: PositiveInt | None = None
-    """Epochs without a lower held-out loss after which to end; null for never."""
-    from_: InputPath | None = Field(default=None, alias="from")
-    """A policy folder whose weights cloning starts from; null for fresh ones."""
 
 
 class TrainOptions(Config):

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from rayrl.cli import completion, data, imports
+from rayrl.cli import completion, data, imports, policy
 from rayrl.cli.options import AsJson, Debug, EnvId
 from rayrl.errors import RayrlError, RunError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(imports.app, name="import")
+app.add_typer(policy.app, name="policy")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Experiment file (YAML).")]
 RunFolderPath = Annotated[
@@ -63,6 +64,17 @@ def run(
     ] = None,
     local: Annotated[bool, typer.Option("--local", help="Runs all stages in this process.")] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Cuts the experiment down to seconds.")] = False,
+    external_pretrain: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Policy to start from: short for --set pretrain.from=PATH."),
+    ] = None,
+    force_warmstart: Annotated[
+        bool,
+        typer.Option(
+            "--force-warmstart",
+            help="Pretrains and trains again from the warm start; keeps what was there aside.",
+        ),
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Runs an experiment to its report, skipping what is done; the report's path is printed last."""
@@ -73,10 +85,15 @@ def run(
         raise typer.BadParameter("--local runs in this process, and takes no --address")
     if new and run_dir:
         raise typer.BadParameter("--new makes a folder of its own, and takes no --run-dir")
+    overrides = list(overrides or ())
+    if external_pretrain is not None:
+        overrides.append(f"pretrain.from={json.dumps(str(external_pretrain))}")
+    if force_warmstart:
+        overrides.append("pretrain.force_warmstart=true")
     options = RunOptions(
         run_dir=run_dir,
         new=new,
-        overrides=overrides or (),
+        overrides=overrides,
         address=None if local else address or _cluster_of_environment(),
         cluster_file=cluster,
         local=local,
@@ -266,11 +283,12 @@ class Kind(StrEnum):
     architectures = "architectures"
     algorithms = "algorithms"
     demonstrators = "demonstrators"
+    scenarios = "scenarios"
 
 
 @app.command(name="list")
 def list_names(
-    kind: Annotated[Kind, typer.Argument(metavar="envs|architectures|algorithms|demonstrators")],
+    kind: Annotated[Kind, typer.Argument(metavar="envs|architectures|algorithms|demonstrators|scenarios")],
     debug: Debug = False,
 ) -> None:
     """Lists the names that an experiment file may use."""

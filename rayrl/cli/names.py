@@ -31,3 +31,11 @@ def demonstrators() -> list[str]:
     from rayrl.envs.demonstrators import demonstrators_for
 
     return [f"{env}  {name}" for env in envs() for name in sorted(demonstrators_for(env))]
+
+
+def scenarios() -> list[str]:
+    """Registered scenarios, by the environment that has them."""
+    from rayrl.envs.scenarios import scenarios_of
+    from rayrl.envs.spec import EnvSpec
+
+    return [f"{env}  {name}" for env in envs() for name in sorted(scenarios_of(EnvSpec(id=env)).named)]

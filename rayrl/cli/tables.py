@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -39,3 +42,14 @@ def print_finding(finding: Finding) -> None:
     console.print(line.append(finding.message))
     if finding.remedy:
         console.print(Text(f"{'':<25}{finding.remedy}"))
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """Prints names and values, of nested ones each on a line of its own."""
+    console = Console(highlight=False, soft_wrap=True)
+    for name, value in facts.items():
+        inner = value if isinstance(value, Mapping) else {}
+        shown = "" if inner else "–" if value in (None, {}) else str(value)
+        console.print(Text(f"{name:<30}{shown}".rstrip()))
+        for key, item in inner.items():
+            console.print(Text(f"  {key:<42}{item}"))

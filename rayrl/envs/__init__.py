@@ -5,9 +5,10 @@ Registration names modules and imports none, so that it costs nothing to a proce
 
 import gymnasium
 
-from rayrl.envs.demonstrators import register_demonstrator
+from rayrl.envs.demonstrators import default_mix, register_default_mix, register_demonstrator
+from rayrl.envs.scenarios import register_scenarios
 
-__all__ = ["register"]
+__all__ = ["default_mix", "register"]
 
 
 def register() -> None:
@@ -24,6 +25,8 @@ def register() -> None:
         "join_shortest_work": "JoinShortestWork",
     }.items():
         register_demonstrator("rayrl/Router-v0", name, f"rayrl.envs.router.demonstrators:{policy}")
+    register_default_mix("rayrl/Router-v0", {"round_robin": 1, "least_outstanding": 1, "random": 1})
+    register_scenarios("rayrl/Router-v0", "rayrl.envs.router.scenarios:scenarios")
 
 
 register()

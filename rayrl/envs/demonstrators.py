@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rayrl.config.base import nearest
 from rayrl.envs.spec import import_env_module
-from rayrl.errors import ConfigError, SpaceError
+from rayrl.errors import ConfigError, DataError, RayrlError, SpaceError
 
 
 class Demonstrator(Protocol):
@@ -48,11 +48,22 @@ class DemonstratorFactory(Protocol):
 
 
 _entry_points: dict[str, dict[str, str]] = {}
+_default_mixes: dict[str, dict[str, float]] = {}
 
 
 def register_demonstrator(env_id: str, name: str, entry_point: str) -> None:
     """Registers ``entry_point``, ``module:Class`` of a ``DemonstratorFactory``, for an environment id."""
     _entry_points.setdefault(env_id, {})[name] = entry_point
+
+
+def register_default_mix(env_id: str, shares: Mapping[str, float]) -> None:
+    """Registers whose demonstrations are taken, in which shares, where an experiment names nobody."""
+    _default_mixes[env_id] = dict(shares)
+
+
+def default_mix(env_id: str) -> dict[str, float]:
+    """The registered mix of an environment, without importing its module; empty where there is none."""
+    return dict(_default_mixes.get(env_id, {}))
 
 
 def demonstrators_for(env_id: str) -> Mapping[str, DemonstratorFactory]:
@@ -74,6 +85,7 @@ def make_demonstrator(env_id: str, name: str, *, seed: int) -> Demonstrator:
     Raises:
         ConfigError: it has none of that name.
         EnvError: the environment's module cannot be imported.
+        DataError: the demonstrator's module cannot be imported, or its constructor raised.
     """
     known = demonstrators_for(env_id)
     if name not in known:
@@ -87,8 +99,15 @@ def make_demonstrator(env_id: str, name: str, *, seed: int) -> Demonstrator:
 
 def _make(entry_point: str, *, seed: int) -> Demonstrator:
     module, _, attribute = entry_point.partition(":")
-    factory: DemonstratorFactory = getattr(importlib.import_module(module), attribute)
-    return factory(seed=seed)
+    try:
+        factory: DemonstratorFactory = getattr(importlib.import_module(module), attribute)
+        return factory(seed=seed)
+    except RayrlError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"cannot be made: {type(error).__name__}: {error}", where=f"demonstrator {entry_point}"
+        ) from error
 
 
 class Random:

@@ -41,6 +41,8 @@ EPISODE_RETURN: Final = "episode_return"
 EPISODE_SUCCESS: Final = "episode_success"
 DEMONSTRATOR: Final = "demonstrator"
 """Of demonstrations alone, text: the name of who acted."""
+SCENARIO: Final = "scenario"
+"""Of demonstrations in scenarios alone, text: the circumstances in which it acted."""
 
 
 class Source(IntEnum):

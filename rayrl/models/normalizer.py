@@ -43,6 +43,7 @@ class Normalizer(nn.Module):
         self.enabled = enabled and self.size > 0
         self.clip = clip
         self._names = tuple(shapes)
+        self._shapes = dict(shapes)
         self._vector = self._names[0] if [len(shape) for shape in shapes.values()] == [1] else None
         self._active = False
         if self.enabled:
@@ -71,6 +72,16 @@ class Normalizer(nn.Module):
             return x if x.dtype is torch.float32 else x.float()
         rows = [parts[name] for name in self._names]
         return torch.cat([x.float().reshape(len(x), -1) for x in rows], dim=1)
+
+    def spreads(self) -> dict[str, torch.Tensor]:
+        """What one unit of the standardized vector is in each part, in its shape; 1 without moments."""
+        sizes = [math.prod(shape) for shape in self._shapes.values()]
+        unit = self._scale.reciprocal() if self.enabled else torch.ones(self.size)
+        pieces = torch.split_with_sizes(unit, sizes)
+        return {
+            name: piece.reshape(shape)
+            for (name, shape), piece in zip(self._shapes.items(), pieces, strict=True)
+        }
 
     @torch.no_grad()
     def moments(self, parts: Mapping[str, torch.Tensor]) -> torch.Tensor:

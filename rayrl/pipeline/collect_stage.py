@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from rayrl.pipeline.context import StageContext, StageOutputs
 from rayrl.pipeline.run_folder import RunFolder
+from rayrl.rollout.demo_share import never_taken
 from rayrl.rollout.demos import collect_demonstrations
 from rayrl.storage.atomic import read_json, write_json
 from rayrl.storage.manifest import MANIFEST_FILE
@@ -19,12 +21,23 @@ def demonstrations_folder(folder: RunFolder) -> Path:
     return folder.path / "collect"
 
 
+def never_demonstrated(actions: Sequence[int]) -> str:
+    """What to make of Discrete actions, counted from 0, that nobody ever took."""
+    named = ", ".join(map(str, actions))
+    return (
+        f"no demonstrator ever took action {named}: a clone will not take it either; "
+        "add to collect.demonstrators one that does (such as random), or to collect.scenarios"
+    )
+
+
 def run(context: StageContext) -> StageOutputs | None:
     """Collects what is missing.
 
     Raises:
-        ConfigError: the environment has no such demonstrator.
+        ConfigError: the environment has no such demonstrator or scenario.
+        PolicyError: a policy that is to demonstrate was made for other spaces.
         EnvError: the environment cannot be built, or keeps raising.
+        DataError: a demonstrator raised.
     """
     path = demonstrations_folder(context.folder)
     identity_file = context.folder.stage(context.unit.name) / "made_of.json"
@@ -43,4 +56,6 @@ def run(context: StageContext) -> StageOutputs | None:
     )
     if dataset is None:
         return None
+    if missing := never_taken(dataset.manifest.extra["demonstrators"]):
+        context.warn(never_demonstrated(missing))
     return StageOutputs((*(path / file.name for file in dataset.manifest.files), path / MANIFEST_FILE))

@@ -62,6 +62,14 @@ class StageContext:
         """
         return self._interrupted() or self.folder.stop_file.exists()
 
+    def warn(self, text: str) -> None:
+        """Says what is not as it should be, and which field to change; the terminal shows it.
+
+        Args:
+            text: without a full stop.
+        """
+        self.log.warning("%s", text, extra={"fields": {"event": "warning"}})
+
     def progress(self, done: float, total: float, unit: str, **values: float) -> None:
         """Says how far the unit is; records come at most once a second, and at the end.
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rayrl.errors import RunError
-from rayrl.pipeline import preflight
+from rayrl.pipeline import forced_warm_start, preflight
 from rayrl.pipeline.execution import signature, why_run
 from rayrl.pipeline.experiment import Experiment, load_experiment
 from rayrl.pipeline.local import local_runner
@@ -111,8 +111,10 @@ def run_experiment(file: Path, options: RunOptions, view: RunView) -> RunFolder:
         _end_leftovers(lock)
         folder.prepare(experiment, invocation_of(file, options.overrides, smoke=options.smoke))
         folder.stop_file.unlink(missing_ok=True)
-        experiment = folder.experiment()
+        forced, experiment = experiment.pretrain.force_warmstart, folder.experiment()
         with _recorded(folder), ExitStack() as stack:
+            if kept := forced_warm_start.set_aside(folder, experiment, forced=forced):
+                view.say(f"warm start again: policies and checkpoints are kept in {kept}")
             run_one: RunOne | None = None
             for unit in plan(experiment):
                 reason = why_run(unit, folder, experiment)
@@ -128,6 +130,7 @@ def run_experiment(file: Path, options: RunOptions, view: RunView) -> RunFolder:
                         run_one = stack.enter_context(_job_runner(cluster, folder, experiment, lock, view))
                 _run(unit, folder, run_one, view)
             folder.set_finished(True)
+            forced_warm_start.forget(folder)
     return folder
 
 

@@ -32,6 +32,7 @@ from rayrl.pipeline.node_probe import check_here
 from rayrl.pipeline.shared_folder import Mark, marked
 from rayrl.pipeline.tensorboard import write_evaluation
 from rayrl.pipeline.trial_spec import pretrain_folder, trials_of
+from rayrl.rollout.options import PolicyDemonstrator
 from rayrl.storage.atomic import write_json
 
 RESULTS_FILE = "eval_results.json"
@@ -185,9 +186,12 @@ def _work(context: StageContext) -> Iterator[Work]:
             for seed in experiment.seeds:
                 home = pretrain_folder(folder, name, seed)
                 yield Work(f"{name}-pretrain-seed_{seed}", str(home / "policy"), home / RESULTS_FILE)
-    for demonstrator in demonstrators_for(experiment.env.id):
-        file = folder.path / "evaluate" / "demonstrators" / f"{demonstrator}.json"
-        yield Work(demonstrator, demonstrator, file)
+    actors = {name: name for name in demonstrators_for(experiment.env.id)}
+    for name, given in experiment.collect.demonstrators.items():
+        if isinstance(given, PolicyDemonstrator):
+            actors[name] = str(given.policy)
+    for name, actor in actors.items():
+        yield Work(name, actor, folder.path / "evaluate" / "demonstrators" / f"{name}.json")
 
 
 def _evaluate_there(mark: Mark, actor: str, experiment: Experiment, category: str) -> EvaluationResult:

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, ValidationInfo, field_validator, model_validator
 
-from rayrl.algorithms.options import PretrainOptions, TrainOptions
+from rayrl.algorithms.options import TrainOptions
+from rayrl.algorithms.pretrain_options import PretrainOptions
 from rayrl.config import Config, read_document
+from rayrl.envs import default_mix
 from rayrl.envs.spec import EnvSpec
 from rayrl.evaluation.options import EvaluateOptions
 from rayrl.report.options import ReportOptions
@@ -56,6 +58,11 @@ class Experiment(Config):
         """Whether any trial starts from a pretrained policy."""
         return "with_pretrain" in self.conditions
 
+    @property
+    def clones(self) -> bool:
+        """Whether any pretrained policy is cloned from demonstrations, and not just taken over."""
+        return self.pretrains and not self.pretrain.skip_bc
+
     @field_validator("seeds", "architectures", "conditions")
     @classmethod
     def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -63,9 +70,19 @@ class Experiment(Config):
             raise ValueError("must not name anything twice")
         return values
 
+    @field_validator("collect")
+    @classmethod
+    def _the_environments_own_mix(cls, collect: CollectOptions, info: ValidationInfo) -> CollectOptions:
+        env, conditions = info.data.get("env"), info.data.get("conditions", ())
+        if collect.demonstrators or env is None or "with_pretrain" not in conditions:
+            return collect
+        return collect.model_copy(
+            update={"demonstrators": {name: float(share) for name, share in default_mix(env.id).items()}}
+        )
+
     @model_validator(mode="after")
     def _something_to_pretrain_on(self) -> Self:
-        if self.pretrains and not self.collect.demonstrators:
+        if self.clones and not self.collect.demonstrators:
             raise ValueError(
                 "the condition with_pretrain needs collect.demonstrators; "
                 "name some, or set conditions: [no_pretrain]"
@@ -101,7 +118,7 @@ class Experiment(Config):
 
 
 def load_experiment(file: Path, overrides: Sequence[str] = (), *, smoke: bool = False) -> Experiment:
-    """Reads an experiment file.
+    """Reads an experiment file; without ``architectures``, it takes that of the policy to start from.
 
     Args:
         file: YAML or JSON; relative paths in it start at its folder.
@@ -110,10 +127,15 @@ def load_experiment(file: Path, overrides: Sequence[str] = (), *, smoke: bool = 
 
     Raises:
         ConfigError: naming the file, the line or override, the field, its value and what would be right.
+        IntegrityError: the policy to start from is damaged.
     """
     document = read_document(file).override(overrides, base=Path.cwd())
     read = document.parse(Experiment)
     experiment = Experiment.model_validate(read.to_json())
+    if "architectures" not in read.model_fields_set and experiment.pretrain.from_ is not None:
+        from rayrl.pipeline.external_policy import built_like_its_policy
+
+        experiment = built_like_its_policy(experiment)
     return experiment.smoke() if smoke else experiment
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rayrl.errors import ConfigError, PolicyError
+from rayrl.errors import ConfigError
 from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.resources import Capacity, read_autoscaler, require, this_machine
 from rayrl.storage.spaces import Spaces
@@ -95,46 +95,39 @@ def check_algorithm(experiment: Experiment) -> None:
 
 
 def check_demonstrators(experiment: Experiment) -> None:
-    """Makes each demonstrator once.
+    """Makes each demonstrator once, and the environment in each scenario.
 
     Raises:
-        ConfigError: the environment has no demonstrator of that name.
+        ConfigError: the environment has no demonstrator or scenario of that name, or one has other spaces.
+        PolicyError: a policy that is to demonstrate has other spaces.
+        IntegrityError: its folder is damaged.
+        EnvError: the environment cannot be built in a scenario.
+        DataError: a demonstrator cannot be made.
     """
-    from rayrl.envs.demonstrators import make_demonstrator
+    from rayrl.rollout.demo_plan import plan_demonstrations
 
-    for name in experiment.collect.demonstrators:
-        make_demonstrator(experiment.env.id, name, seed=experiment.collect.seed)
+    plan_demonstrations(experiment.env, experiment.collect)
 
 
-def check_starting_policy(experiment: Experiment) -> None:
-    """Loads the policy that pretraining starts from, if there is one, into each architecture's network.
+def check_pretraining(experiment: Experiment) -> None:
+    """Checks the options of pretraining against the environment, and loads the policy that it starts from, if
+    there is one, into each architecture's network.
 
     Raises:
+        ConfigError: an option does not go with the actions, or the architecture of the policy is not told.
         IntegrityError: the folder holds no policy, or a damaged one.
         PolicyError: the policy is of other spaces or of another architecture.
     """
-    start = experiment.pretrain.from_
-    if start is None:
-        return
-    from rayrl.models.actor_critic_network import ActorCriticNetwork
-    from rayrl.models.architectures import model_config
-    from rayrl.models.model_config import ModelConfig
-    from rayrl.models.policy_folder import load_policy
-    from rayrl.models.weights import load_weights
+    from rayrl.algorithms.bc.config import unfit_for
+    from rayrl.pipeline.external_policy import external_weights, network_with
 
-    policy, where = load_policy(start), f"pretrain.from = {start}"
-    spaces = check_environment(experiment)
-    if differences := spaces.differences(Spaces(*policy.spaces)):
-        raise PolicyError(
-            f"the policy was made for other spaces than those of {experiment.env.id}: "
-            + "; ".join(differences),
-            where=where,
-            remedy="give a policy of the same environment and options",
-        )
-    for name in experiment.architectures:
-        config = ModelConfig.from_rllib(model_config(name, experiment.train.options.get("model_config")))
-        network = ActorCriticNetwork(spaces.observation, spaces.action, config)
-        load_weights(network, policy.network.state_dict(), where=where)
+    spaces, options = check_environment(experiment), experiment.pretrain
+    if problem := unfit_for(spaces.action, options.label_smoothing, options.balance):
+        raise ConfigError(problem, where="pretrain", remedy="leave it out")
+    weights = external_weights(experiment, spaces)
+    if weights is not None:
+        for name in experiment.architectures:
+            network_with(weights, experiment, name, spaces)
 
 
 def check_environment(experiment: Experiment) -> Spaces:

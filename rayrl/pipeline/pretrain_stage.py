@@ -1,9 +1,9 @@
-"""The pretrain stage of one architecture: one policy per seed, by behaviour cloning.
+"""The pretrain stage of one architecture: one policy per seed, by behaviour cloning or as it was given.
 
 <architecture>/pretrain/seed_<n>/
     checkpoint/     the newest epoch, until the seed is done
     curve.jsonl     one line an epoch
-    summary.json    agreement with held-out demonstrations, and its ceiling
+    summary.json    agreement with held-out demonstrations, its ceiling, and what to change
     policy/         the epoch that did best on held-out demonstrations
     manifest.json   written last: the seed is done
 """
@@ -19,13 +19,16 @@ from typing import Any
 from rayrl.algorithms.bc import BC, BCConfig
 from rayrl.experience.dataset import open_dataset
 from rayrl.models.architectures import model_config
-from rayrl.models.policy_folder import load_policy, save_policy
-from rayrl.models.weights import load_weights
-from rayrl.pipeline.collect_stage import demonstrations_folder
+from rayrl.models.policy_folder import save_policy
+from rayrl.pipeline.cloning_quality import held_out_agreements, warnings_of
+from rayrl.pipeline.collect_stage import demonstrations_folder, never_demonstrated
 from rayrl.pipeline.context import StageContext, StageOutputs
+from rayrl.pipeline.external_policy import external_weights, network_with
 from rayrl.pipeline.trial_spec import pretrain_folder
+from rayrl.rollout.demo_plan import spaces_of
+from rayrl.rollout.demo_share import never_taken
 from rayrl.storage.atomic import atomic_folder, remove_leftovers, write_json, write_text
-from rayrl.storage.manifest import reason_to_run, write_manifest
+from rayrl.storage.manifest import MANIFEST_FILE, reason_to_run, write_manifest
 
 _OUTPUTS = ("policy/policy.json", "policy/weights.safetensors", "curve.jsonl", "summary.json")
 
@@ -39,12 +42,19 @@ def run(context: StageContext) -> StageOutputs | None:
     """
     name = context.unit.architecture
     assert name is not None
-    dataset = demonstrations_folder(context.folder)
-    open_dataset(dataset).verify()
+    dataset = None
+    if not context.experiment.pretrain.skip_bc:
+        dataset = demonstrations_folder(context.folder)
+        opened = open_dataset(dataset)
+        opened.verify()
+        if missing := never_taken(opened.manifest.extra.get("demonstrators", {})):
+            context.warn(never_demonstrated(missing))
     files: list[Path] = []
     for seed in context.experiment.seeds:
         folder = pretrain_folder(context.folder, name, seed)
-        if not _Seed(context, name, seed, dataset, folder).run():
+        if dataset is None:
+            take_over(context, name, seed, folder)
+        elif not _Seed(context, name, seed, dataset, folder).run():
             return None
         files += [folder / output for output in _OUTPUTS]
     return StageOutputs(tuple(files))
@@ -70,7 +80,7 @@ class _Seed:
             log.info("seed %d is done already", self._seed)
             return True
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "manifest.json").unlink(missing_ok=True)
+        (folder / MANIFEST_FILE).unlink(missing_ok=True)
         remove_leftovers(folder)
         started = time.monotonic()
         algorithm = self._config(fit_all=False).build_algo()
@@ -78,11 +88,14 @@ class _Seed:
             curve = self._start(algorithm)
             if not self._epochs(algorithm, curve):
                 return False
-            summary = self._summary(algorithm, curve)
-            self._save(algorithm)
+            summary = self._summary(curve)
+            summary["agreement"] = self._save(algorithm)
         finally:
             algorithm.stop()
         summary["ceiling_accuracy"] = self._ceiling()
+        summary["warnings"] = list(warnings_of(summary))
+        for warning in summary["warnings"]:
+            self._context.warn(f"seed {self._seed}: {warning}")
         summary["seconds"] = time.monotonic() - started
         write_json(folder / "summary.json", summary, "a summary of pretraining")
         write_manifest(
@@ -104,6 +117,13 @@ class _Seed:
             minibatch_size=options.batch_size,
             lr=options.lr,
             early_stop_patience=options.early_stop_patience,
+            lr_schedule=options.lr_schedule,
+            lr_final=options.lr_final,
+            warmup_steps=options.warmup_steps,
+            schedule_epochs=options.epochs,
+            label_smoothing=options.label_smoothing,
+            input_noise=options.input_noise,
+            balance=options.balance,
         )
         replaced = self._context.experiment.train.options.get("model_config")
         config.rl_module(model_config=model_config(self._name, replaced))
@@ -117,14 +137,21 @@ class _Seed:
             algorithm.restore_from_path(checkpoint)
             lines = (self._folder / "curve.jsonl").read_text().splitlines()
             return [json.loads(line) for line in lines[: algorithm.training_iteration]]
-        if (start := self._context.experiment.pretrain.from_) is not None:
-            policy = load_policy(start)
-            state = {name: tensor.numpy(force=True) for name, tensor in policy.network.state_dict().items()}
-            report = algorithm.learner_group.foreach_learner(
-                lambda learner: load_weights(learner.policy.network, state, where=str(start))
-            )
-            self._context.log.info("starts from %s: %s", start, next(iter(report)).get())
+        if told := self._load_external(algorithm):
+            self._context.log.info("starts from %s", told)
         return []
+
+    def _load_external(self, algorithm: BC) -> str | None:
+        """Gives the learners the weights of ``pretrain.from``; what was loaded, in words."""
+        experiment = self._context.experiment
+        weights = external_weights(experiment, open_dataset(self._dataset).spaces)
+        if weights is None:
+            return None
+        patterns = experiment.pretrain.load
+        reports = algorithm.learner_group.foreach_learner(
+            lambda learner: weights.load_into(learner.policy.network, patterns)
+        )
+        return f"{weights.path}: {next(iter(reports)).get()}"
 
     def _epochs(self, algorithm: BC, curve: list[dict[str, Any]]) -> bool:
         context, epochs = self._context, self._context.experiment.pretrain.epochs
@@ -152,7 +179,7 @@ class _Seed:
                 break
         return True
 
-    def _summary(self, algorithm: BC, curve: list[dict[str, Any]]) -> dict[str, Any]:
+    def _summary(self, curve: list[dict[str, Any]]) -> dict[str, Any]:
         best = curve[curve[-1]["best_epoch"] - 1]
         return {
             "best_epoch": best["epoch"],
@@ -161,7 +188,8 @@ class _Seed:
             "rows": open_dataset(self._dataset).num_steps,
         }
 
-    def _save(self, algorithm: BC) -> None:
+    def _save(self, algorithm: BC) -> dict[str, Any]:
+        """Saves the best epoch's policy; what it agrees in with held-out demonstrations."""
         module = algorithm.learner_module()
         module.set_state(algorithm.best_weights())
         save_policy(
@@ -175,14 +203,62 @@ class _Seed:
                 "demonstrations": self._inputs["demonstrations"],
             },
         )
+        return held_out_agreements(
+            module.network,
+            self._dataset,
+            val_fraction=self._context.experiment.pretrain.val_fraction,
+            seed=self._seed,
+        )
 
     def _ceiling(self) -> float | None:
         """Agreement on the held-out episodes of the same fit, had it seen them: what can be hoped for."""
         algorithm = self._config(fit_all=True).build_algo()
         try:
+            self._load_external(algorithm)
             for _ in range(self._context.experiment.pretrain.epochs):
                 learner = algorithm.train()["learners"]["default_policy"]
             value = learner.get("val_accuracy")
             return None if value is None else float(value)
         finally:
             algorithm.stop()
+
+
+def take_over(context: StageContext, name: str, seed: int, folder: Path) -> None:
+    """Saves the external policy as a seed's pretrained one, without cloning.
+
+    Args:
+        context: of the stage.
+        name: the architecture.
+        seed: draws what is not loaded, where only a part is.
+        folder: the seed's folder.
+
+    Raises:
+        PolicyError: the weights do not fit.
+    """
+    experiment = context.experiment
+    options = context.unit.options(context.folder.config) | {"seed": seed}
+    if reason_to_run(folder, inputs={}, options=options) is None:
+        context.log.info("seed %d is done already", seed)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST_FILE).unlink(missing_ok=True)
+    remove_leftovers(folder)
+    spaces = spaces_of(experiment.env)
+    weights = external_weights(experiment, spaces)
+    assert weights is not None  # skip_bc is refused without pretrain.from
+    network, report = network_with(weights, experiment, name, spaces, seed=seed)
+    context.log.info("takes over %s: %s", weights.path, report)
+    save_policy(
+        folder / "policy",
+        network,
+        architecture=name,
+        provenance={
+            "run": context.folder.record.run_id,
+            "stage": "pretrain",
+            "seed": seed,
+            "from": weights.path.name,
+        },
+    )
+    write_text(folder / "curve.jsonl", "", "a learning curve")
+    write_json(folder / "summary.json", {"taken_over": True}, "a summary of pretraining")
+    write_manifest(folder, name=f"pretrain-{name}-seed_{seed}", inputs={}, options=options, outputs=_OUTPUTS)

@@ -76,7 +76,9 @@ class RunView:
         self.say(f"{unit.name}: job {submission_id} {how}", event="job", stage=unit.name, job=submission_id)
 
     def record(self, unit: StageUnit, record: dict[str, Any]) -> None:
-        """A running unit wrote a record; the newest progress is shown."""
+        """A running unit wrote a record; warnings and the newest progress are shown."""
+        if record.get("event") == "warning":
+            self._console.print(f"{unit.name}: warning: {record['message']}", markup=False)
         if record.get("event") != "progress":
             return
         if self._bars and self._bar is not None:

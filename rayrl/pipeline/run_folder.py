@@ -36,6 +36,8 @@ LOCK_FILE = ".lock"
 RUNS = Path("runs")
 """Where runs are made unless a folder is named."""
 _RECORD_FILE = "run.json"
+_ONCE = "pretrain.force_warmstart="
+"""An override that is for one call, and makes no other run."""
 _FOREIGN = "name a new folder, or leave --run-dir out"
 
 
@@ -190,6 +192,8 @@ class RunFolder:
             for key in keys:
                 target = target[key]
             target[last] = copy.copy_
+        # It says what this call is to do, not what the run is.
+        values["pretrain"]["force_warmstart"] = False
         created = self.record if self.exists else None
         now = datetime.now(UTC)
         record = RunRecord(
@@ -288,4 +292,5 @@ def unfinished_run_folder(
 
 def invocation_of(file: Path, overrides: Sequence[str], *, smoke: bool) -> Invocation:
     """What the user asked for, comparable between calls from different folders."""
-    return Invocation(file=str(file.resolve()), overrides=tuple(overrides), smoke=smoke)
+    lasting = tuple(override for override in overrides if not override.startswith(_ONCE))
+    return Invocation(file=str(file.resolve()), overrides=lasting, smoke=smoke)

@@ -155,7 +155,7 @@ for _kind in (
         "collect",
         run="rayrl.pipeline.collect_stage:run",
         reads=("env", "collect"),
-        needed=lambda experiment: experiment.pretrains,
+        needed=lambda experiment: experiment.clones,
         check="rayrl.pipeline.preflight:check_demonstrators",
     ),
     StageKind(
@@ -163,7 +163,7 @@ for _kind in (
         run="rayrl.pipeline.pretrain_stage:run",
         reads=("env", "seeds", "pretrain", "train.options.model_config"),
         after=("collect",),
-        check="rayrl.pipeline.preflight:check_starting_policy",
+        check="rayrl.pipeline.preflight:check_pretraining",
         needed=lambda experiment: experiment.pretrains,
         per_architecture=True,
     ),
@@ -177,7 +177,7 @@ for _kind in (
     StageKind(
         "evaluate",
         run="rayrl.pipeline.evaluate_stage:run",
-        reads=(*_TRIALS, "evaluate"),
+        reads=(*_TRIALS, "evaluate", "collect.demonstrators"),
         after=("pretrain", "train"),
         check="rayrl.pipeline.preflight:check_evaluation",
     ),

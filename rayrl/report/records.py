@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from rayrl.config import Config
 from rayrl.experience.dataset import EnvInfo
@@ -18,12 +18,23 @@ class Record(Config):
     model_config = ConfigDict(extra="ignore")
 
 
+def _share(given: Any) -> Any:
+    """The share of a policy stands in a section of its own."""
+    return given.get("share") if isinstance(given, dict) else given
+
+
 class CollectRecord(Record):
     """The demonstrations that were asked for."""
 
-    demonstrators: dict[str, float] = Field(default={})
+    demonstrators: dict[str, Annotated[float, BeforeValidator(_share)]] = Field(default={})
     """Share of the steps by demonstrator."""
     steps: int = 0
+
+
+class PretrainRecord(Record):
+    """The pretraining that was asked for."""
+
+    skip_bc: bool = False
 
 
 class TrainRecord(Record):
@@ -42,6 +53,7 @@ class ExperimentRecord(Record):
     architectures: tuple[str, ...]
     conditions: tuple[str, ...]
     collect: CollectRecord = CollectRecord()
+    pretrain: PretrainRecord = PretrainRecord()
     train: TrainRecord = TrainRecord()
     report: ReportOptions = ReportOptions()
 
@@ -76,7 +88,9 @@ class DatasetExtra(Record):
     """What the collect stage adds to the manifest of its dataset."""
 
     demonstrators: dict[str, dict[str, Any]] = Field(default={})
-    """Numbers of each demonstrator, by name."""
+    """Numbers of each demonstrator, by name; ``scenarios`` has the same for each of its scenarios."""
+    scenarios: dict[str, list[dict[str, Any]]] = Field(default={})
+    """The options that each scenario replaces, for each of its variants."""
 
 
 class FileRecord(Record):
@@ -113,6 +127,12 @@ class PretrainSummary(Record):
     val_loss: float | None = None
     ceiling_accuracy: float | None = None
     """The same for a fit on all demonstrations, the held-out ones among them."""
+    agreement: dict[str, Any] = Field(default={})
+    """Held-out agreement by demonstrator, scenario and action."""
+    warnings: tuple[str, ...] = ()
+    """What to change, one sentence each."""
+    taken_over: bool = False
+    """Whether it is an external policy as it was given, without cloning."""
     rows: int | None = None
     seconds: float | None = None
 

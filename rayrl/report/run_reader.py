@@ -9,6 +9,7 @@ from rayrl.errors import ConfigError, IntegrityError
 from rayrl.evaluation.result import EvaluationResult, load_result
 from rayrl.report.curves import Curve, read_curve
 from rayrl.report.records import (
+    CollectRecord,
     DatasetRecord,
     EnvironmentRecord,
     ExperimentRecord,
@@ -39,6 +40,8 @@ def read_run(path: Path) -> RunData:
     reader = _Reader(path)
     pretrains = WARM in experiment.conditions
     info = reader.record(RunInfo, "run.json", missing=None) or RunInfo()
+    if experiment.pretrain.skip_bc:  # nobody demonstrated
+        experiment = experiment.model_copy(update={"collect": CollectRecord()})
     dataset = reader.dataset() if pretrains and experiment.collect.demonstrators else None
     return RunData(
         path=path,

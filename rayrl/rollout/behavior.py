@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,7 +13,7 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from rayrl.envs.demonstrators import Demonstrator
-from rayrl.errors import DataError
+from rayrl.errors import DataError, RayrlError
 from rayrl.experience.columns import (
     ACTION_DIST_INPUTS,
     ACTION_LOGP,
@@ -65,6 +66,17 @@ class Behavior(Protocol):
         ...
 
 
+def policy_parts(buffer: StepBuffer, idle: NDArray[np.bool_] | None) -> dict[str, torch.Tensor]:
+    """The newest observation's parts ``(N, ...)``, as a policy reads them."""
+    time = buffer.length
+    parts = {name: torch.from_numpy(array[time]) for name, array in buffer.observations.items()}
+    if idle is not None and ACTION_MASK in parts:
+        # The last observation of an episode may allow no action.
+        mask = np.maximum(buffer.observations[ACTION_MASK][time], idle[:, None])
+        parts[ACTION_MASK] = torch.from_numpy(mask)
+    return parts
+
+
 class PolicyBehavior:
     """Acts by a policy, by sampling or by its most likely action.
 
@@ -100,13 +112,8 @@ class PolicyBehavior:
     def act(self, env: VectorEnv, buffer: StepBuffer, idle: NDArray[np.bool_] | None) -> tuple[Array, Array]:
         """Samples from, or takes the mode of, the policy's distribution."""
         time = buffer.length
-        parts = {name: torch.from_numpy(array[time]) for name, array in buffer.observations.items()}
-        if idle is not None and ACTION_MASK in parts:
-            # The last observation of an episode may allow no action.
-            mask = np.maximum(buffer.observations[ACTION_MASK][time], idle[:, None])
-            parts[ACTION_MASK] = torch.from_numpy(mask)
         inputs = buffer.steps[ACTION_DIST_INPUTS][time]
-        inputs[:] = self._network.policy(parts).numpy()
+        inputs[:] = self._network.policy(policy_parts(buffer, idle)).numpy()
         if not self._explore:
             actions = self._distribution.mode(inputs)
         else:
@@ -200,11 +207,20 @@ class DemonstratorBehavior:
         """The demonstrator's choice for each sub-environment.
 
         Raises:
-            DataError: an action is not in the action space.
+            DataError: the demonstrator raised, or an action is not in the action space.
         """
         time = buffer.length
         current = {name: array[time] for name, array in buffer.observations.items()}
-        given = np.asarray(self._demonstrator.act(env.unwrapped, unflatten_observation(current)))
+        try:
+            given = np.asarray(self._demonstrator.act(env.unwrapped, unflatten_observation(current)))
+        except RayrlError:
+            raise
+        except Exception as error:
+            raise DataError(
+                "raised:\n" + "".join(traceback.format_exception(error)).rstrip(),
+                where=f"demonstrator {self._name}",
+                remedy="mend the demonstrator; the same command keeps what was collected",
+            ) from error
         space = env.action_space
         actions = given.astype(space.dtype)
         exact = np.issubdtype(space.dtype, np.floating) or np.array_equal(actions, given)

@@ -5,8 +5,8 @@
 | actor   | rounds   | a round                           | the caller, who keeps two rounds per actor  |
 | caller  | batches  | the oldest round that is not done | its batch, or the error that ended it       |
 
-What a round gives depends on its demonstrator and number alone, so it does not matter who plays it, and an
-actor that dies is replaced by one that plays its rounds again.
+What a round gives depends on its part and number alone, so it does not matter who plays it, and an actor that
+dies is replaced by one that plays its rounds again.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ from functools import partial
 import numpy as np
 
 from rayrl.config.seeding import Role
-from rayrl.envs.demonstrators import DemonstratorFactory
 from rayrl.envs.spec import EnvSpec
 from rayrl.errors import RayrlError, ResourceError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.ragged import Column, Ragged
-from rayrl.rollout.behavior import DemonstratorBehavior
 from rayrl.rollout.collector import Collector
+from rayrl.rollout.demo_plan import BehaviorSource, Part
 from rayrl.rollout.origin import Origin
 from rayrl.rollout.vector_env import make_vector_env
 
@@ -37,14 +36,12 @@ class Round:
     """One episode in every sub-environment.
 
     Args:
-        demonstrator: name of who acts.
-        index: place among the demonstrators.
-        number: place among the demonstrator's rounds.
+        part: who acts, and in which scenario.
+        number: place among the part's rounds.
         max_steps: where an episode that has not ended is cut.
     """
 
-    demonstrator: str
-    index: int
+    part: Part
     number: int
     max_steps: int
 
@@ -54,56 +51,78 @@ class Setting:
     """Where demonstrators act.
 
     Args:
-        env: the environment.
-        demonstrators: what makes each of them from a seed, by name.
+        env: the environment as trained.
+        scenarios: the environment in each scenario's variants.
+        sources: what makes each demonstrator's behaviour from a seed.
         num_envs: number of sub-environments.
         seed: names all randomness, together with a round.
         run: part of the episodes' ids.
     """
 
     env: EnvSpec
-    demonstrators: Mapping[str, DemonstratorFactory]
+    scenarios: Mapping[str, tuple[EnvSpec, ...]]
+    sources: Mapping[str, BehaviorSource]
     num_envs: int
     seed: int
     run: str
 
 
 class RoundPlayer:
-    """Plays rounds in a vector environment of its own.
-
-    Raises:
-        EnvError: the environment cannot be built.
-    """
+    """Plays rounds in vector environments of its own, one for each variant of a scenario that it meets."""
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
-        make_env = partial(make_vector_env, setting.env.id, setting.env.config, setting.num_envs)
-        self._collector = Collector(make_env, self._origin(0))
+        self._collectors: dict[tuple[str, int, int], Collector] = {}
 
     def play(self, round_: Round) -> TrajectoryBatch:
         """One trajectory of each sub-environment, in their order.
 
+        Where a scenario has several variants, the sub-environments are of each in turn.
+
         Raises:
-            EnvError: the environment keeps raising.
-            DataError: the demonstrator gave what is no action.
+            EnvError: the environment cannot be built, or keeps raising.
+            DataError: the demonstrator raised, or gave what is no action.
         """
-        collector, setting = self._collector, self._setting
-        origin = collector.origin = self._origin(round_.index)
-        collector.sequence = round_.number
-        seed = int(origin.action_generator(0, round_.number).integers(2**63))
-        demonstrator = setting.demonstrators[round_.demonstrator](seed=seed)
-        behavior = DemonstratorBehavior(round_.demonstrator, demonstrator)
-        batch = collector.collect_one_each(behavior, max_steps=round_.max_steps).batch
+        part, setting, number = round_.part, self._setting, round_.number
         slots = np.arange(setting.num_envs)
-        own: dict[str, Column] = {
-            c.EPISODE_ID: origin.episode_ids(0, slots, np.full_like(slots, round_.number)),
-            c.DEMONSTRATOR: Ragged.from_text([round_.demonstrator] * setting.num_envs),
+        variants = len(setting.scenarios.get(part.scenario, (setting.env,)))
+        # Parts begin with different variants, since a small part may have but one trajectory.
+        variant_of = (part.index + number * setting.num_envs + slots) % variants
+        played, order = [], []
+        for variant in np.unique(variant_of).tolist():
+            own = slots[variant_of == variant]
+            played.append(self._play_variant(round_, variant, len(own), number * variants + variant))
+            order.append(own)
+        batch = TrajectoryBatch.concat(played).select(np.argsort(np.concatenate(order)))
+        columns: dict[str, Column] = {
+            c.EPISODE_ID: self._origin(part.index).episode_ids(0, slots, np.full_like(slots, number)),
+            c.DEMONSTRATOR: Ragged.from_text([part.demonstrator] * setting.num_envs),
         }
-        return batch.with_trajectory_columns(**own)
+        if setting.scenarios:
+            columns[c.SCENARIO] = Ragged.from_text([part.scenario] * setting.num_envs)
+        return batch.with_trajectory_columns(**columns)
 
     def close(self) -> None:
-        """Closes the environment."""
-        self._collector.close()
+        """Closes the environments."""
+        for collector in self._collectors.values():
+            collector.close()
+
+    def _play_variant(self, round_: Round, variant: int, num_envs: int, sequence: int) -> TrajectoryBatch:
+        part = round_.part
+        collector = self._collector(part.scenario, variant, num_envs)
+        origin = collector.origin = self._origin(part.index)
+        collector.sequence = sequence
+        seed = int(origin.action_generator(0, sequence).integers(2**63))
+        behavior = self._setting.sources[part.demonstrator](seed)
+        return collector.collect_one_each(behavior, max_steps=round_.max_steps).batch
+
+    def _collector(self, scenario: str, variant: int, num_envs: int) -> Collector:
+        key = scenario, variant, num_envs
+        if key not in self._collectors:
+            env = self._setting.scenarios.get(scenario, (self._setting.env,))[variant]
+            make_env = partial(make_vector_env, env.id, env.config, num_envs)
+            self._collectors[key] = Collector(make_env, self._origin(0))
+        return self._collectors[key]
 
     def _origin(self, index: int) -> Origin:
         setting = self._setting

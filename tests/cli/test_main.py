@@ -56,17 +56,20 @@ def folder(file, tmp_path):
 
 def test_the_surface():
     commands = dict(typer.main.get_command(app).commands)
-    for group in ("data", "import"):
+    for group in ("data", "import", "policy"):
         commands |= {f"{group} {name}": command for name, command in commands.pop(group).commands.items()}
     options = {
         name: sorted(option for parameter in command.params for option in parameter.opts if "-" in option)
         for name, command in commands.items()
     }
-    for name in ("data info", "data stats", "data verify", "data export", "import legacy"):
+    for name in ("data info", "data stats", "data verify", "data export", "import legacy", "policy check"):
         assert commands[name].help
         assert [parameter.name for parameter in commands[name].params if not parameter.help] == []
     surface = {
-        "run": ["--address", "--cluster", "--debug", "--local", "--new", "--run-dir", "--set", "--smoke"],
+        "run": [
+            "--address", "--cluster", "--debug", "--external-pretrain", "--force-warmstart", "--local",
+            "--new", "--run-dir", "--set", "--smoke",
+        ],
         "stage": ["--architecture", "--debug", "--run-dir", "--set"],
         "status": ["--dashboard", "--debug", "--json"],
         "watch": ["--debug"],
@@ -81,7 +84,9 @@ def test_the_surface():
         "data verify": ["--debug", "--sample"],
         "data export": ["--debug", "--force", "--format", "--out"],
         "import legacy": ["--debug", "--ends", "--env", "--json", "--num-envs", "--out", "--trust"],
-    }
+        "policy show": ["--debug", "--json"],
+        "policy check": ["--debug", "--for", "--json", "--set"],
+    }  # fmt: skip
     assert options == surface
 
 
@@ -89,6 +94,25 @@ def test_help_imports_nothing_that_takes_long():
     heavy = "{'ray', 'torch', 'gymnasium', 'numpy', 'pydantic'}"
     code = f"import sys, rayrl.cli.main; print({heavy} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
+
+
+def test_an_external_policy_is_short_for_an_override(rayrl, file, tmp_path):
+    code, _, err = rayrl(
+        "run", file, "--external-pretrain", "it's none.pt", "--set", "conditions=[with_pretrain]"
+    )
+    assert code == 1
+    assert "--set pretrain.from=" in err
+    assert f"there is no such file or folder: {tmp_path}/it's none.pt" in err
+
+
+def test_a_policy_that_does_not_fit_is_exit_code_1(rayrl, file, tmp_path):
+    (tmp_path / "model.pt").write_bytes(b"nothing")
+    code, out, _ = rayrl("policy", "check", "model.pt", "--for", file, "--json")
+    assert code == 1
+    assert json.loads(out)["findings"][0]["state"] == "problem"
+    code, _, err = rayrl("policy", "show", "model.pt")
+    assert code == 1
+    assert "model.pt: cannot be read by PyTorch" in err
 
 
 @pytest.mark.parametrize(
@@ -322,3 +346,4 @@ def test_list(rayrl):
     assert "ppo" in rayrl("list", "algorithms")[1].splitlines()
     assert "mlp_baseline" in rayrl("list", "architectures")[1].splitlines()
     assert any(line.endswith("  random") for line in rayrl("list", "demonstrators")[1].splitlines())
+    assert "rayrl/Router-v0  lost_replica" in rayrl("list", "scenarios")[1].splitlines()

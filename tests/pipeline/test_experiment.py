@@ -57,10 +57,8 @@ def test_it_survives_json(file):
         ("seeds=[]", "seeds = []: "),
         ("conditions.0=pretrained", "conditions.0 = 'pretrained': Input should be 'no_pretrain' or"),
         ("collect.demonstrators=null", "collect.demonstrators = None"),
-        (
-            "collect.demonstrators={}",
-            "the condition with_pretrain needs collect.demonstrators; name some",
-        ),
+        ("collect.demonstrators.random=-1", "collect.demonstrators.random = -1: must be a share"),
+        ("pretrain.skip_bc=true", "skip_bc is about the weights of from, which is not given"),
         ("name=a b", "name = 'a b': String should match pattern"),
         ("artifacts=s3://x", "artifacts = 's3://x': Input should be None"),
     ],

@@ -115,18 +115,18 @@ def test_demonstrators_must_be_there(cart):
 
 def test_the_policy_to_start_from_must_fit_each_architecture(cart, policy_of):
     start = f"pretrain.from={policy_of('CartPole-v1')}"
-    preflight.check_starting_policy(load_experiment(cart))
-    preflight.check_starting_policy(load_experiment(cart, [start]))
+    preflight.check_pretraining(load_experiment(cart))
+    preflight.check_pretraining(load_experiment(cart, [start]))
     other = "train.options.model_config={fcnet_hiddens: [8]}"
     with pytest.raises(PolicyError, match="the weights do not fit the network"):
-        preflight.check_starting_policy(load_experiment(cart, [start, other]))
+        preflight.check_pretraining(load_experiment(cart, [start, other]))
     policy_of("CartPole-v1", fcnet_hiddens=[8])
-    preflight.check_starting_policy(load_experiment(cart, [start, other]))
+    preflight.check_pretraining(load_experiment(cart, [start, other]))
     policy_of("Acrobot-v1")
     with pytest.raises(PolicyError, match="made for other spaces than those of CartPole-v1"):
-        preflight.check_starting_policy(load_experiment(cart, [start]))
+        preflight.check_pretraining(load_experiment(cart, [start]))
 
 
 def test_the_policy_to_start_from_must_be_one(cart, tmp_path):
     with pytest.raises(IntegrityError, match="policy"):
-        preflight.check_starting_policy(load_experiment(cart, [f"pretrain.from={tmp_path}"]))
+        preflight.check_pretraining(load_experiment(cart, [f"pretrain.from={tmp_path}"]))

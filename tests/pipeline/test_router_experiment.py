@@ -56,6 +56,13 @@ def test_a_smoke_run_goes_from_demonstrations_to_the_report_and_repeats_nothing(
     dataset.verify()
     assert dataset.num_steps == 1024
     assert set(dataset.manifest.extra["demonstrators"]) == {"least_outstanding", "join_shortest_work"}
+    cloned = folder / "mlp_baseline" / "pretrain" / "seed_0"
+    # Of the 512 steps of each demonstrator, in one episode, none is held out: there is nothing to measure on.
+    moments = load_policy(cloned / "policy").network.normalizer
+    assert (
+        float(moments.count) + json.loads((cloned / "summary.json").read_text())["agreement"]["all"]["steps"]
+        == 1024
+    )
     for condition in ("no_pretrain", "with_pretrain"):
         home = folder / "mlp_baseline" / condition / "seed_0"
         assert json.loads((home / "trial.json").read_text())["step"] == 1024

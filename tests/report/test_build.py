@@ -47,8 +47,8 @@ def test_a_report_is_a_page_and_its_figures_twice(complete):
 def test_the_page_has_every_section(complete):
     text = complete[1].read_text()
     assert re.findall(r"<h2>(.*?)</h2>", text) == [
-        "What came out", "Learning curves", "Steps to target", "Results", "Behaviour cloning", "Actions",
-        "Where the time went", "Configuration, versions, hardware, digests",
+        "What came out", "Learning curves", "Steps to target", "Results", "Demonstrations",
+        "Behaviour cloning", "Actions", "Where the time went", "Configuration, versions, hardware, digests",
     ]  # fmt: skip
     for shown in (
         "rayrl/Router-v0", "Some CPU @ 2.4 GHz", "2.13.0", "train.options.lr", "PPO, 100,000 steps each",

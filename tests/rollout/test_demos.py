@@ -16,7 +16,8 @@ from rayrl.experience.columns import Source
 from rayrl.experience.dataset import Dataset, EnvInfo
 from rayrl.experience.dataset_writer import DatasetWriter
 from rayrl.rollout import demos
-from rayrl.rollout.demos import collect, collect_demonstrations, steps_of_each
+from rayrl.rollout.demo_plan import spaces_of, steps_of_each
+from rayrl.rollout.demos import collect, collect_demonstrations
 from rayrl.rollout.options import CollectOptions
 from tests.rollout.counting_env import (
     SPACES,
@@ -216,7 +217,7 @@ def test_a_dataset_of_other_options_is_left_alone(tmp_path: Path, finished: bool
 
 def test_a_dataset_of_another_environment_is_left_alone(tmp_path: Path) -> None:
     info = EnvInfo(id="Other-v0")
-    spaces = demos._spaces_of(EnvSpec(id=COUNTING))
+    spaces = spaces_of(EnvSpec(id=COUNTING))
     straight = collected(tmp_path / "straight").load()
     with DatasetWriter(tmp_path / "other", spaces=spaces, env=info) as writer:
         writer.append(straight)

@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 
 from rayrl.envs.demonstrators import register_demonstrator
+from rayrl.envs.spec import EnvSpec
 from rayrl.errors import DataError, EnvError, ResourceError
+from rayrl.models.actor_critic_network import ActorCriticNetwork
+from rayrl.models.architectures import MLPBaseline
+from rayrl.models.policy_folder import save_policy
 from rayrl.rollout import demos
+from rayrl.rollout.demo_plan import spaces_of
 from rayrl.rollout.demos import collect_demonstrations
 from rayrl.rollout.options import CollectOptions
 from tests.rollout.test_demos import COUNTING, HERE, OPTIONS, Killed, Right, collected, contents, killed_after
@@ -71,3 +76,29 @@ def test_workers_that_cannot_start_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match=r"\d of 100 workers within 1 s") as raised:
         collected(tmp_path, options, resource_timeout_s=1)
     assert raised.value.where == "collect.workers"
+
+
+def test_scenarios_and_policies_give_the_same_bytes_by_actors(tmp_path: Path) -> None:
+    env = EnvSpec.parse({"id": "rayrl/Router-v0", "config": {"requests": 16}}, where="env")
+    spaces = spaces_of(env)
+    network = ActorCriticNetwork(spaces.observation, spaces.action, MLPBaseline(fcnet_hiddens=(8,)))
+    save_policy(tmp_path / "policy", network, architecture="mlp_baseline", provenance={})
+    values = {
+        "demonstrators": {
+            "teacher": {"policy": str(tmp_path / "policy"), "deterministic": False},
+            "random": 1,
+        },
+        "scenarios": {"double_load": 0.3, "lost_replica": 0.3},
+        "steps": 600,
+        "envs": 2,
+    }
+    here, actors = (
+        collect_demonstrations(
+            env, tmp_path / str(workers), CollectOptions.parse(values | {"workers": workers}, where="collect")
+        )
+        for workers in (0, 2)
+    )
+    assert here is not None
+    assert actors is not None
+    assert contents(actors) == contents(here)
+    assert actors.manifest.extra == here.manifest.extra

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import gymnasium as gym
+from pydantic import Field, TypeAdapter, ValidationError
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 from ray.rllib.utils.metrics import (
     LEARNER_RESULTS,
@@ -19,9 +21,21 @@ from rayrl.algorithms.algorithm import ColumnarAlgorithm
 from rayrl.algorithms.bc.data import DemonstrationData
 from rayrl.algorithms.bc.learner import BCLearner
 from rayrl.algorithms.config import ColumnarConfig
+from rayrl.algorithms.pretrain_options import Balance, LRSchedule
 from rayrl.algorithms.rllib_options import COMMON
 from rayrl.experience.dataset import open_dataset
 from rayrl.storage.spaces import Spaces
+
+_OPTIONS: dict[str, tuple[Any, Any, str]] = {
+    "lr_schedule": (LRSchedule, "constant", "constant, linear or cosine"),
+    "lr_final": (Annotated[float, Field(ge=0)], 0.0, "a number, at least 0"),
+    "warmup_steps": (Annotated[int, Field(strict=True, ge=0)], 0, "a whole number, at least 0"),
+    "schedule_epochs": (Annotated[int, Field(strict=True, ge=1)], 10, "a whole number, at least 1"),
+    "label_smoothing": (Annotated[float, Field(ge=0, lt=1)], 0.0, "a number in [0, 1)"),
+    "input_noise": (Annotated[float, Field(ge=0)], 0.0, "a number, at least 0"),
+    "balance": (tuple[Balance, ...], (), "some of demonstrator and action"),
+}
+"""Type, default and remedy of what makes cloning more than plain."""
 
 
 class BCConfig(ColumnarConfig, AlgorithmConfig):
@@ -33,10 +47,24 @@ class BCConfig(ColumnarConfig, AlgorithmConfig):
         early_stop_patience: epochs without a lower validation loss after which ``early_stop`` is reported;
             None for never.
         fit_all: learn from the episodes that are measured on as well; what is measured then is a ceiling.
+        lr_schedule: ``constant``, ``linear`` or ``cosine``, from ``lr`` to ``lr_final``.
+        lr_final: learning rate of the last gradient step of the schedule.
+        warmup_steps: gradient steps over which the learning rate first rises.
+        schedule_epochs: epochs that the schedule takes.
+        label_smoothing: share of the target that is spread over all allowed actions.
+        input_noise: standard deviation of noise on observations, in units of the normalized observation.
+        balance: what is to weigh the same: ``demonstrator``, ``action``, or both.
     """
 
     observation_space: gym.Space[Any] | None
     action_space: gym.Space[Any] | None
+    lr_schedule: LRSchedule
+    lr_final: float
+    warmup_steps: int
+    schedule_epochs: int
+    label_smoothing: float
+    input_noise: float
+    balance: Sequence[Balance]
     honoured: ClassVar[frozenset[str]] = COMMON | {
         "observation_space",
         "action_space",
@@ -44,6 +72,7 @@ class BCConfig(ColumnarConfig, AlgorithmConfig):
         "val_fraction",
         "early_stop_patience",
         "fit_all",
+        *_OPTIONS,
     }
 
     def __init__(self, algo_class: type | None = None) -> None:
@@ -56,6 +85,8 @@ class BCConfig(ColumnarConfig, AlgorithmConfig):
         self.val_fraction = 0.1
         self.early_stop_patience: int | None = None
         self.fit_all = False
+        for name, (_, default, _) in _OPTIONS.items():
+            setattr(self, name, default)
 
     def training(
         self,
@@ -66,7 +97,9 @@ class BCConfig(ColumnarConfig, AlgorithmConfig):
         fit_all: bool = NotProvided,
         **kwargs: Any,
     ) -> Self:
-        """Sets the options; those not named here are RLlib's and rayrl's common ones."""
+        """Sets the options; those not named here or by the class are RLlib's and rayrl's common ones."""
+        for name in kwargs.keys() & _OPTIONS.keys():
+            setattr(self, name, kwargs.pop(name))
         super().training(**kwargs)
         if dataset is not NotProvided:
             self.dataset = str(dataset)
@@ -95,8 +128,15 @@ class BCConfig(ColumnarConfig, AlgorithmConfig):
             raise self._error(f"val_fraction = {self.val_fraction!r}", "in [0, 1)")
         if not isinstance(self.lr, int | float):
             raise self._error(f"lr = {self.lr!r}", "a number: no environment steps are sampled to go by")
+        for name, (kind, _, remedy) in _OPTIONS.items():
+            try:
+                TypeAdapter(kind).validate_python(getattr(self, name))
+            except ValidationError:
+                raise self._error(f"{name} = {getattr(self, name)!r}", f"give {remedy}") from None
         if not self._is_frozen:
             self._take_spaces(open_dataset(self.dataset).spaces)
+        if problem := unfit_for(self.action_space, self.label_smoothing, self.balance):
+            raise self._error(problem, "leave it out")
         super().validate()
 
     def _take_spaces(self, spaces: Spaces) -> None:
@@ -109,6 +149,17 @@ class BCConfig(ColumnarConfig, AlgorithmConfig):
     def agreement_name(action_space: gym.Space[Any]) -> str:
         """What is reported beside the loss: ``accuracy`` of discrete actions, ``action_error`` of others."""
         return "action_error" if isinstance(action_space, gym.spaces.Box) else "accuracy"
+
+
+def unfit_for(
+    action_space: gym.Space[Any] | None, label_smoothing: float, balance: Sequence[Balance]
+) -> str | None:
+    """Which of these options an action space does not allow, in words; None where it allows them."""
+    if label_smoothing and not isinstance(action_space, gym.spaces.Discrete):
+        return f"label_smoothing = {label_smoothing} needs Discrete actions, not {action_space}"
+    if "action" in balance and isinstance(action_space, gym.spaces.Box):
+        return f"balance = {list(balance)} needs actions that can be counted, not {action_space}"
+    return None
 
 
 class BC(ColumnarAlgorithm):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ray.rllib.core.learner.training_data import TrainingData
 
-from rayrl.errors import TrainingError
+from rayrl.algorithms.bc.weighting import WEIGHT, balanced_weights
+from rayrl.algorithms.pretrain_options import Balance
+from rayrl.errors import DataError, TrainingError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.columns import Split
@@ -65,6 +68,7 @@ class Demonstrations:
         rank: int,
         learners: int,
         fit_all: bool = False,
+        balance: Sequence[Balance] = (),
     ) -> Demonstrations:
         """Reads a dataset and takes one learner's part of both sides of the split.
 
@@ -75,9 +79,11 @@ class Demonstrations:
             rank: the learner.
             learners: how many share the dataset.
             fit_all: let ``train`` have the episodes of ``val`` as well.
+            balance: what is to weigh the same in ``train``, which then has a column ``weight``.
 
         Raises:
             IntegrityError: the dataset is damaged.
+            DataError: there is nothing to learn from, or nobody to balance.
         """
         batch = open_dataset(path).load()
         # Demonstrators differ in how well they can be cloned: each is measured by its share.
@@ -85,4 +91,8 @@ class Demonstrations:
         batch = with_split(batch, val_fraction, seed, strata=strata)
         train = batch if fit_all else select_split(batch, Split.train)
         val = select_split(batch, Split.val)
+        if not train.num_steps:
+            raise DataError("the dataset has no demonstrations to learn from", where=str(path))
+        if balance:
+            train = train.with_columns(**{WEIGHT: balanced_weights(train, balance)})
         return cls(train.split_by_rows(learners)[rank], val.split_by_rows(learners)[rank])

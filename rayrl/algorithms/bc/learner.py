@@ -10,9 +10,15 @@ import torch
 from ray.rllib.core.learner.training_data import TrainingData
 from torch import Tensor
 
+from rayrl.algorithms.bc.agreement import agreement_of
 from rayrl.algorithms.bc.data import DemonstrationData, Demonstrations
-from rayrl.algorithms.collective import rank, sum_over_learners, world_size
+from rayrl.algorithms.bc.schedule import LearningRate
+from rayrl.algorithms.bc.smoothing import smoothed_loss
+from rayrl.algorithms.bc.weighting import WEIGHT
+from rayrl.algorithms.collective import gather_counts, rank, sum_over_learners, world_size
 from rayrl.algorithms.learner import ColumnarLearner, Columns
+from rayrl.algorithms.minibatches import plan_minibatches
+from rayrl.config.seeding import Role, generator
 from rayrl.errors import TrainingError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
@@ -25,7 +31,7 @@ _ROWS = 16_384
 class BCLearner(ColumnarLearner):
     """One epoch an update; keeps the weights that did best on the validation split."""
 
-    statistics = ("train_loss", "entropy")
+    statistics = ("train_loss", "objective", "entropy")
 
     def build(self) -> None:
         """Builds the learner; the dataset is read with the first epoch."""
@@ -35,6 +41,7 @@ class BCLearner(ColumnarLearner):
         self._best_loss = math.inf
         self._best_epoch = 0
         self._best_weights: dict[str, np.ndarray[Any, Any]] = {}
+        self._noise = torch.Generator(self._device)
 
     def learn(self, training_data: TrainingData) -> tuple[int, dict[str, float]]:
         """One epoch over the training split, then a look at both splits."""
@@ -45,6 +52,9 @@ class BCLearner(ColumnarLearner):
             )
         train = self._train if self._train is not None else self._read(training_data.path)
         rows = len(train[c.ACTIONS])
+        numbers = generator(self.config.seed, Role.pretraining, rank(), self._updates)
+        self._noise.manual_seed(int(numbers.integers(2**63)))
+        self._gradient_steps = self._updates * self._steps_an_epoch
         results = self.run_epochs(train, 1, self.config.minibatch_size)
         results |= {f"train_{name}": value for name, value in self._measure(train).items() if name != "loss"}
         results |= {f"val_{name}": value for name, value in self._measure(self._val).items()}
@@ -52,13 +62,35 @@ class BCLearner(ColumnarLearner):
         return rows, results | {"best_epoch": float(self._best_epoch), "best_loss": self._best_loss}
 
     def loss(self, minibatch: Columns) -> tuple[Tensor, Tensor]:
-        """Sums over rows of -log π(a|s), and of the entropy."""
-        inputs = self.policy.policy({name: minibatch[name] for name in self._parts})
+        """Sums over rows of what is minimized; of -log π(a|s), of the former, and of the entropy."""
+        parts = {name: minibatch[name] for name in self._parts}
+        inputs = self.policy.policy(self._noisy(parts) if self.config.input_noise else parts)
         # L = -log π(a|s)
-        loss = -self.policy.distribution.logp(inputs, minibatch[c.ACTIONS]).sum()
+        nll = -self.policy.distribution.logp(inputs, minibatch[c.ACTIONS])
+        loss = nll
+        if self.config.label_smoothing:
+            loss = smoothed_loss(inputs, nll, self.config.label_smoothing)
+        if WEIGHT in minibatch:
+            loss = minibatch[WEIGHT] * loss
+        objective = loss.sum()
         with torch.no_grad():
             entropy = self.policy.distribution.entropy(inputs).sum()
-        return loss, torch.stack([loss, entropy]).detach()
+        return objective, torch.stack([nll.sum(), objective, entropy]).detach()
+
+    def _noisy(self, parts: Columns) -> Columns:
+        """The parts that are standardized, with noise of ``input_noise`` standard deviations."""
+        noisy = dict(parts)
+        for name, unit in self.policy.normalizer.spreads().items():
+            x = parts[name].float()
+            drawn = torch.randn(x.shape, generator=self._noise, device=x.device)
+            noisy[name] = x + self.config.input_noise * unit.to(x.device) * drawn
+        return noisy
+
+    def _step(self, minibatch: Columns, total: int) -> tuple[Tensor, Tensor, Tensor]:
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._learning_rate.at(self._gradient_steps)
+        self._gradient_steps += 1
+        return super()._step(minibatch, total)
 
     def _read(self, path: str) -> Columns:
         config = self.config
@@ -69,20 +101,36 @@ class BCLearner(ColumnarLearner):
             rank=rank(),
             learners=world_size(),
             fit_all=config.fit_all,
+            balance=config.balance,
         )
         self._train, self._val = self._columns(data.train), self._columns(data.val)
-        self._parts = tuple(name for name in self._train if name != c.ACTIONS)
-        if self._updates == 0:
+        self._parts = tuple(name for name in self._train if name not in (c.ACTIONS, WEIGHT))
+        if self._updates == 0 and not self._is_normalized():
             # From the training split alone, and before anything is learned: the policy is cloned with it.
             self.update_normalizer({name: self._train[name] for name in self._parts})
+        rows = gather_counts(len(self._train[c.ACTIONS]), self._device)
+        steps = self._steps_an_epoch = plan_minibatches(rows, rank(), config.minibatch_size).steps
+        self._learning_rate = LearningRate(
+            config.lr,
+            config.lr_schedule,
+            config.lr_final,
+            config.warmup_steps,
+            total=config.schedule_epochs * steps,
+        )
         return self._train
+
+    def _is_normalized(self) -> bool:
+        """Whether the policy came with moments, which its weights were learned with."""
+        normalizer = self.policy.normalizer
+        return normalizer.enabled and bool(normalizer.count > 0)
 
     def _columns(self, batch: TrajectoryBatch) -> Columns:
         actions = batch.columns[c.ACTIONS]
         if isinstance(actions, Ragged):
             raise TrainingError("ragged actions cannot be cloned", where=c.ACTIONS)
         own = self.policy.distribution.from_env(actions)
-        return {**self.observations(batch.columns), c.ACTIONS: self.to_device(own)}
+        weight = {WEIGHT: self.to_device(batch.columns[WEIGHT])} if WEIGHT in batch.columns else {}
+        return {**self.observations(batch.columns), c.ACTIONS: self.to_device(own), **weight}
 
     @torch.no_grad()
     def _measure(self, columns: Columns) -> dict[str, float]:
@@ -96,7 +144,8 @@ class BCLearner(ColumnarLearner):
             loss = -distribution.logp(inputs, part[c.ACTIONS]).double().sum()
             mode = distribution.mode(inputs.float().cpu().numpy())
             actions = part[c.ACTIONS].cpu().numpy()
-            sums += torch.tensor([len(actions), loss.item(), _agreement(mode, actions)], dtype=torch.float64)
+            agreement = agreement_of(mode, actions).sum()
+            sums += torch.tensor([len(actions), loss.item(), agreement], dtype=torch.float64)
         n, loss_sum, agreement = sum_over_learners(sums.to(self._device)).tolist()
         if not n:
             return {}
@@ -124,11 +173,3 @@ class BCLearner(ColumnarLearner):
         super().set_training_state(state)
         self._best_loss, self._best_epoch = state["best_loss"], state["best_epoch"]
         self._best_weights = state["best_weights"]
-
-
-def _agreement(mode: np.ndarray[Any, Any], actions: np.ndarray[Any, Any]) -> float:
-    """Summed over rows: 1 where a discrete action is the same; of a continuous one the mean error."""
-    rows = mode.reshape(len(mode), -1), actions.reshape(len(actions), -1)
-    if np.issubdtype(actions.dtype, np.floating):
-        return float(np.abs(rows[0] - rows[1]).mean(axis=1).sum())
-    return float((rows[0] == rows[1]).all(axis=1).sum())

@@ -174,6 +174,8 @@ class RouterConfig(Config):
     """Requests per second."""
     target_load: Positive | None = 0.85
     """Requests per second as a share of what the replicas can serve; null with a trace keeps its gaps."""
+    reference_qps: Positive | None = None
+    """Requests per second that observation and reward count rates in; null takes the offered rate."""
     requests: Count = 512
     """Decisions in an episode."""
     prefill: LengthDistribution = LengthDistribution(mean=1155.0, cv=0.96, maximum=8192)

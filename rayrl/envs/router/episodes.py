@@ -49,10 +49,9 @@ class RouterEpisodes:
         self.serving = Serving.of(config)
         self.simulation = Simulation.empty(config, num_envs)
         self.telemetry = Telemetry.empty(config, num_envs)
-        self._layout = Layout.of(config, offered_rate=self.workload.rate)
-        self._formula = RewardFormula.of(
-            config.reward, offered_rate=self.workload.rate, kv_blocks=config.kv_cache.blocks
-        )
+        rate = config.reference_qps or self.workload.rate
+        self._layout = Layout.of(config, offered_rate=rate)
+        self._formula = RewardFormula.of(config.reward, offered_rate=rate, kv_blocks=config.kv_cache.blocks)
         self._memory = RewardMemory.empty(num_envs)
         self._seeds = np.zeros(num_envs, np.uint64)
         self._begun = np.zeros(num_envs, np.int64)

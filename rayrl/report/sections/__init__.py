@@ -4,6 +4,7 @@ from rayrl.report.sections import (
     actions,
     categories,
     cloning,
+    demonstrations,
     divergence,
     learning_curves,
     results,
@@ -16,7 +17,7 @@ from rayrl.report.sections import (
 from rayrl.report.sections.registry import register_section
 
 for _module in (
-    verdict, learning_curves, target, results, categories, cloning, actions, divergence, timing, setup,
-    warnings,
+    verdict, learning_curves, target, results, categories, demonstrations, cloning, actions, divergence,
+    timing, setup, warnings,
 ):  # fmt: skip
     register_section(_module.SECTION)

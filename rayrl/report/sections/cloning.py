@@ -11,15 +11,15 @@ from rayrl.report.curves import mean_curve
 from rayrl.report.figures.chart import Level, Line, LineChart
 from rayrl.report.html import Html, table
 from rayrl.report.run_data import Pretraining, RunData
+from rayrl.report.sections.demonstrations import agreement_table
 from rayrl.report.sections.registry import Block, Section
 from rayrl.report.text import number, percent
 
 _SPLITS = (("train", "training split"), ("val", "held-out split"))
-_FACTS = {"episodes": "episodes", "steps": "decisions", "return_mean": "mean return"}
 
 
 def build(run: RunData) -> Sequence[Block]:
-    """Per architecture the charts of accuracy and loss, then a table of all seeds, and the demonstrations."""
+    """Per architecture the charts of accuracy and loss, then tables of all seeds and of each demonstrator."""
     blocks: list[Block] = []
     several = len(run.experiment.architectures) > 1
     for architecture in run.experiment.architectures:
@@ -27,8 +27,8 @@ def build(run: RunData) -> Sequence[Block]:
         charts = _charts(group, architecture if several else None)
         blocks += [chart for chart in charts if chart.lines]
     blocks.append(_agreement(run))
-    if run.dataset is not None and run.dataset.extra.demonstrators:
-        blocks.append(_demonstrations(run.dataset.extra.demonstrators))
+    if (by_demonstrator := agreement_table(run)) is not None:
+        blocks.append(by_demonstrator)
     return blocks
 
 
@@ -76,7 +76,7 @@ def _agreement(run: RunData) -> Html:
     rows = []
     for pretraining in run.pretraining:
         summary = pretraining.summary
-        if summary is None:
+        if summary is None or summary.taken_over:
             continue
         agreement, ceiling = summary.val_accuracy, summary.ceiling_accuracy
         reached = agreement / ceiling if agreement is not None and ceiling else None
@@ -107,19 +107,10 @@ def _agreement(run: RunData) -> Html:
     return table(header, rows, caption=caption)
 
 
-def _demonstrations(demonstrators: dict[str, dict[str, object]]) -> Html:
-    known = [name for name in _FACTS if any(name in facts for facts in demonstrators.values())]
-    rows = []
-    for name, facts in demonstrators.items():
-        values = [facts.get(fact) for fact in known]
-        rows.append([name, *(number(v) if isinstance(v, int | float) else "–" for v in values)])
-    return table(["demonstrator", *(_FACTS[name] for name in known)], rows, caption="The demonstrations.")
-
-
 SECTION = Section(
     "cloning",
     "Behaviour cloning",
     40,
-    lambda run: any(p.summary is not None or len(p.curve) for p in run.pretraining),
+    lambda run: any(len(p.curve) or (p.summary and not p.summary.taken_over) for p in run.pretraining),
     build,
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from rayrl.report.comparison import Comparison
 from rayrl.report.html import element
 from rayrl.report.run_data import INEXACT, RunData, Trial
+from rayrl.report.sections.demonstrations import never_taken
 from rayrl.report.sections.registry import Block, Section
 from rayrl.report.text import listed
 
@@ -24,7 +25,23 @@ def compare(comparison: Comparison) -> Sequence[Block]:
 
 def warnings_of(run: RunData) -> list[str]:
     """One sentence for each thing."""
-    return [*(text for trial in run.trials for text in _of_trial(trial)), *run.problems]
+    return [
+        *_of_demonstrations(run),
+        *(text for trial in run.trials for text in _of_trial(trial)),
+        *run.problems,
+    ]
+
+
+def _of_demonstrations(run: RunData) -> Iterator[str]:
+    if missing := never_taken(run):
+        named = listed([str(action) for action in missing])
+        yield (
+            f"No demonstrator ever took action {named}: add one that does to collect.demonstrators, or a "
+            "scenario in which one does to collect.scenarios."
+        )
+    for pretraining in run.pretraining:
+        for text in pretraining.summary.warnings if pretraining.summary else ():
+            yield f"{pretraining.name}: {text}."
 
 
 def _of_trial(trial: Trial) -> Iterator[str]:
