@@ -19,7 +19,7 @@ from rayrl.experience.replay.open_block import OpenBlock
 from rayrl.experience.replay.partition import Counters, Partition
 from rayrl.experience.replay.parts import groups_of, index_parts
 from rayrl.experience.replay.storage import ReplayStorage, reservoir_keys
-from rayrl.experience.replay.store import BlockStore
+from rayrl.experience.replay.store import BlockStore, Marks
 from rayrl.storage.spaces import Spaces
 
 if TYPE_CHECKING:
@@ -120,8 +120,10 @@ class _Restorer:
             partition.open_block = opened
             storage.columns.set(block, opened.columns)
         else:
-            kept = storage.store.put(number, data)
-            storage.columns.set(block, kept.columns | kept.trajectory_columns)
+            marks = Marks(
+                steps[saved.ROW_ID], trajectories[saved.TRAJECTORY_ID], trajectories[saved.TRAJECTORY_RETURN]
+            )
+            storage.columns.seal(block, storage.store.put(number, data, marks))
         index.append(block, owners, index_parts(data), 0, offsets)
         index.blocks.rows["used"][block] = used
         records = index.trajectories.rows
