@@ -141,12 +141,15 @@ class ReplayBuffer(Sampled):
             entries=found.entry,
         )
 
-    def update_priorities(self, row_ids: NDArray[np.int64], priorities: NDArray[np.floating[Any]]) -> int:
+    def update_priorities(
+        self, row_ids: NDArray[np.int64], priorities: NDArray[np.floating[Any]], shards: Any = None
+    ) -> int:
         """Gives steps new priorities; gives how many of them were evicted meanwhile, which are passed over.
 
         Args:
             row_ids: ``(n,)`` as of a sample.
             priorities: ``(n,)`` finite and at least 0, such as absolute TD errors.
+            shards: ``(n,)`` as of a sample; all are of this buffer, the only one.
 
         Raises:
             DataError: the buffer keeps none, a priority is out of range, or there are not as many as ids.
