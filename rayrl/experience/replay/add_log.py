@@ -16,8 +16,14 @@ class AddLog(Protocol):
     Each raises StorageError where it cannot write; the buffer then goes on once it can.
     """
 
-    def adding(self, partition: Partition, batch: TrajectoryBatch) -> None:
-        """A batch is about to be added to a partition, all of it. Where this raises, it is not."""
+    def adding(self, partition: Partition, batch: TrajectoryBatch, *, remembered: bool) -> None:
+        """A batch is about to be added to a partition, all of it; where this raises, it is not.
+
+        Args:
+            partition: where to.
+            batch: what is new of it, prepared.
+            remembered: whether it is to be remembered as added.
+        """
         ...
 
     def opened(self, partition: Partition, number: int) -> None:

@@ -130,7 +130,7 @@ class ReplayStorage:
         if fresh.num_trajectories:
             fresh = prepare(fresh, self.options)
             if self.log is not None:
-                self.log.adding(to, fresh)
+                self.log.adding(to, fresh, remembered=idempotent)
         to.counters.duplicates += duplicates
         return Added(*self.take_in(fresh, batch if idempotent else None, to), duplicates)
 
@@ -158,6 +158,10 @@ class ReplayStorage:
             return steps, refused
         to = todo.partition
         while True:
+            if not todo.rest.num_steps and todo.origin is not None:
+                # Before the block is sealed: who has that needs no more of the batch.
+                to.producers.advance(todo.origin)
+                todo.origin = None
             if to.open_block is not None and to.open_block.room == 0:
                 self.seal(to, todo.done)
             if not todo.rest.num_steps:
@@ -168,8 +172,6 @@ class ReplayStorage:
             steps += added
             refused += head.num_steps - added
             self._evict(to)
-        if todo.origin is not None:
-            to.producers.advance(todo.origin)
         self._unfinished = None
         return steps, refused
 
@@ -202,9 +204,11 @@ class ReplayStorage:
         if partition.open_block is None:
             if partition.specs is None:
                 raise DataError("nothing was added to the partition", where=partition.name)
+            number = self.index.next_number if partition.reserved is None else partition.reserved
             if self.log is not None:
-                self.log.opened(partition, self.index.next_number)
-            block = self.index.begin_block(partition.code)
+                self.log.opened(partition, number)
+            block = self.index.begin_block(partition.code, number)
+            partition.reserved = None
             partition.blocks.append(block)
             opened = partition.open_block = OpenBlock(partition.specs, self.index.block_rows)
             self.columns.set(block, opened.columns)
@@ -289,6 +293,17 @@ class ReplayStorage:
                 continue
             partition.remove_next()
             self._after(self.index.evict_trajectory(owner), length, [owner], partition)
+
+    def evict_again(self, partition: Partition, gone: list[int]) -> None:
+        """Evicts what was evicted before the buffer was restored: some trajectories, and what is too much."""
+        for owner in gone:
+            length = int(self.index.trajectories.rows["length"][owner])
+            self._after(self.index.evict_trajectory(owner), length, [owner], partition)
+        held = self.index.live_in(list(partition.blocks))
+        counters = partition.counters
+        counters.steps_evicted = counters.steps_added - held.steps
+        counters.trajectories_evicted = counters.trajectories_added - held.trajectories
+        self._evict(partition)
 
     def _evict_oldest(self, excess: int, partition: Partition) -> None:
         block = partition.blocks[0]

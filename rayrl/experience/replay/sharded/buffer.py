@@ -19,7 +19,7 @@ from rayrl.experience.replay.requests import Request
 from rayrl.experience.replay.samples import TrajectorySample
 from rayrl.experience.replay.sampling import Sampled, with_split
 from rayrl.experience.replay.sharded.fleet import Fleet
-from rayrl.experience.replay.sharded.options import ShardOptions, share_of
+from rayrl.experience.replay.sharded.options import ShardOptions, shard_folder, share_of
 from rayrl.experience.replay.sharded.server import ShardSetup, Survey
 from rayrl.experience.replay.statistics import merge_partitions, merge_trajectories
 from rayrl.experience.replay.union import Drawn, split, unite
@@ -72,7 +72,8 @@ class ShardedReplayBuffer(Sampled):
                 env,
                 share_of(self.options, rank, self.shards.shards),
                 rank,
-                store="object_store",
+                store="object_store" if self.shards.spool is None else "spool",
+                spool=None if self.shards.spool is None else shard_folder(self.shards.spool, rank),
                 hot_bytes=self.shards.hot_bytes,
                 shards=self.shards.shards,
                 device=device,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from rayrl.experience.replay.requests import Request
 from rayrl.experience.replay.samplers import Census
 from rayrl.experience.replay.samples import Sample, TrajectorySample
 from rayrl.experience.replay.sharded.routing import Lanes
+from rayrl.experience.replay.spool import Spool
+from rayrl.experience.replay.spool.recovery import spooled_buffer
 from rayrl.experience.replay.storage import Added
 from rayrl.experience.replay.store import BlockStore, HeapStore
 from rayrl.experience.replay.union import Offer, Plan, split
@@ -36,7 +39,8 @@ class ShardSetup:
         env: the environment that they come from.
         options: of this shard: its part of the capacities.
         rank: its number.
-        store: ``heap`` or ``object_store``.
+        store: ``heap``, ``object_store`` or ``spool``.
+        spool: folder of the shard's spool.
         hot_bytes: how much of sealed blocks to keep at hand; None: as the store thinks best.
         shards: number of shards.
         device: where the tensors of samples go.
@@ -47,6 +51,7 @@ class ShardSetup:
     options: ReplayOptions
     rank: int
     store: str = "heap"
+    spool: Path | None = None
     hot_bytes: int | None = None
     shards: int = 1
     device: str = "cpu"
@@ -107,6 +112,7 @@ class ShardServer:
         self._error: RayrlError | None = None
         self._ticket = 0
         self._life = 1
+        self._spool: Spool | None = None
         try:
             self._buffer = self._start()
         except RayrlError as error:
@@ -146,6 +152,8 @@ class ShardServer:
         batch.validate()
         part = batch if lanes is None else lanes.of(batch)
         self._ticket = ticket
+        if self._spool is not None:
+            self._spool.ticket = ticket - 1
         added = buffer.add(part, partition=partition, idempotent=idempotent)
         return Ack(ticket, ticket + 1, added, len(buffer), self._life)
 
@@ -222,12 +230,27 @@ class ShardServer:
         """Steps and trajectories held."""
         return len(self.buffer), self.buffer.num_trajectories
 
+    def process(self) -> int:
+        """The id of its process."""
+        return os.getpid()
+
     def save(self, path: Path) -> Path:
         """See ``ReplayBuffer.save``."""
         return self.buffer.save(path)
 
     def _start(self) -> ReplayBuffer:
         setup = self._setup
+        if setup.spool is not None:
+            buffer, self._spool = spooled_buffer(
+                setup.spaces,
+                setup.env,
+                setup.options,
+                setup.spool,
+                hot_bytes=setup.hot_bytes,
+                device=setup.device,
+            )
+            self._ticket, self._life = self._spool.ticket, self._spool.life
+            return buffer
         return ReplayBuffer(
             setup.spaces, setup.env, setup.options, store=setup.make_store(), device=setup.device
         )
