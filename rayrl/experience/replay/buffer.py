@@ -14,7 +14,21 @@ from rayrl.errors import DataError
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.dataset import Dataset, EnvInfo
 from rayrl.experience.replay import scores
+from rayrl.experience.replay.adding import Added
+from rayrl.experience.replay.checkpoint_restoring import deal_again, read_back, verify_checkpoint
+from rayrl.experience.replay.checkpoints import (
+    SEGMENTS,
+    CheckpointManifest,
+    Mode,
+    checkpoint_bytes,
+    read_checkpoint,
+    resolve_mode,
+    save_reference,
+    shard_folder,
+    write_checkpoint,
+)
 from rayrl.experience.replay.groups import Wanted, Where
+from rayrl.experience.replay.lanes import Lanes
 from rayrl.experience.replay.loading import load_buffer
 from rayrl.experience.replay.options import ReplayOptions
 from rayrl.experience.replay.reading import (
@@ -24,12 +38,13 @@ from rayrl.experience.replay.reading import (
     read_transitions,
     trajectory_batch,
 )
-from rayrl.experience.replay.requests import Fragments, Request, Target, Trajectories, Transitions
-from rayrl.experience.replay.samplers import Census, OnPoliciness, Sampler, make_sampler
-from rayrl.experience.replay.samples import FragmentSample, Sample, TrajectorySample, TransitionSample
+from rayrl.experience.replay.requests import Fragments, Request, Trajectories
+from rayrl.experience.replay.samplers import Census, make_sampler
+from rayrl.experience.replay.samples import Sample, TrajectorySample
+from rayrl.experience.replay.sampling import Sampled, with_split
 from rayrl.experience.replay.saving import save_buffer
 from rayrl.experience.replay.statistics import partition_statistics, trajectory_statistics
-from rayrl.experience.replay.storage import Added, ReplayStorage
+from rayrl.experience.replay.storage import ReplayStorage
 from rayrl.experience.replay.store import BlockStore, HeapStore
 from rayrl.experience.replay.union import Drawn, Offer, draw
 from rayrl.experience.replay.view import View
@@ -38,7 +53,7 @@ from rayrl.storage.spaces import Spaces
 _MOST_VIEWS = 32
 
 
-class ReplayBuffer:
+class ReplayBuffer(Sampled):
     """Experience of one kind of environment, in the memory of this process.
 
     Batches are copied in. Draws are independent, with replacement, and copied out. One thread uses it at a
@@ -54,6 +69,8 @@ class ReplayBuffer:
 
     Attributes:
         draws: how many draws there were; with the seed and the rank it names the generator of the next one.
+        updates_dropped: updates of priorities that came after their steps were evicted.
+        items_sampled: steps, fragments and trajectories drawn.
     """
 
     def __init__(
@@ -73,6 +90,7 @@ class ReplayBuffer:
         self.rank = rank
         self.draws = 0
         self.updates_dropped = 0
+        self.items_sampled = 0
         self.storage = ReplayStorage(spaces, self.options, store or HeapStore())
         self._views: dict[Any, View] = {}
         self._views_of = -1
@@ -115,143 +133,6 @@ class ReplayBuffer:
             self.add(batch, partition=partition, idempotent=False).steps for batch in dataset.batches()
         )
 
-    def sample_transitions(
-        self,
-        n: int,
-        *,
-        n_step: int = 1,
-        gamma: float = 0.99,
-        sampler: str | Sampler = "uniform",
-        where: Where | None = None,
-        columns: tuple[str, ...] | None = None,
-    ) -> TransitionSample:
-        """Draws single steps, with their n-step returns.
-
-        Args:
-            n: how many.
-            n_step: most steps of a return; it ends with its trajectory, and ``discounts`` says how far it
-                went.
-            gamma: discount γ.
-            sampler: by name, or made.
-            where: which trajectories to draw from.
-            columns: step columns wanted beside observation, actions and rewards; all when not given.
-
-        Raises:
-            DataError: there is nothing to draw, or no such column.
-            ConfigError: there is no such sampler.
-        """
-        drawn: TransitionSample = self._sample(n, Transitions(n_step, gamma), sampler, where, columns)
-        return drawn
-
-    def draw_transitions(
-        self,
-        sizes: Sequence[int],
-        *,
-        n_step: int = 1,
-        gamma: float = 0.99,
-        sampler: str | Sampler = "uniform",
-        where: Where | None = None,
-        columns: tuple[str, ...] | None = None,
-    ) -> list[Drawn]:
-        """Draws several samples of single steps, one for each learner say, to be fetched where they are used.
-
-        Arguments and errors are those of ``sample_transitions``.
-
-        Args:
-            sizes: steps of each sample.
-            n_step: see there.
-            gamma: see there.
-            sampler: see there.
-            where: see there.
-            columns: see there.
-        """
-        return self._draw(sizes, Transitions(n_step, gamma), sampler, where, columns)
-
-    def sample_fragments(
-        self,
-        batch_size: int,
-        length: int | None = None,
-        *,
-        split: Wanted = None,
-        sampler: str | Sampler = "uniform",
-        where: Where | None = None,
-        columns: tuple[str, ...] | None = None,
-    ) -> FragmentSample:
-        """Draws windows of consecutive steps of one episode.
-
-        Args:
-            batch_size: how many.
-            length: steps of each; the option ``fragment_length`` when not given.
-            split: ``train``, ``val`` or None for both.
-            sampler: by name, or made.
-            where: which trajectories to draw from; its split gives way to ``split``.
-            columns: as in ``sample_transitions``.
-
-        Raises:
-            DataError: no trajectory is long enough.
-            ConfigError: there is no such sampler.
-        """
-        target = Fragments(self.options.fragment_length if length is None else length)
-        where = _with_split(where, split)
-        drawn: FragmentSample = self._sample(batch_size, target, sampler, where, columns)
-        return drawn
-
-    sample2 = sample_fragments
-
-    def sample_trajectories(
-        self,
-        n: int,
-        *,
-        min_length: int = 1,
-        sampler: str | Sampler = "uniform",
-        where: Where | None = None,
-        columns: tuple[str, ...] | None = None,
-    ) -> TrajectorySample:
-        """Draws whole trajectories; arguments and errors as in ``sample_transitions``.
-
-        Args:
-            n: how many.
-            min_length: fewest steps of each.
-            sampler: by name, or made.
-            where: which trajectories to draw from.
-            columns: as in ``sample_transitions``.
-        """
-        drawn: TrajectorySample = self._sample(n, Trajectories(min_length), sampler, where, columns)
-        return drawn
-
-    def sample_by_on_policiness(
-        self,
-        batch_size: int,
-        agent: scores.Scorer,
-        split: Wanted = None,
-        *,
-        length: int | None = None,
-        likelihood: str = "mean",
-        policy_version: int | None = None,
-        max_age: int = 0,
-        where: Where | None = None,
-    ) -> FragmentSample:
-        """Draws fragments of trajectories that an agent is likely to have made; see ``OnPoliciness``.
-
-        Args:
-            batch_size: how many.
-            agent: gives the log-likelihood of each action of a batch, ``(steps,)``.
-            split: ``train``, ``val`` or None for both.
-            length: steps of each; the option ``fragment_length`` when not given.
-            likelihood: ``mean`` per step, or ``sum`` over a trajectory.
-            policy_version: the agent's version. Scores of it, or of one older by ``max_age`` at most, are
-                used again; without it all are computed anew.
-            max_age: see there.
-            where: which trajectories to draw from; its split gives way to ``split``.
-
-        Raises:
-            DataError: no trajectory is long enough, or the agent gives values of another shape.
-        """
-        where = _with_split(where, split)
-        self.score(agent, policy_version=policy_version, max_age=max_age, where=where)
-        sampler = make_sampler(OnPoliciness.name, likelihood=likelihood)
-        return self.sample_fragments(batch_size, length, sampler=sampler, where=where)
-
     def score(
         self,
         agent: scores.Scorer,
@@ -277,12 +158,15 @@ class ReplayBuffer:
             entries=found.entry,
         )
 
-    def update_priorities(self, row_ids: NDArray[np.int64], priorities: NDArray[np.floating[Any]]) -> int:
+    def update_priorities(
+        self, row_ids: NDArray[np.int64], priorities: NDArray[np.floating[Any]], shards: Any = None
+    ) -> int:
         """Gives steps new priorities; gives how many of them were evicted meanwhile, which are passed over.
 
         Args:
             row_ids: ``(n,)`` as of a sample.
             priorities: ``(n,)`` finite and at least 0, such as absolute TD errors.
+            shards: ``(n,)`` as of a sample; all are of this buffer, the only one.
 
         Raises:
             DataError: the buffer keeps none, a priority is out of range, or there are not as many as ids.
@@ -320,7 +204,7 @@ class ReplayBuffer:
         Raises:
             DataError: there is none.
         """
-        request = Request(Trajectories(), make_sampler("uniform"), _with_split(where, split))
+        request = Request(Trajectories(), make_sampler("uniform"), with_split(where, split))
         found = self._view(request).candidates
         if not len(found.entry):
             raise DataError(f"no {request} in the replay buffer", where="replay buffer")
@@ -356,6 +240,52 @@ class ReplayBuffer:
         """
         return load_buffer(cls, Path(path), env, device, store)
 
+    def draw_request(self, request: Request, sizes: Sequence[int]) -> list[Drawn]:
+        """Draws several samples of what a request asks for; see ``Sampled``."""
+        drawn = draw([self], request, sizes, generator(self.options.seed, Role.replay, self.rank, self.draws))
+        self.draws += 1
+        return drawn
+
+    def save_checkpoint(self, folder: Path, mode: Mode = "auto", segments: Path | None = None) -> None:
+        """Writes the buffer to a checkpoint's folder.
+
+        Args:
+            folder: the folder.
+            mode: ``full``: all of it is there. ``reference``: what changes is there, and the names of
+                segments, files of sealed blocks that are written once. ``auto``: ``full`` below 256 MB.
+            segments: folder of the segments; ``segments`` beside the checkpoint when not given.
+
+        Raises:
+            StorageError: there is not room enough, or the disk cannot be written.
+        """
+        resolved = resolve_mode(mode, checkpoint_bytes(self))
+        part = shard_folder(folder, 0)
+        if resolved == "full":
+            self.save(part)
+        else:
+            save_reference(self, part, segments or folder.absolute().parent / SEGMENTS)
+        write_checkpoint(folder, CheckpointManifest(mode=resolved, shards=1, draws=self.draws))
+
+    def restore_checkpoint(self, folder: Path) -> None:
+        """Goes back, or forward, to a checkpoint; a buffer that was in one shard draws as that would have.
+
+        A checkpoint of several shards is taken in episode by episode: with new row ids, priorities that begin
+        at the highest, and no scores.
+
+        Raises:
+            IntegrityError: a file is missing, altered, or of another buffer; nothing is changed then.
+        """
+        manifest = read_checkpoint(folder)
+        verify_checkpoint(folder, manifest, self, [])
+        if manifest.shards == 1:
+            kind = ReplayBuffer
+            back = read_back(kind, shard_folder(folder, 0), manifest.mode, HeapStore(), self.device)
+        else:
+            back = ReplayBuffer(self.spaces, self.env, self.options, device=self.device, rank=self.rank)
+            deal_again(back, folder, manifest, Lanes(1, (0,)))
+        self.storage, self.draws, self.updates_dropped = back.storage, manifest.draws, back.updates_dropped
+        self._views.clear()
+
     def census(self, request: Request) -> Census:
         """As a shard: what the sampler has to know of it."""
         return request.sampler.census(self._view(request))
@@ -369,6 +299,7 @@ class ReplayBuffer:
 
     def draw(self, request: Request, n: int, union: Census, generator: np.random.Generator) -> Sample:
         """As a shard: draws n items from here alone."""
+        self.items_sampled += n
         picked = request.sampler.draw(self._view(request), n, union, generator)
         specs = common_specs(self.storage, request)
         target = request.target
@@ -377,29 +308,6 @@ class ReplayBuffer:
         if isinstance(target, Trajectories):
             return read_trajectories(self.storage, picked, specs, self.device)
         return read_transitions(self.storage, picked, target, specs, self.device)
-
-    def _sample(
-        self,
-        n: int,
-        target: Target,
-        sampler: str | Sampler,
-        where: Where | None,
-        columns: tuple[str, ...] | None,
-    ) -> Any:
-        return self._draw([n], target, sampler, where, columns)[0].fetch()
-
-    def _draw(
-        self,
-        sizes: Sequence[int],
-        target: Target,
-        sampler: str | Sampler,
-        where: Where | None,
-        columns: tuple[str, ...] | None,
-    ) -> list[Drawn]:
-        request = Request(target, make_sampler(sampler), where or Where(), columns)
-        drawn = draw([self], request, sizes, generator(self.options.seed, Role.replay, self.rank, self.draws))
-        self.draws += 1
-        return drawn
 
     def _view(self, request: Request) -> View:
         """The view of a request, kept until the buffer changes."""
@@ -410,10 +318,3 @@ class ReplayBuffer:
         if key not in self._views:
             self._views[key] = View(self.storage, *key)
         return self._views[key]
-
-
-def _with_split(where: Where | None, split: Wanted) -> Where:
-    where = where or Where()
-    if split is None:
-        return where
-    return Where(split, where.domain, where.task, where.source, where.partition)

@@ -38,6 +38,7 @@ def save_buffer(buffer: ReplayBuffer, path: Path) -> Path:
         )
     _check_space(buffer.storage, path)
     storage = buffer.storage
+    storage.drop_empty()
     with atomic_folder(path, "a replay buffer") as folder:
         partitions = [_save_partition(buffer, partition, folder) for partition in storage.partitions]
         manifest = saved.BufferManifest(
@@ -64,13 +65,12 @@ def saved_bytes(storage: ReplayStorage) -> int:
     for partition in storage.partitions:
         if partition.specs is None:
             continue
-        names = [*partition.specs.columns, *partition.specs.trajectory_columns]
         sealed = list(partition.blocks)
         if partition.open_block is not None:
             sealed.pop()
             total += partition.open_block.nbytes + _EXTRA_ROW_BYTES * partition.open_block.used
         for block in sealed:
-            held = sum(column.nbytes for column in storage.columns.of(block, names).values())
+            held = storage.columns.hot.nbytes(block)
             record = storage.index.blocks.rows[block]
             live = int(record["live"])
             total += held * live // int(record["stored"]) + _EXTRA_ROW_BYTES * live
@@ -91,8 +91,6 @@ def _check_space(storage: ReplayStorage, path: Path) -> None:
 
 def _save_partition(buffer: ReplayBuffer, partition: Partition, folder: Path) -> saved.SavedPartition:
     index, blocks = buffer.storage.index, partition.blocks
-    if blocks and not index.blocks.rows["live"][blocks[-1]]:
-        buffer.storage.seal(partition)  # which drops it
     if blocks:
         with DatasetWriter(folder / partition.name, spaces=buffer.spaces, env=buffer.env) as writer:
             for block in blocks:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import logging
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rayrl.config.base import nearest
-from rayrl.errors import DataError
+from rayrl.errors import DataError, StorageError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
-from rayrl.experience.columns import BatchSpecs, required_specs
+from rayrl.experience.columns import required_specs
 from rayrl.experience.cutting import cut
+from rayrl.experience.replay.add_log import AddLog
+from rayrl.experience.replay.adding import Added, Adding, check_against
 from rayrl.experience.replay.blocks import Contents, contents, rearrange
 from rayrl.experience.replay.columns import BlockColumns
 from rayrl.experience.replay.groups import Groups
@@ -25,7 +26,7 @@ from rayrl.experience.replay.partition import Partition
 from rayrl.experience.replay.parts import groups_of, index_parts, prepare
 from rayrl.experience.replay.priorities import Priorities
 from rayrl.experience.replay.sizes import block_rows
-from rayrl.experience.replay.store import BlockStore
+from rayrl.experience.replay.store import BlockStore, Marks, Segment
 from rayrl.experience.split import uniform_of
 from rayrl.storage.spaces import Spaces
 
@@ -33,19 +34,7 @@ _RESERVOIR = 0x5265_7365_7276_6F69
 """Makes the keys of reservoirs other numbers than those that decide the split."""
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What became of a batch.
-
-    Args:
-        steps: steps taken in; some of them may have been evicted at once.
-        refused: steps that a reservoir turned away.
-        duplicates: trajectories passed over, since their batch had been added before.
-    """
-
-    steps: int
-    refused: int
-    duplicates: int
+_log = logging.getLogger(__name__)
 
 
 class ReplayStorage:
@@ -55,14 +44,21 @@ class ReplayStorage:
         spaces: what the batches must fit.
         options: of the buffer.
         store: where sealed blocks live.
+        log: hears of what is added, if anyone does.
+
+    Attributes:
+        segments: files that checkpoints have written of sealed blocks, by the blocks' numbers.
     """
 
-    def __init__(self, spaces: Spaces, options: ReplayOptions, store: BlockStore) -> None:
+    def __init__(
+        self, spaces: Spaces, options: ReplayOptions, store: BlockStore, log: AddLog | None = None
+    ) -> None:
         self.spaces = spaces
         self.options = options
         self.store = store
+        self.log = log
         self.groups = Groups()
-        self.columns = BlockColumns()
+        self.columns = BlockColumns(store.hot_bytes, self._fetch)
         rows = options.block_rows or block_rows(spaces, options)
         self.priorities = Priorities(options.priorities, rows) if options.priorities else None
         self.index = Index(rows, self.groups, self.priorities)
@@ -70,6 +66,8 @@ class ReplayStorage:
             Partition(name, code, one) for code, (name, one) in enumerate(options.partitions.items())
         ]
         self._required = required_specs(spaces)
+        self.segments: dict[int, Segment] = {}
+        self._unfinished: Adding | None = None
 
     def partition(self, name: str | None) -> Partition:
         """A partition by name, the first one when not given.
@@ -86,46 +84,96 @@ class ReplayStorage:
     def add(self, batch: TrajectoryBatch, partition: str | None, *, idempotent: bool) -> Added:
         """Copies a batch in, and evicts what is then too much.
 
-        Where the store cannot take a block, its error passes: the rows before it stay, and the batch does not
-        count as added.
+        Where the store cannot take a block, its error passes. The batch is then taken over nevertheless, and
+        what is left of it comes in with the next add.
 
         Raises:
             DataError: the batch is invalid or differs in a column from those before, there is no such
                 partition, or it is a fixed one and has no room; nothing is changed then.
         """
+        self.finish()
         to = self.partition(partition)
         self.check(batch, to)
         new = to.producers.new(batch) if idempotent else np.ones(batch.num_trajectories, np.bool_)
         duplicates = int(np.count_nonzero(~new))
         fresh = batch.select(np.flatnonzero(new)) if duplicates else batch
         self._check_room(fresh, to)
-        to.counters.duplicates += duplicates
-        steps = refused = 0
         if fresh.num_trajectories:
             fresh = prepare(fresh, self.options)
-            to.specs = to.specs or fresh.specs
-        while fresh.num_steps:
-            head, fresh = cut(fresh, self._open(to).room)
+            if self.log is not None:
+                self.log.adding(to, fresh, remembered=idempotent)
+        to.counters.duplicates += duplicates
+        return Added(*self.take_in(fresh, batch if idempotent else None, to), duplicates)
+
+    def take_in(
+        self, fresh: TrajectoryBatch, origin: TrajectoryBatch | None, partition: Partition, done: int = 0
+    ) -> tuple[int, int]:
+        """Copies a batch in that was checked and prepared; gives steps taken in, and turned away.
+
+        Args:
+            fresh: what is new of it.
+            origin: the batch that is to be remembered as added, if it is.
+            partition: where to.
+            done: how many of its first rows are in already.
+        """
+        if fresh.num_trajectories:
+            partition.specs = partition.specs or fresh.specs
+        self._unfinished = Adding(partition, cut(fresh, done)[1] if done else fresh, origin, done)
+        return self.finish()
+
+    def finish(self) -> tuple[int, int]:
+        """Takes in what an add could not, since the store had no room for a block."""
+        steps = refused = 0
+        todo = self._unfinished
+        if todo is None:
+            return steps, refused
+        to = todo.partition
+        while True:
+            if not todo.rest.num_steps and todo.origin is not None:
+                # Before the block is sealed: who has that needs no more of the batch.
+                to.producers.advance(todo.origin)
+                todo.origin = None
+            if to.open_block is not None and to.open_block.room == 0:
+                self.seal(to, todo.done)
+            if not todo.rest.num_steps:
+                break
+            head, todo.rest = cut(todo.rest, self._open(to).room)
+            todo.done += head.num_steps
             added = self._append(head, to)
             steps += added
             refused += head.num_steps - added
             self._evict(to)
-            if self._open(to).room == 0:
-                self.seal(to)
-        if idempotent:
-            to.producers.advance(batch)
-        return Added(steps, refused, duplicates)
+        self._unfinished = None
+        return steps, refused
 
-    def seal(self, partition: Partition) -> None:
-        """Hands the block that a partition is filling, if there is one, to the store."""
+    def seal(self, partition: Partition, done: int = 0) -> None:
+        """Hands the block that a partition is filling, if there is one, to the store.
+
+        Args:
+            partition: whose.
+            done: rows of the batch that is being added which are in the block, or in one before.
+        """
         if partition.open_block is None:
             return
         block = partition.blocks[-1]
+        number = int(self.index.blocks.rows["number"][block])
         if self.index.blocks.rows["live"][block]:
             self._rewrite(block, partition)
-        else:
+        if self.log is not None:
+            self.log.sealed(partition, number, done)
+        if not self.index.blocks.rows["live"][block]:
             self._forget(block, partition)
         partition.open_block = None
+
+    def drop_empty(self) -> None:
+        """Gives up blocks that are being filled and of which no row is left."""
+        for partition in self.partitions:
+            if partition.open_block and not self.index.blocks.rows["live"][partition.blocks[-1]]:
+                self.seal(partition)
+
+    def segment_of(self, number: int) -> Segment | None:
+        """The file that a sealed block is in, where it is in one."""
+        return self.store.segment_of(number) or self.segments.get(number)
 
     def contents(self, block: int, partition: Partition) -> Contents:
         """The live rows of a block of a partition."""
@@ -137,7 +185,11 @@ class ReplayStorage:
         if partition.open_block is None:
             if partition.specs is None:
                 raise DataError("nothing was added to the partition", where=partition.name)
-            block = self.index.begin_block(partition.code)
+            number = self.index.next_number if partition.reserved is None else partition.reserved
+            if self.log is not None:
+                self.log.opened(partition, number)
+            block = self.index.begin_block(partition.code, number)
+            partition.reserved = None
             partition.blocks.append(block)
             opened = partition.open_block = OpenBlock(partition.specs, self.index.block_rows)
             self.columns.set(block, opened.columns)
@@ -223,6 +275,17 @@ class ReplayStorage:
             partition.remove_next()
             self._after(self.index.evict_trajectory(owner), length, [owner], partition)
 
+    def evict_again(self, partition: Partition, gone: list[int]) -> None:
+        """Evicts what was evicted before the buffer was restored: some trajectories, and what is too much."""
+        for owner in gone:
+            length = int(self.index.trajectories.rows["length"][owner])
+            self._after(self.index.evict_trajectory(owner), length, [owner], partition)
+        held = self.index.live_in(list(partition.blocks))
+        counters = partition.counters
+        counters.steps_evicted = counters.steps_added - held.steps
+        counters.trajectories_evicted = counters.trajectories_added - held.trajectories
+        self._evict(partition)
+
     def _evict_oldest(self, excess: int, partition: Partition) -> None:
         block = partition.blocks[0]
         partition.tail, evicted, gone = self.index.evict_oldest(block, partition.tail, excess)
@@ -244,19 +307,35 @@ class ReplayStorage:
             if live == 0:
                 self._drop(block, partition)
             elif 2 * live < stored:
-                self._rewrite(block, partition)
+                try:
+                    self._rewrite(block, partition)
+                except StorageError as error:
+                    _log.warning(
+                        "block %d is not shrunk, which wastes memory and nothing else: %s", block, error
+                    )
 
     def _rewrite(self, block: int, partition: Partition) -> None:
         """Puts the live rows of a block, trajectory after trajectory, into the store."""
         found = self.contents(block, partition)
         number = int(self.index.blocks.rows["number"][block])
-        kept = self.store.put(number, found.batch)
-        self.columns.set(block, kept.columns | kept.trajectory_columns)
+        self.columns.seal(block, self.store.put(number, found.batch, self.marks(block, found)))
+        self.segments.pop(number, None)
         rearrange(block, found, self.index)
+
+    def marks(self, block: int, found: Contents) -> Marks:
+        """What the index knows of the contents of a block."""
+        records = self.index.trajectories.rows[found.owners]
+        row_ids = self.index.row_ids(block, found.offsets)
+        return Marks(row_ids, records["id"].copy(), records["returned"].copy())
+
+    def _fetch(self, block: int) -> TrajectoryBatch:
+        return self.store.get(int(self.index.blocks.rows["number"][block]))
 
     def _drop(self, block: int, partition: Partition) -> None:
         """Gives up a sealed block of which no row is left."""
-        self.store.drop(int(self.index.blocks.rows["number"][block]))
+        number = int(self.index.blocks.rows["number"][block])
+        self.store.drop(number)
+        self.segments.pop(number, None)
         self._forget(block, partition)
 
     def _forget(self, block: int, partition: Partition) -> None:
@@ -276,7 +355,7 @@ class ReplayStorage:
         for other in self.partitions:
             if other.specs is not None:
                 same = other is partition
-                _check_against(specs, other.specs, f"partition {other.name!r}", whole=same)
+                check_against(specs, other.specs, f"partition {other.name!r}", whole=same)
 
     def _check_room(self, batch: TrajectoryBatch, partition: Partition) -> None:
         options = partition.options
@@ -296,20 +375,3 @@ class ReplayStorage:
 def reservoir_keys(episode_ids: NDArray[np.uint64], options: ReplayOptions) -> NDArray[np.float64]:
     """``(n,)`` what decides which episodes a reservoir keeps, for ids ``(n, 2)``; the lower, the longer."""
     return uniform_of(episode_ids, options.seed ^ _RESERVOIR)
-
-
-def _check_against(given: BatchSpecs, held: BatchSpecs, owner: str, *, whole: bool) -> None:
-    """Checks a batch's columns against a partition's: the same ones, or not ``whole``, alike where shared."""
-    for specs, known in zip(given, held, strict=True):
-        _check_columns(specs, known, owner, whole=whole)
-
-
-def _check_columns(specs: Mapping[str, Any], known: Mapping[str, Any], owner: str, *, whole: bool) -> None:
-    for name in sorted(specs.keys() | known.keys()):
-        if name in specs and name in known and specs[name] != known[name]:
-            raise DataError(f"is {specs[name]} in the batch and {known[name]} in {owner}", where=name)
-        if not whole or name == c.SPLIT or (name in specs and name in known):
-            continue
-        if name in known:
-            raise DataError(f"is missing from the batch, and {known[name]} in {owner}", where=name)
-        raise DataError(f"is {specs[name]} in the batch, and {owner} has no such column", where=name)
