@@ -77,13 +77,17 @@ def update_priorities(width: str) -> Contest:
     priorities = rng.uniform(0.1, 1, DRAWN)
     row_ids = buffer.sample_transitions(DRAWN, sampler="prioritized").row_ids
     indexes = rng.integers(0, stored, DRAWN)
-    rllib.sample(DRAWN)
+
+    def rllib_rate() -> float:
+        rllib.sample(DRAWN)  # whose priorities they are
+        return timed(DRAWN, lambda: rllib.update(priorities))()
+
     repeats = REPEATS[width]
     return Contest(
         unit="rows/s",
         rayrl=_repeated(repeats, DRAWN, lambda: buffer.update_priorities(row_ids, priorities)),
         peers={
-            "rllib": _repeated(1, DRAWN, lambda: rllib.update(priorities)),
+            "rllib": rllib_rate,
             "cpprb": _repeated(repeats, DRAWN, lambda: cpprb.update(indexes, priorities)),
         },
         goals={"cpprb": 0.5},
@@ -215,7 +219,7 @@ def scale() -> Contest:
 
 def save() -> Contest:
     """A million steps of 17 floats to a file, beside SB3's pickle."""
-    buffer, sb3, folder = _buffer("17"), _filled_sb3()
+    buffer, sb3 = _buffer("17"), _filled_sb3()
     folder = Path()
     saved, pickled = folder / "rayrl", folder / "sb3.pkl"
     return Contest(
