@@ -51,9 +51,10 @@ class Outcome:
             f"{name} {rate:,.0f} ({self.ratios[name]:.2f}×)" for name, rate in self._peers().items()
         )
         facts = "".join(f"; {name} {value:.3g}" for name, value in self.facts.items())
+        missed = "  MISSED" if self.missed else ""
         return (
             f"{self.row:<30}{self.rates['rayrl']:>11,.0f}{'–' if limit is None else f'{limit:,.0f}':>11}"
-            f"{'–' if ratio is None else f'{ratio:.2f}':>7}   {peers}{facts}{'  MISSED' if self.missed else ''}"
+            f"{'–' if ratio is None else f'{ratio:.2f}':>7}   {peers}{facts}{missed}"
         )
 
     def _peers(self) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -92,7 +91,9 @@ def vector_step(of: Steps, step: int, *, ends: bool) -> TrajectoryBatch:
     return _batch(of, np.ones(n, np.int64), np.arange(n), step, np.full(n, ends))
 
 
-def _batch(of: Steps, lengths: np.ndarray, episodes: np.ndarray, first_step: int, dones: Any) -> TrajectoryBatch:
+def _batch(
+    of: Steps, lengths: np.ndarray, episodes: np.ndarray, first_step: int, dones: Any
+) -> TrajectoryBatch:
     offsets = offsets_of(lengths)
     last = offsets[1:] - 1
     return TrajectoryBatch(
@@ -101,7 +102,7 @@ def _batch(of: Steps, lengths: np.ndarray, episodes: np.ndarray, first_step: int
         {
             "episode_id": np.stack([np.zeros_like(episodes), episodes], 1).astype(np.uint64),
             "first_step": np.full(len(episodes), first_step, np.int64),
-            "terminated": dones[last] if len(dones) == len(of) else dones,
+            "terminated": dones[last],
             "truncated": np.zeros(len(episodes), np.bool_),
             "final_obs": of.next_obs[last],
         },

@@ -6,6 +6,8 @@ sample copies each of them together, as numpy arrays or as the tensors that the 
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -132,6 +134,12 @@ class SB3:
 
         save_to_pkl(path, self.buffer)
 
+    def save_synced(self, path: Path) -> None:
+        """Pickles the buffer, and waits until it is on the disk."""
+        self.save(path)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
     @staticmethod
     def load(path: Path) -> Any:
         from stable_baselines3.common.save_util import load_from_pkl
@@ -150,8 +158,26 @@ class TorchRL:
 
         # Slices end where `next/done` is true.
         sampler = {} if slices is None else {"sampler": SliceSampler(slice_len=slices, cache_values=True)}
-        self.buffer = TensorDictReplayBuffer(
-            storage=LazyTensorStorage(capacity), batch_size=batch, **sampler
+        self.buffer = TensorDictReplayBuffer(storage=LazyTensorStorage(capacity), batch_size=batch, **sampler)
+
+    def add(self, of: Steps) -> None:
+        self.buffer.extend(tensordict(of))
+
+    def sample(self, n: int) -> Any:
+        return self.buffer.sample()
+
+
+class RayTorchRL:
+    """TorchRL's RayReplayBuffer: the same storage in a Ray actor."""
+
+    def __init__(self, capacity: int, batch: int) -> None:
+        from torchrl.data import LazyTensorStorage, RayReplayBuffer, TensorDictReplayBuffer
+
+        self.buffer = RayReplayBuffer(
+            replay_buffer_cls=TensorDictReplayBuffer,
+            storage=partial(LazyTensorStorage, capacity),
+            batch_size=batch,
+            remote_config={"num_cpus": 0},
         )
 
     def add(self, of: Steps) -> None:

@@ -209,9 +209,7 @@ class Index:
     def find(self, row_ids: NDArray[np.int64]) -> tuple[Rows, NDArray[np.bool_]]:
         """The rows of those ids that are live, and ``(n,)`` which these are."""
         out, live = np.empty((3, len(row_ids)), np.int64), np.empty(len(row_ids), np.bool_)
-        filled = kernels.find(
-            row_ids, self.next_number, self._entry_of, self.place, self.piece_of, out, live
-        )
+        filled = kernels.find(row_ids, self.next_number, self._entry_of, self.place, self.piece_of, out, live)
         return Rows(*out[:, :filled]), live
 
     def evict_oldest(self, block: int, first: int, most: int) -> tuple[int, int, NDArray[np.int32]]:

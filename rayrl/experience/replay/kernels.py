@@ -91,7 +91,9 @@ def rows_at(block: Any, offset: Any, place: Any, piece_of: Any, out: Any) -> Non
 
 
 @njit(cache=True, nogil=True)
-def find(row_ids: Any, next_number: int, entry_of: Any, place: Any, piece_of: Any, out: Any, live: Any) -> int:
+def find(
+    row_ids: Any, next_number: int, entry_of: Any, place: Any, piece_of: Any, out: Any, live: Any
+) -> int:
     """Finds those of some row ids that are live; gives how many they are.
 
     Args:
