@@ -92,7 +92,7 @@ def vector_step(of: Steps, step: int, *, ends: bool) -> TrajectoryBatch:
 
 
 def _batch(
-    of: Steps, lengths: np.ndarray, episodes: np.ndarray, first_step: int, dones: Any
+    of: Steps, lengths: np.ndarray, episodes: np.ndarray, first_step: int, dones: np.ndarray
 ) -> TrajectoryBatch:
     offsets = offsets_of(lengths)
     last = offsets[1:] - 1
