@@ -38,7 +38,7 @@ check: .venv/dev ## lint, check the format and the types
 docs: .venv/dev ## write docs/experiment.md from the models that read the experiment file
 	@.venv/bin/python docs/write_reference.py
 
-bench: .bench-venv/bench ## measure against RLlib and SB3; ROWS=rollout for some of the rows
+bench: .bench-venv/bench ## measure against RLlib, SB3 and other libraries; ROWS=rollout for some of the rows
 	@.bench-venv/bin/python -m tests.benchmarks $(ROWS)
 
 clean: ## remove the environments, caches and build outputs; run folders stay

@@ -18,6 +18,19 @@ Contestant = Callable[[], float]
 
 
 @dataclass(frozen=True)
+class Fact:
+    """A figure of rayrl beside its rate, such as the memory that it takes.
+
+    Args:
+        measure: gives it; called once, after the rounds.
+        at_most: what it may be.
+    """
+
+    measure: Callable[[], float]
+    at_most: float
+
+
+@dataclass(frozen=True)
 class Contest:
     """Who takes part in a row, and what rayrl is to reach.
 
@@ -28,6 +41,7 @@ class Contest:
         peers: rates of other libraries, by name.
         goals: by ``limit`` or a peer's name, the least share of its rate that rayrl is to reach.
         at_least: the least rate that rayrl is to reach.
+        facts: figures beside the rates, by what they are.
     """
 
     unit: str
@@ -36,6 +50,7 @@ class Contest:
     peers: Mapping[str, Contestant] = field(default_factory=dict)
     goals: Mapping[str, float] = field(default_factory=dict)
     at_least: float | None = None
+    facts: Mapping[str, Fact] = field(default_factory=dict)
 
 
 def hold(row: str, contest: Contest, rounds: int = ROUNDS) -> Outcome:
@@ -66,7 +81,13 @@ def hold(row: str, contest: Contest, rounds: int = ROUNDS) -> Outcome:
     ]
     if contest.at_least is not None and medians["rayrl"] < contest.at_least:
         missed.append(f"{contest.at_least:,.0f} wanted, {medians['rayrl']:,.0f} reached")
-    return Outcome(row, contest.unit, medians, ratios, tuple(missed))
+    facts = {name: fact.measure() for name, fact in contest.facts.items()}
+    missed += [
+        f"{name} {fact.at_most:g} at most wanted, {facts[name]:.2f} reached"
+        for name, fact in contest.facts.items()
+        if facts[name] > fact.at_most
+    ]
+    return Outcome(row, contest.unit, medians, ratios, facts, tuple(missed))
 
 
 @contextmanager

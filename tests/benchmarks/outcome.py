@@ -9,7 +9,7 @@ from typing import Any
 
 from rayrl.pipeline.hardware import cpu_model
 
-HEADING = f"{'row':<26}{'rayrl':>10}{'limit':>10}{'ratio':>7}   peers, and how many times faster rayrl is"
+HEADING = f"{'row':<30}{'rayrl':>11}{'limit':>11}{'ratio':>7}   peers, and how many times faster rayrl is"
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Outcome:
         unit: of the rates.
         rates: by ``rayrl``, ``limit`` and the peers' names.
         ratios: rayrl's rate by that of another, round by round.
+        facts: figures beside the rates.
         missed: the goals that were not reached, in words.
     """
 
@@ -28,6 +29,7 @@ class Outcome:
     unit: str
     rates: Mapping[str, float]
     ratios: Mapping[str, float]
+    facts: Mapping[str, float]
     missed: Sequence[str]
 
     def to_json(self) -> dict[str, Any]:
@@ -39,6 +41,7 @@ class Outcome:
             "limit": self.rates.get("limit"),
             "peers": self._peers(),
             "ratio": self.ratios.get("limit"),
+            "facts": dict(self.facts),
         }
 
     def line(self) -> str:
@@ -47,9 +50,11 @@ class Outcome:
         peers = ", ".join(
             f"{name} {rate:,.0f} ({self.ratios[name]:.2f}×)" for name, rate in self._peers().items()
         )
+        facts = "".join(f"; {name} {value:.3g}" for name, value in self.facts.items())
+        missed = "  MISSED" if self.missed else ""
         return (
-            f"{self.row:<26}{self.rates['rayrl']:>10,.0f}{'–' if limit is None else f'{limit:,.0f}':>10}"
-            f"{'–' if ratio is None else f'{ratio:.2f}':>7}   {peers}{'  MISSED' if self.missed else ''}"
+            f"{self.row:<30}{self.rates['rayrl']:>11,.0f}{'–' if limit is None else f'{limit:,.0f}':>11}"
+            f"{'–' if ratio is None else f'{ratio:.2f}':>7}   {peers}{facts}{missed}"
         )
 
     def _peers(self) -> dict[str, float]:

@@ -222,14 +222,9 @@ class Index:
 
     def find(self, row_ids: NDArray[np.int64]) -> tuple[Rows, NDArray[np.bool_]]:
         """The rows of those ids that are live, and ``(n,)`` which these are."""
-        number, offset = np.divmod(row_ids, self.block_rows)
-        known = (row_ids >= 0) & (number < self.next_number)
-        block = np.where(known, self._entry_of[np.where(known, number, 0)], NONE).astype(np.int64)
-        known &= block >= 0
-        row = np.where(known, self.place[block, offset], kernels.NOWHERE).astype(np.int64)
-        known &= row != kernels.NOWHERE
-        known[known] = self.piece_of[block[known], row[known]] >= 0
-        return Rows(block[known], row[known], offset[known]), known
+        out, live = np.empty((3, len(row_ids)), np.int64), np.empty(len(row_ids), np.bool_)
+        filled = kernels.find(row_ids, self.next_number, self._entry_of, self.place, self.piece_of, out, live)
+        return Rows(*out[:, :filled]), live
 
     def evict_oldest(self, block: int, first: int, most: int) -> tuple[int, int, NDArray[np.int32]]:
         """Evicts up to ``most`` rows of a block, the oldest of its partition, from offset ``first`` on.

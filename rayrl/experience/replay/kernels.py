@@ -91,6 +91,47 @@ def rows_at(block: Any, offset: Any, place: Any, piece_of: Any, out: Any) -> Non
 
 
 @njit(cache=True, nogil=True)
+def find(
+    row_ids: Any, next_number: int, entry_of: Any, place: Any, piece_of: Any, out: Any, live: Any
+) -> int:
+    """Finds those of some row ids that are live; gives how many they are.
+
+    Args:
+        row_ids: int64 ``(n,)``, of which none need exist.
+        next_number: blocks ever begun.
+        entry_of: ``(numbers,)`` entry of each block by its number, or NONE.
+        out: int64 ``(3, n)``: block, row and offset of what is live.
+        live: bool ``(n,)``: which these are.
+    """
+    n, width = len(row_ids), place.shape[1]
+    blocks = np.empty(n, np.int64)
+    for i in range(n):
+        number = row_ids[i] // width
+        blocks[i] = entry_of[number] if 0 <= number < next_number else NONE
+        if blocks[i] >= 0:
+            prefetch(place.ctypes.data + (blocks[i] * width + row_ids[i] % width) * place.itemsize)
+    filled = 0
+    for i in range(n):
+        ahead = i + AHEAD
+        if ahead < n and blocks[ahead] >= 0:
+            row = place[blocks[ahead], row_ids[ahead] % width]
+            prefetch(piece_of.ctypes.data + (blocks[ahead] * width + row) * piece_of.itemsize)
+        live[i] = False
+        if blocks[i] < 0:
+            continue
+        offset = row_ids[i] % width
+        row = place[blocks[i], offset]
+        if row == NOWHERE or piece_of[blocks[i], row] < 0:
+            continue
+        live[i] = True
+        out[0, filled] = blocks[i]
+        out[1, filled] = row
+        out[2, filled] = offset
+        filled += 1
+    return filled
+
+
+@njit(cache=True, nogil=True)
 def n_step(
     block: Any,
     row: Any,

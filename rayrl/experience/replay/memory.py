@@ -18,7 +18,7 @@ from numba import carray, njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-AHEAD: Final = 16
+AHEAD: Final = 32
 """How many rows ahead memory is fetched: they lie too far apart for the processor to guess."""
 LINE: Final = 64
 """Bytes of a cache line."""
@@ -78,11 +78,13 @@ def prefetch(context: Any, address: Any) -> Any:
 @njit(cache=True, nogil=True)
 def _copy(addresses: Any, out: Any) -> None:
     n, words = out.shape
-    row_bytes = words * out.itemsize
+    fetched = min(words * out.itemsize, _MOST_AHEAD)
     for i in range(n):
         if i + AHEAD < n:
-            for line in range(0, min(row_bytes, _MOST_AHEAD), LINE):
+            for line in range(0, fetched, LINE):
                 prefetch(addresses[i + AHEAD] + line)
+            # Rows begin anywhere in a line, so that the last byte may be in one more.
+            prefetch(addresses[i + AHEAD] + fetched - 1)
         row = carray(pointer(addresses[i]), words, out.dtype)
         for j in range(words):
             out[i, j] = row[j]
