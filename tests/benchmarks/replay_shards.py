@@ -6,10 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from rayrl.experience.replay.sharded import ShardedReplayBuffer, ShardOptions
-
 from rayrl.experience.dataset import EnvInfo
 from rayrl.experience.replay import PartitionOptions, ReplayOptions
+from rayrl.experience.replay.sharded import ShardedReplayBuffer, ShardOptions
 from rayrl.storage.spaces import Spaces
 from tests.benchmarks.contest import Contest, Contestant, timed
 from tests.benchmarks.replay_data import ACTIONS, WIDTHS, Steps, steps, whole_episodes
