@@ -47,9 +47,25 @@ class Sample:
         return Part.whole(self.batch, self.receipt.lengths)
 
 
-def sample_local(group: EnvRunnerGroup, num_steps: int) -> Sample:
-    """Samples in this process."""
-    return Sample(*group.local_env_runner.sample(num_timesteps=num_steps))
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What workers are to collect.
+
+    Args:
+        weights: state with weights and their version.
+        steps: rows in all.
+        random_actions: act uniformly at random.
+    """
+
+    weights: dict[str, Any]
+    steps: int
+    random_actions: bool = False
+
+
+def sample_local(group: EnvRunnerGroup, order: Order) -> Sample:
+    """Samples in this process, by the weights that the local worker has."""
+    runner = group.local_env_runner
+    return Sample(*runner.sample(num_timesteps=order.steps, random_actions=order.random_actions))
 
 
 def all_workers(group: EnvRunnerGroup) -> list[int]:
@@ -67,15 +83,36 @@ def mark_lost(group: EnvRunnerGroup, worker: int) -> None:
     group._worker_manager.set_actor_state(worker, healthy=False)
 
 
-def sample_remote(
-    group: EnvRunnerGroup, weights: dict[str, Any], orders: Mapping[int, int], timeout_s: float
-) -> list[Sample]:
-    """Samples from several workers at once.
+Answers = dict[int, tuple[ray.ObjectRef, ray.ObjectRef]]
+"""References to the receipt and the batch that each worker will return, by its index."""
+
+
+def order_remote(group: EnvRunnerGroup, order: Order, rows: Mapping[int, int]) -> Answers:
+    """Has several workers begin to sample at once.
 
     Args:
         group: the workers.
-        weights: state with weights and their version.
-        orders: rows that each worker is to return, by its index.
+        order: what they are to collect.
+        rows: rows that each of them is to return, by its index.
+    """
+    actors = group._worker_manager.actors()
+    weights = ray.put(order.weights)
+    return {
+        worker: tuple(
+            actors[worker]
+            .sample_with.options(num_returns=2)
+            .remote(weights, count, random_actions=order.random_actions)
+        )
+        for worker, count in rows.items()
+    }
+
+
+def sample_remote(group: EnvRunnerGroup, answers: Answers, timeout_s: float) -> list[Sample]:
+    """Waits for the samples that were ordered.
+
+    Args:
+        group: the workers.
+        answers: what ``order_remote`` gave.
         timeout_s: how long to wait for all of them.
 
     Returns:
@@ -85,12 +122,6 @@ def sample_remote(
     Raises:
         TrainingError: a worker did not answer in time, or raised.
     """
-    actors = group._worker_manager.actors()
-    weights_ref = ray.put(weights)
-    answers = {
-        worker: actors[worker].sample_with.options(num_returns=2).remote(weights_ref, rows)
-        for worker, rows in orders.items()
-    }
     deadline = time.monotonic() + timeout_s
     samples = []
     for worker, (receipt, batch) in answers.items():
@@ -101,7 +132,7 @@ def sample_remote(
             mark_lost(group, worker)
         except GetTimeoutError:
             raise TrainingError(
-                f"did not return {orders[worker]} steps within {timeout_s:g} s",
+                f"did not return its steps within {timeout_s:g} s",
                 where=f"env runner {worker}",
                 remedy="raise sample_timeout_s, or collect fewer steps at a time",
             ) from None
@@ -168,6 +199,34 @@ def _answers(group: EnvRunnerGroup, refs: Mapping[int, ray.ObjectRef], consequen
     return answers
 
 
+def make_steps(
+    group: LearnerGroup, data: TrainingData, timesteps: dict[str, Any], timeout_s: float
+) -> list[Any]:
+    """Has every learner from replay make gradient steps on its draw; gives the ratings of each.
+
+    Raises:
+        LearnerTimeoutError: a learner did not finish in time; its rank is named.
+        TrainingError: a learner died, or raised.
+    """
+    data.validate()
+    if group.is_local:
+        return [group._learner.make_steps(data, timesteps)]
+    actors = group._workers
+    steps = {
+        actor.make_steps.remote(shard, timesteps): rank
+        for rank, (actor, (shard, _)) in enumerate(zip(actors, data.shard(len(actors)), strict=True))
+    }
+    return _results_or_end(group, steps, timeout_s)
+
+
+def report_steps(group: LearnerGroup, timeout_s: float) -> list[dict[str, Any]]:
+    """What the learners' steps since the last report were like, reduced; errors as of ``make_steps``."""
+    if group.is_local:
+        return [group._learner.report()]
+    reports = {actor.report.remote(): rank for rank, actor in enumerate(group._workers)}
+    return _results_or_end(group, reports, timeout_s)
+
+
 def update_learners(
     group: LearnerGroup, data: TrainingData, timesteps: dict[str, Any], timeout_s: float
 ) -> list[dict[str, Any]]:
@@ -186,18 +245,23 @@ def update_learners(
         actor.update.remote(training_data=shard, timesteps=timesteps): rank
         for rank, (actor, (shard, _)) in enumerate(zip(actors, data.shard(len(actors)), strict=True))
     }
+    return _results_or_end(group, updates, timeout_s)
+
+
+def _results_or_end(group: LearnerGroup, updates: dict[ray.ObjectRef, int], timeout_s: float) -> list[Any]:
+    """What the updates return, by rank; where one of them fails, all learners are killed."""
     try:
         return _results(updates, timeout_s)
     except RayrlError:
         # What is left waits for the others, and none can go on without them.
-        for actor in actors:
+        for actor in group._workers:
             ray.kill(actor)
         raise
 
 
-def _results(updates: dict[ray.ObjectRef, int], timeout_s: float) -> list[dict[str, Any]]:
+def _results(updates: dict[ray.ObjectRef, int], timeout_s: float) -> list[Any]:
     """What the updates return, by rank; an error as soon as it is known which learner is to blame."""
-    results: dict[int, dict[str, Any]] = {}
+    results: dict[int, Any] = {}
     complaints: dict[int, LearnerTimeoutError] = {}
     deadline = time.monotonic() + timeout_s + _COMPLAINTS_S
     while waiting := [

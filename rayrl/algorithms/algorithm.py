@@ -10,8 +10,9 @@ The schedule is synchronous: batch i is collected by the weights of update i-1, 
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +38,25 @@ from ray.rllib.utils.metrics import (
 )
 from ray.tune.result import TRAINING_ITERATION
 
-from rayrl.algorithms.actors import Sample, learner_weights, update_learners
+from rayrl.algorithms.actors import Order, learner_weights, update_learners
 from rayrl.algorithms.experience_data import ExperienceData
 from rayrl.algorithms.recent_episodes import RecentEpisodes
+from rayrl.algorithms.replay.experience_replay import ExperienceReplay
 from rayrl.algorithms.rollout_workers import RolloutWorkers, slowest_seconds
-from rayrl.models.actor_critic import ActorCritic
+from rayrl.experience.dataset import EnvInfo
+from rayrl.experience.replay import ReplayBuffer
+from rayrl.models.distributions import ActionDistribution
+from rayrl.models.policy_module import PolicyModule
+from rayrl.rollout.receipt import Receipt
+from rayrl.storage.spaces import Spaces
 
 SAMPLING_SECONDS, UPDATE_SECONDS = "sampling_seconds", "update_seconds"
 """Seconds of the iteration from asking the workers, and the learners, until all had answered."""
+REPLAY_SECONDS = "replay_seconds"
+"""Seconds of the iteration for adding to replay and drawing from it."""
 WORKERS = "workers"
 PROGRESS = "progress"
+REPLAY = "replay"
 
 
 class ColumnarAlgorithm(Algorithm):
@@ -56,17 +66,47 @@ class ColumnarAlgorithm(Algorithm):
         env_steps: environment steps sampled in the trial's life.
         workers: the env runners; None for an algorithm that has none.
         weights: what env runners need of the newest weights, and their version.
+        warm_started: whether training began with another policy's weights.
+        replay: what is kept of the rollouts, and drawn by the learners; None where nothing is.
     """
 
     def setup(self, config: Any) -> None:
         """Builds workers and learners."""
         self.env_steps = 0
         self.workers: RolloutWorkers | None = None
+        self.warm_started = False
+        self.replay: ExperienceReplay | None = None
         super().setup(config)
         self._episodes = RecentEpisodes(self.config.metrics_num_episodes_for_smoothing)
         if self.env_runner_group is not None:
             self.workers = RolloutWorkers(self.env_runner_group, self.config)
             self.weights = learner_weights(self.learner_group)
+        if self.config.keeps_replay:
+            self._use_replay(self._make_replay())
+
+    def _create_local_replay_buffer_if_necessary(self, config: Any) -> None:
+        # Not RLlib's own buffer: ``setup`` makes one once the spaces are known.
+        return None
+
+    def _make_replay(self) -> ExperienceReplay:
+        config = self.config
+        return ExperienceReplay(
+            config.replay_settings,
+            Spaces(*self._module_spaces()),
+            EnvInfo(id=str(config.env), config=json.loads(json.dumps(config.env_config, default=repr))),
+            seed=config.seed,
+            sampler=config.default_sampler,
+        )
+
+    def _use_replay(self, replay: ExperienceReplay) -> None:
+        self.replay = replay
+        self.local_replay_buffer = replay.buffer
+
+    @property
+    def replay_buffer(self) -> ReplayBuffer | None:
+        """The replay buffer, which is also RLlib's ``local_replay_buffer``; None where there is none."""
+        buffer: ReplayBuffer | None = self.local_replay_buffer
+        return buffer
 
     @property
     def exact(self) -> bool:
@@ -81,9 +121,13 @@ class ColumnarAlgorithm(Algorithm):
         assert self.workers is not None
         started = time.perf_counter()
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
-            samples = self.workers.sample(self.weights)
+            samples = self.workers.sample(Order(self.weights, self.config.total_train_batch_size))
         sampled = time.perf_counter()
-        self._log_samples(samples)
+        self.env_steps += sum(sample.receipt.num_steps for sample in samples)
+        if self.replay is not None:
+            self.replay.add(samples, self._distribution())
+            self.metrics.log_value((TIMERS, REPLAY_SECONDS), time.perf_counter() - sampled, window=1)
+        self.log_receipts([sample.receipt for sample in samples])
         begun = time.perf_counter()
         with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
             self._update([sample.part for sample in samples])
@@ -108,10 +152,9 @@ class ColumnarAlgorithm(Algorithm):
         if self.env_runner is not None:
             self.env_runner.set_state(self.weights)
 
-    def _log_samples(self, samples: list[Sample]) -> None:
-        receipts = [sample.receipt for sample in samples]
+    def log_receipts(self, receipts: Sequence[Receipt]) -> None:
+        """Logs what an iteration's workers told, and what the replay buffer holds."""
         steps = sum(receipt.num_steps for receipt in receipts)
-        self.env_steps += steps
         for receipt in receipts:
             self._episodes.add(receipt.episodes)
         values: dict[str, Any] = {
@@ -128,10 +171,17 @@ class ColumnarAlgorithm(Algorithm):
             shares = np.sum(counts, axis=0) / steps
             values["actions"] = {str(action): float(share) for action, share in enumerate(shares)}
         self.metrics.log_dict(values, key=ENV_RUNNER_RESULTS, window=1)
+        if self.replay is not None:
+            self.metrics.log_dict(self.replay.metrics(), key=REPLAY, window=1)
 
-    def learner_module(self) -> ActorCritic:
+    def _distribution(self) -> ActionDistribution:
+        module = self.env_runner.module if self.env_runner is not None else self.learner_module()
+        distribution: ActionDistribution = module.distribution
+        return distribution
+
+    def learner_module(self) -> PolicyModule:
         """The complete policy as the learners have it, on the CPU of this process."""
-        module: ActorCritic = self.config.get_rl_module_spec(
+        module: PolicyModule = self.config.get_rl_module_spec(
             spaces={DEFAULT_MODULE_ID: self._module_spaces()}, inference_only=False
         ).build()
         weights = self.learner_group.get_weights()
@@ -165,7 +215,11 @@ class ColumnarAlgorithm(Algorithm):
             )
         if self.workers is not None and self._check_component(WORKERS, components, not_components):
             state[WORKERS] = self.workers.get_state()
-        state[PROGRESS] = {"env_steps": self.env_steps, "episodes": self._episodes.get_state()}
+        state[PROGRESS] = {
+            "env_steps": self.env_steps,
+            "episodes": self._episodes.get_state(),
+            "warm_started": self.warm_started,
+        }
         state[COMPONENT_METRICS_LOGGER] = self.metrics.get_state()
         state[TRAINING_ITERATION] = self.training_iteration
         return state
@@ -177,6 +231,7 @@ class ColumnarAlgorithm(Algorithm):
         if PROGRESS in state:
             self.env_steps = state[PROGRESS]["env_steps"]
             self._episodes.set_state(state[PROGRESS]["episodes"])
+            self.warm_started = state[PROGRESS]["warm_started"]
         if WORKERS in state and self.workers is not None:
             self.workers.set_state(state[WORKERS])
         if COMPONENT_METRICS_LOGGER in state:
@@ -185,10 +240,20 @@ class ColumnarAlgorithm(Algorithm):
             self._iteration = state[TRAINING_ITERATION]
         self._use_restored_weights()
 
+    def save_to_path(self, path: str | Path | None = None, **kwargs: Any) -> str:
+        """Writes a checkpoint, whole, and gives its folder."""
+        folder: str = super().save_to_path(path, **kwargs)
+        if self.replay is not None:
+            self.replay.save_checkpoint(Path(folder))
+        return folder
+
     def restore_from_path(self, path: str | Path, *args: Any, **kwargs: Any) -> None:
         """Restores a checkpoint, or a component of one."""
         # Not Algorithm's own, which wants env runners and sends their connectors around.
         Checkpointable.restore_from_path(self, path, *args, **kwargs)
+        if self.replay is not None and not kwargs.get("component"):
+            self.replay.restore_checkpoint(Path(path))
+            self._use_replay(self.replay)
         self._use_restored_weights()
 
     def _use_restored_weights(self) -> None:

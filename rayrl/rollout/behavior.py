@@ -24,7 +24,7 @@ from rayrl.models.observations import ACTION_MASK
 from rayrl.rollout.step_buffer import StepBuffer
 
 if TYPE_CHECKING:
-    from rayrl.models.actor_critic import ActorCritic
+    from rayrl.models.policy_module import PolicyModule
 
 Array = NDArray[Any]
 Columns = dict[str, Any]
@@ -68,18 +68,23 @@ class PolicyBehavior:
     """Acts by a policy, by sampling or by its most likely action.
 
     Args:
-        module: the policy; its distribution inputs are kept with every step.
+        module: the policy.
         explore: sample actions; otherwise take the distribution's mode.
+        for_replay: keep the environment's actions, as datasets do, and nothing else; otherwise the policy's,
+            with the distribution inputs and log-probabilities that on-policy learners need.
     """
 
-    def __init__(self, module: ActorCritic, *, explore: bool) -> None:
+    def __init__(self, module: PolicyModule, *, explore: bool, for_replay: bool = False) -> None:
+        self._for_replay = for_replay
         self._network = module.network
         self._distribution = module.distribution
         self._explore = explore
 
     @property
     def columns(self) -> Mapping[str, ColumnSpec]:
-        """The inputs of the action distribution, as RLlib names them."""
+        """The inputs of the action distribution, as RLlib names them, unless for replay."""
+        if self._for_replay:
+            return {}
         return {ACTION_DIST_INPUTS: ColumnSpec(np.dtype(np.float32), (self._distribution.input_size,))}
 
     def begin(self, num_envs: int, generator: np.random.Generator) -> None:
@@ -97,8 +102,9 @@ class PolicyBehavior:
             # The last observation of an episode may allow no action.
             mask = np.maximum(buffer.observations[ACTION_MASK][time], idle[:, None])
             parts[ACTION_MASK] = torch.from_numpy(mask)
-        inputs = buffer.steps[ACTION_DIST_INPUTS][time]
-        inputs[:] = self._network.policy(parts).numpy()
+        inputs = self._network.policy(parts).numpy()
+        if not self._for_replay:
+            buffer.steps[ACTION_DIST_INPUTS][time] = inputs
         if not self._explore:
             actions = self._distribution.mode(inputs)
         else:
@@ -106,10 +112,13 @@ class PolicyBehavior:
                 self._draw()
             actions = self._distribution.sample(inputs, self._noise[self._drawn])
             self._drawn += 1
-        return actions, self._distribution.to_env(actions)
+        taken = self._distribution.to_env(actions)
+        return taken if self._for_replay else actions, taken
 
     def finish(self, columns: Columns) -> Columns:
         """Log-probabilities of the actions taken, by the learner's own formula, so that ratios start at 1."""
+        if self._for_replay:
+            return {}
         inputs = torch.from_numpy(columns[ACTION_DIST_INPUTS])
         actions = torch.from_numpy(columns[ACTIONS])
         return {ACTION_LOGP: self._distribution.logp(inputs, actions).numpy()}
@@ -131,7 +140,7 @@ class RandomBehavior:
         module: the policy whose units the kept actions are to have; without one, the environment's.
     """
 
-    def __init__(self, action_space: gym.Space[Any], module: ActorCritic | None = None) -> None:
+    def __init__(self, action_space: gym.Space[Any], module: PolicyModule | None = None) -> None:
         self._space = action_space
         self._distribution = None if module is None else module.distribution
 

@@ -31,7 +31,7 @@ from ray.tune.registry import ENV_CREATOR, _global_registry
 from rayrl.config.seeding import Role
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.columns import ACTIONS
-from rayrl.models.actor_critic import ActorCritic
+from rayrl.models.policy_module import PolicyModule
 from rayrl.rollout.behavior import Behavior, PolicyBehavior, RandomBehavior
 from rayrl.rollout.collector import Collector
 from rayrl.rollout.origin import Origin
@@ -47,7 +47,7 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
     def __init__(self, *, config: AlgorithmConfig, **kwargs: Any) -> None:
         super().__init__(config=config, **kwargs)
         self.spaces = kwargs.get("spaces") or {}
-        self.module: ActorCritic | None = None
+        self.module: PolicyModule | None = None
         self._weights_seq_no = 0
         self._collector: Collector | None = None
         if self.worker_index or self.config.create_env_on_local_worker or self.config.num_env_runners == 0:
@@ -128,10 +128,12 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
         )
         return receipt, rollout.batch
 
-    def sample_with(self, weights: dict[str, Any], num_timesteps: int) -> tuple[Receipt, TrajectoryBatch]:
+    def sample_with(
+        self, weights: dict[str, Any], num_timesteps: int, random_actions: bool = False
+    ) -> tuple[Receipt, TrajectoryBatch]:
         """Takes over new weights and samples, in one call, so that neither can be lost without the other."""
         self.set_state(weights)
-        return self.sample(num_timesteps=num_timesteps)
+        return self.sample(num_timesteps=num_timesteps, random_actions=random_actions)
 
     def begin_epoch(self, epoch: int) -> None:
         """Numbers the batches of a restarted worker, so that none is taken for one of its predecessor's."""
@@ -211,8 +213,9 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
     def _behavior(self, explore: bool, random_actions: bool) -> Behavior:
         assert self.module is not None
         if random_actions:
-            return RandomBehavior(self._ready().env.single_action_space, self.module)
-        return PolicyBehavior(self.module, explore=explore)
+            module = None if self.config.rollouts_for_replay else self.module
+            return RandomBehavior(self._ready().env.single_action_space, module)
+        return PolicyBehavior(self.module, explore=explore, for_replay=self.config.rollouts_for_replay)
 
     def _env_maker(self) -> Callable[[], VectorEnv]:
         config, env, env_config = self.config, self.config.env, dict(self.config.env_config)

@@ -5,6 +5,7 @@ from typing import Any
 import ray
 from ray.tune import register_env
 
+from rayrl.algorithms.actors import Order
 from rayrl.algorithms.algorithm import ColumnarAlgorithm
 from rayrl.algorithms.ppo import PPOConfig
 from rayrl.experience.batch import TrajectoryBatch
@@ -53,7 +54,7 @@ def metrics_of(result: dict[str, Any]) -> dict[str, Any]:
 
 def next_batches(algorithm: ColumnarAlgorithm) -> list[TrajectoryBatch]:
     """What the workers collect next."""
-    samples = algorithm.workers.sample(algorithm.weights)
+    samples = algorithm.workers.sample(Order(algorithm.weights, algorithm.config.total_train_batch_size))
     return [s.batch if isinstance(s.batch, TrajectoryBatch) else ray.get(s.batch) for s in samples]
 
 
