@@ -160,7 +160,6 @@ class ColumnarAlgorithm(Algorithm):
         values: dict[str, Any] = {
             **self._episodes.metrics(),
             NUM_ENV_STEPS_SAMPLED: steps,
-            NUM_ENV_STEPS_SAMPLED_LIFETIME: self.env_steps,
             NUM_EPISODES_LIFETIME: self._episodes.total,
             "env_failures": sum(receipt.env_failures for receipt in receipts),
             "sample_seconds": slowest_seconds(receipts),
@@ -171,6 +170,9 @@ class ColumnarAlgorithm(Algorithm):
             shares = np.sum(counts, axis=0) / steps
             values["actions"] = {str(action): float(share) for action, share in enumerate(shares)}
         self.metrics.log_dict(values, key=ENV_RUNNER_RESULTS, window=1)
+        # RLlib compares it over an iteration, and a value with a window is NaN once it was told.
+        lifetime = (ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME)
+        self.metrics.log_value(lifetime, steps, reduce="lifetime_sum")
         if self.replay is not None:
             self.metrics.log_dict(self.replay.metrics(), key=REPLAY, window=1)
 
