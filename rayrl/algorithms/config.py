@@ -127,6 +127,11 @@ class ColumnarConfig(AlgorithmConfig):
         """Environment steps of a training iteration."""
         return int(self.total_train_batch_size)
 
+    @property
+    def refuses_clones(self) -> str | None:
+        """What to do instead of starting from a cloned policy; None where that is possible."""
+        return None
+
     def fit_model(self, model: ModelConfig, action_space: gym.Space[Any]) -> ModelConfig:
         """A network's options with what this algorithm needs of them.
 

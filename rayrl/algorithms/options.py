@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from rayrl.algorithms.replay.settings import ReplaySettings
 from rayrl.config import Config, InputPath
 
 
@@ -40,7 +41,7 @@ class TrainOptions(Config):
     algorithm: str = "ppo"
     """Name of the algorithm; ``rayrl list algorithms`` shows those that are known."""
     total_steps: PositiveInt = 100_000
-    """Environment steps of a trial: it ends at the first multiple of its train batch at or past this."""
+    """Environment steps of a trial: it ends with the first iteration at or past this."""
     env_runners: NonNegativeInt = 0
     """Remote rollout workers; 0 collects in the trial's own process."""
     envs_per_runner: PositiveInt = 16
@@ -57,6 +58,8 @@ class TrainOptions(Config):
     """Seconds between a trial's checkpoints; it also writes one when it ends or is asked to stop."""
     resource_timeout_s: PositiveFloat = 600
     """Seconds until a cluster must have given the first trial what it asks for, else the stage fails."""
+    replay: ReplaySettings = ReplaySettings()
+    """What is kept of the rollouts, and how it is drawn, saved and restored."""
     options: dict[str, Any] = Field(default={})
     """Options of the algorithm, by the names of its config (``lr``, ``gamma``, …)."""
 

@@ -22,12 +22,14 @@ class LoadReport:
         missing: names that the module has and the weights have not.
         unexpected: names that the weights have and the module has not.
         mismatched: names whose shapes or element types differ, with what was given and what is needed.
+        left_out: names of the weights that the module has no use for, and was not given.
     """
 
     loaded: tuple[str, ...]
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     mismatched: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -36,9 +38,9 @@ class LoadReport:
 
     def __str__(self) -> str:
         lines = [f"{len(self.loaded)} tensors fit"]
-        for kind in ("missing", "unexpected", "mismatched"):
+        for kind in ("missing", "unexpected", "mismatched", "left_out"):
             if names := getattr(self, kind):
-                lines.append(f"{kind}: {', '.join(names)}")
+                lines.append(f"{kind.replace('_', ' ')}: {', '.join(names)}")
         return "; ".join(lines)
 
 

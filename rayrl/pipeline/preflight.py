@@ -85,6 +85,12 @@ def check_algorithm(experiment: Experiment) -> None:
             raise ConfigError(error.message, where=_OPTIONS, remedy=error.remedy) from None
         except ValueError as error:
             raise ConfigError(str(error), where=_OPTIONS) from None
+        if experiment.pretrains and (remedy := config.refuses_clones):
+            raise ConfigError(
+                f"{experiment.train.algorithm} cannot start from a cloned policy",
+                where="conditions: with_pretrain",
+                remedy=remedy,
+            )
 
 
 def check_demonstrators(experiment: Experiment) -> None:
@@ -110,10 +116,9 @@ def check_starting_policy(experiment: Experiment) -> None:
     if start is None:
         return
     from rayrl.models.actor_critic_network import ActorCriticNetwork
-    from rayrl.models.architectures import model_config
-    from rayrl.models.model_config import ModelConfig
     from rayrl.models.policy_folder import load_policy
     from rayrl.models.weights import load_weights
+    from rayrl.pipeline.trial_spec import network_config
 
     policy, where = load_policy(start), f"pretrain.from = {start}"
     spaces = check_environment(experiment)
@@ -125,7 +130,7 @@ def check_starting_policy(experiment: Experiment) -> None:
             remedy="give a policy of the same environment and options",
         )
     for name in experiment.architectures:
-        config = ModelConfig.from_rllib(model_config(name, experiment.train.options.get("model_config")))
+        config = network_config(experiment, name, spaces.action)
         network = ActorCriticNetwork(spaces.observation, spaces.action, config)
         load_weights(network, policy.network.state_dict(), where=where)
 
@@ -142,8 +147,7 @@ def check_environment(experiment: Experiment) -> Spaces:
         ConfigError: an architecture or one of its options is unknown or wrong.
     """
     from rayrl.models.actor_critic_network import ActorCriticNetwork
-    from rayrl.models.architectures import model_config
-    from rayrl.models.model_config import ModelConfig
+    from rayrl.pipeline.trial_spec import network_config
     from rayrl.rollout.vector_env import make_vector_env
 
     env = make_vector_env(experiment.env.id, experiment.env.config, num_envs=1)
@@ -152,7 +156,7 @@ def check_environment(experiment: Experiment) -> Spaces:
     finally:
         env.close()
     for name in experiment.architectures:
-        config = ModelConfig.from_rllib(model_config(name, experiment.train.options.get("model_config")))
+        config = network_config(experiment, name, spaces.action)
         ActorCriticNetwork(spaces.observation, spaces.action, config)
     return spaces
 

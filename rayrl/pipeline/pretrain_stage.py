@@ -18,12 +18,11 @@ from typing import Any
 
 from rayrl.algorithms.bc import BC, BCConfig
 from rayrl.experience.dataset import open_dataset
-from rayrl.models.architectures import model_config
 from rayrl.models.policy_folder import load_policy, save_policy
 from rayrl.models.weights import load_weights
 from rayrl.pipeline.collect_stage import demonstrations_folder
 from rayrl.pipeline.context import StageContext, StageOutputs
-from rayrl.pipeline.trial_spec import pretrain_folder
+from rayrl.pipeline.trial_spec import network_config, pretrain_folder
 from rayrl.storage.atomic import atomic_folder, remove_leftovers, write_json, write_text
 from rayrl.storage.manifest import reason_to_run, write_manifest
 
@@ -105,8 +104,9 @@ class _Seed:
             lr=options.lr,
             early_stop_patience=options.early_stop_patience,
         )
-        replaced = self._context.experiment.train.options.get("model_config")
-        config.rl_module(model_config=model_config(self._name, replaced))
+        action_space = open_dataset(self._dataset).spaces.action
+        network = network_config(self._context.experiment, self._name, action_space)
+        config.rl_module(model_config=network.model_dump())
         config.debugging(seed=self._seed, log_level="ERROR")
         return config
 

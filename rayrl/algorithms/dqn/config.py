@@ -62,6 +62,14 @@ class DQNConfig(OffPolicyConfig, dqn.DQNConfig):
     def _model_config_auto_includes(self) -> dict[str, Any]:
         return super()._model_config_auto_includes | {"dueling": self.dueling}
 
+    @property
+    def refuses_clones(self) -> str | None:
+        """A cloned policy has probabilities, of which no action values can be made."""
+        return (
+            "learn from the demonstrations themselves: train.replay.offline_dataset and offline_fraction; "
+            "or train with ppo, or sac"
+        )
+
     def fit_model(self, model: ModelConfig, action_space: gym.Space[Any]) -> ModelConfig:
         """The policy's outputs are values."""
         return greedy(model, action_space)
