@@ -7,6 +7,7 @@ from ray.tune import register_env
 
 from rayrl.algorithms.actors import Order
 from rayrl.algorithms.algorithm import ColumnarAlgorithm
+from rayrl.algorithms.config import ColumnarConfig
 from rayrl.algorithms.ppo import PPOConfig
 from rayrl.experience.batch import TrajectoryBatch
 from tests.algorithms.stateful_env import make_stateful_cartpole
@@ -39,6 +40,28 @@ def stateful_ppo(workers: int = 0, learners: int = 0, env: str = STATEFUL, **tra
     )
 
 
+def off_policy(kind: type[ColumnarConfig], **training: Any) -> ColumnarConfig:
+    """SAC or DQN with all that has a state, on the environment that can be restored; 24 steps a round."""
+    register_env(STATEFUL, make_stateful_cartpole)
+    return (
+        kind()
+        .environment(STATEFUL)
+        .env_runners(num_envs_per_env_runner=3, num_cpus_per_env_runner=0.2, rollout_fragment_length=8)
+        .rl_module(model_config={"fcnet_hiddens": [16], "normalize_observations": True})
+        .replay(sampler="prioritized", capacity=150)
+        .training(
+            **{
+                "train_batch_size_per_learner": 16,
+                "num_steps_sampled_before_learning_starts": 40,
+                "gradient_steps_per_env_step": 0.3,
+                "n_step": 3,
+                **training,
+            }
+        )
+        .reporting(min_sample_timesteps_per_iteration=70)
+    )
+
+
 def state_of(algorithm: ColumnarAlgorithm) -> dict[str, Any]:
     """The complete state, but for the loggers of metrics, which hold timings."""
     state = algorithm.get_state()
@@ -48,7 +71,14 @@ def state_of(algorithm: ColumnarAlgorithm) -> dict[str, Any]:
 
 def metrics_of(result: dict[str, Any]) -> dict[str, Any]:
     """What a training iteration reports, but for timings."""
-    kept = ("env_runners", "learners", "num_env_steps_sampled_lifetime", "training_iteration", "early_stop")
+    kept = (
+        "env_runners",
+        "learners",
+        "replay",
+        "num_env_steps_sampled_lifetime",
+        "training_iteration",
+        "early_stop",
+    )
     return {key: _untimed(result[key]) for key in kept if key in result}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 class Pace:
     """Keeps the ratio of gradient steps to environment steps.
 
-    What a round may not make because of its bound is let go: nothing is made up for later, so that a longer
+    What a round may not make, because of its bound say, is let go: nothing is made up for later, so that a longer
     pause, or another ratio after a restore, brings no burst of gradient steps.
 
     Args:
@@ -27,13 +27,18 @@ class Pace:
         self._called_for = 0
         self.steps = 0
 
-    def next_round(self, env_steps: int) -> int:
-        """Gradient steps of the round that begins after so many environment steps; they count as made."""
+    def next_round(self, env_steps: int, *, possible: bool = True) -> int:
+        """Gradient steps of the round that begins after so many environment steps; they count as made.
+
+        Args:
+            env_steps: environment steps so far.
+            possible: whether there is anything to learn from; without, the round's steps are let go.
+        """
         # ⌊ratio · (steps - starts)⌋, less what was called for before
         total = int(self._ratio * max(0, env_steps - self._starts))
         due = max(0, total - self._called_for)
         self._called_for = max(total, self._called_for)
-        made = due if self._most is None else min(due, self._most)
+        made = (due if self._most is None else min(due, self._most)) if possible else 0
         self.steps += made
         return made
 

@@ -28,6 +28,11 @@ def test_what_exceeds_the_bound_is_let_go():
     assert pace.steps == 12
 
 
+def test_a_round_that_has_nothing_to_learn_from_is_let_go():
+    pace = Pace(1.0, 0, None)
+    assert [pace.next_round(8, possible=False), pace.next_round(16)] == [0, 8]
+
+
 def test_a_resumed_run_goes_on_and_makes_up_for_nothing():
     whole = Pace(0.3, 10, None)
     rounds(whole, 8, 80)
