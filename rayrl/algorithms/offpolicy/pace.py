@@ -8,8 +8,8 @@ from typing import Any
 class Pace:
     """Keeps the ratio of gradient steps to environment steps.
 
-    What a round may not make, because of its bound say, is let go: nothing is made up for later, so that a longer
-    pause, or another ratio after a restore, brings no burst of gradient steps.
+    What a round may not make, because of its bound say, is let go: nothing is made up for later, so that
+    another ratio after a restore brings no burst of gradient steps.
 
     Args:
         ratio: gradient steps for each environment step.

@@ -103,7 +103,8 @@ def demonstrations(tmp_path):
     env = gym.make("CartPole-v1")
     spaces = Spaces(env.observation_space, env.action_space)
     with DatasetWriter(tmp_path / "demos", spaces=spaces, env=EnvInfo(id="CartPole-v1")) as writer:
-        writer.add(sevens(4, 10))
+        writer.append(sevens(4, 10))
+        writer.finish()
     buffer = ReplayBuffer(spaces, EnvInfo(id="CartPole-v1"))
     buffer.add(sevens(4, 10))
     buffer.save(tmp_path / "saved")
