@@ -47,12 +47,15 @@ def contents(block: int, index: Index, columns: BlockColumns, specs: BatchSpecs)
     starts = np.flatnonzero(np.append(True, owner[1:] != owner[:-1])) if len(owner) else np.empty(0, np.int64)
     stops = np.append(starts[1:], len(row)).astype(np.int64)[: len(starts)]
     first, last = piece[starts], piece[stops - 1]
-    held = columns.of(block, specs.columns)
+    held = columns.of(block, [*specs.columns, *specs.trajectory_columns])
     in_order = len(row) == index.blocks.rows["stored"][block] and (np.diff(row) == 1).all()
     batch = TrajectoryBatch(
-        {name: _first(col, len(row)) if in_order else _take(col, row) for name, col in held.items()},
+        {
+            name: _first(held[name], len(row)) if in_order else _take(held[name], row)
+            for name in specs.columns
+        },
         offsets_of(stops - starts),
-        _trajectory_columns(columns.of(block, specs.trajectory_columns), first, last, index),
+        _trajectory_columns({name: held[name] for name in specs.trajectory_columns}, first, last, index),
     )
     return Contents(batch, live.offset[order], owner[starts], first, last)
 

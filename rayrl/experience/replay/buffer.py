@@ -24,9 +24,10 @@ from rayrl.experience.replay.reading import (
     read_transitions,
     trajectory_batch,
 )
-from rayrl.experience.replay.requests import Fragments, Request, Target, Trajectories, Transitions
-from rayrl.experience.replay.samplers import Census, OnPoliciness, Sampler, make_sampler
-from rayrl.experience.replay.samples import FragmentSample, Sample, TrajectorySample, TransitionSample
+from rayrl.experience.replay.requests import Fragments, Request, Trajectories
+from rayrl.experience.replay.samplers import Census, make_sampler
+from rayrl.experience.replay.samples import Sample, TrajectorySample
+from rayrl.experience.replay.sampling import Sampled, with_split
 from rayrl.experience.replay.saving import save_buffer
 from rayrl.experience.replay.statistics import partition_statistics, trajectory_statistics
 from rayrl.experience.replay.storage import Added, ReplayStorage
@@ -38,7 +39,7 @@ from rayrl.storage.spaces import Spaces
 _MOST_VIEWS = 32
 
 
-class ReplayBuffer:
+class ReplayBuffer(Sampled):
     """Experience of one kind of environment, in the memory of this process.
 
     Batches are copied in. Draws are independent, with replacement, and copied out. One thread uses it at a
@@ -115,143 +116,6 @@ class ReplayBuffer:
             self.add(batch, partition=partition, idempotent=False).steps for batch in dataset.batches()
         )
 
-    def sample_transitions(
-        self,
-        n: int,
-        *,
-        n_step: int = 1,
-        gamma: float = 0.99,
-        sampler: str | Sampler = "uniform",
-        where: Where | None = None,
-        columns: tuple[str, ...] | None = None,
-    ) -> TransitionSample:
-        """Draws single steps, with their n-step returns.
-
-        Args:
-            n: how many.
-            n_step: most steps of a return; it ends with its trajectory, and ``discounts`` says how far it
-                went.
-            gamma: discount γ.
-            sampler: by name, or made.
-            where: which trajectories to draw from.
-            columns: step columns wanted beside observation, actions and rewards; all when not given.
-
-        Raises:
-            DataError: there is nothing to draw, or no such column.
-            ConfigError: there is no such sampler.
-        """
-        drawn: TransitionSample = self._sample(n, Transitions(n_step, gamma), sampler, where, columns)
-        return drawn
-
-    def draw_transitions(
-        self,
-        sizes: Sequence[int],
-        *,
-        n_step: int = 1,
-        gamma: float = 0.99,
-        sampler: str | Sampler = "uniform",
-        where: Where | None = None,
-        columns: tuple[str, ...] | None = None,
-    ) -> list[Drawn]:
-        """Draws several samples of single steps, one for each learner say, to be fetched where they are used.
-
-        Arguments and errors are those of ``sample_transitions``.
-
-        Args:
-            sizes: steps of each sample.
-            n_step: see there.
-            gamma: see there.
-            sampler: see there.
-            where: see there.
-            columns: see there.
-        """
-        return self._draw(sizes, Transitions(n_step, gamma), sampler, where, columns)
-
-    def sample_fragments(
-        self,
-        batch_size: int,
-        length: int | None = None,
-        *,
-        split: Wanted = None,
-        sampler: str | Sampler = "uniform",
-        where: Where | None = None,
-        columns: tuple[str, ...] | None = None,
-    ) -> FragmentSample:
-        """Draws windows of consecutive steps of one episode.
-
-        Args:
-            batch_size: how many.
-            length: steps of each; the option ``fragment_length`` when not given.
-            split: ``train``, ``val`` or None for both.
-            sampler: by name, or made.
-            where: which trajectories to draw from; its split gives way to ``split``.
-            columns: as in ``sample_transitions``.
-
-        Raises:
-            DataError: no trajectory is long enough.
-            ConfigError: there is no such sampler.
-        """
-        target = Fragments(self.options.fragment_length if length is None else length)
-        where = _with_split(where, split)
-        drawn: FragmentSample = self._sample(batch_size, target, sampler, where, columns)
-        return drawn
-
-    sample2 = sample_fragments
-
-    def sample_trajectories(
-        self,
-        n: int,
-        *,
-        min_length: int = 1,
-        sampler: str | Sampler = "uniform",
-        where: Where | None = None,
-        columns: tuple[str, ...] | None = None,
-    ) -> TrajectorySample:
-        """Draws whole trajectories; arguments and errors as in ``sample_transitions``.
-
-        Args:
-            n: how many.
-            min_length: fewest steps of each.
-            sampler: by name, or made.
-            where: which trajectories to draw from.
-            columns: as in ``sample_transitions``.
-        """
-        drawn: TrajectorySample = self._sample(n, Trajectories(min_length), sampler, where, columns)
-        return drawn
-
-    def sample_by_on_policiness(
-        self,
-        batch_size: int,
-        agent: scores.Scorer,
-        split: Wanted = None,
-        *,
-        length: int | None = None,
-        likelihood: str = "mean",
-        policy_version: int | None = None,
-        max_age: int = 0,
-        where: Where | None = None,
-    ) -> FragmentSample:
-        """Draws fragments of trajectories that an agent is likely to have made; see ``OnPoliciness``.
-
-        Args:
-            batch_size: how many.
-            agent: gives the log-likelihood of each action of a batch, ``(steps,)``.
-            split: ``train``, ``val`` or None for both.
-            length: steps of each; the option ``fragment_length`` when not given.
-            likelihood: ``mean`` per step, or ``sum`` over a trajectory.
-            policy_version: the agent's version. Scores of it, or of one older by ``max_age`` at most, are
-                used again; without it all are computed anew.
-            max_age: see there.
-            where: which trajectories to draw from; its split gives way to ``split``.
-
-        Raises:
-            DataError: no trajectory is long enough, or the agent gives values of another shape.
-        """
-        where = _with_split(where, split)
-        self.score(agent, policy_version=policy_version, max_age=max_age, where=where)
-        sampler = make_sampler(OnPoliciness.name, likelihood=likelihood)
-        return self.sample_fragments(batch_size, length, sampler=sampler, where=where)
-
     def score(
         self,
         agent: scores.Scorer,
@@ -277,12 +141,15 @@ class ReplayBuffer:
             entries=found.entry,
         )
 
-    def update_priorities(self, row_ids: NDArray[np.int64], priorities: NDArray[np.floating[Any]]) -> int:
+    def update_priorities(
+        self, row_ids: NDArray[np.int64], priorities: NDArray[np.floating[Any]], shards: Any = None
+    ) -> int:
         """Gives steps new priorities; gives how many of them were evicted meanwhile, which are passed over.
 
         Args:
             row_ids: ``(n,)`` as of a sample.
             priorities: ``(n,)`` finite and at least 0, such as absolute TD errors.
+            shards: ``(n,)`` as of a sample; all are of this buffer, the only one.
 
         Raises:
             DataError: the buffer keeps none, a priority is out of range, or there are not as many as ids.
@@ -320,7 +187,7 @@ class ReplayBuffer:
         Raises:
             DataError: there is none.
         """
-        request = Request(Trajectories(), make_sampler("uniform"), _with_split(where, split))
+        request = Request(Trajectories(), make_sampler("uniform"), with_split(where, split))
         found = self._view(request).candidates
         if not len(found.entry):
             raise DataError(f"no {request} in the replay buffer", where="replay buffer")
@@ -356,6 +223,12 @@ class ReplayBuffer:
         """
         return load_buffer(cls, Path(path), env, device, store)
 
+    def draw_request(self, request: Request, sizes: Sequence[int]) -> list[Drawn]:
+        """Draws several samples of what a request asks for; see ``Sampled``."""
+        drawn = draw([self], request, sizes, generator(self.options.seed, Role.replay, self.rank, self.draws))
+        self.draws += 1
+        return drawn
+
     def census(self, request: Request) -> Census:
         """As a shard: what the sampler has to know of it."""
         return request.sampler.census(self._view(request))
@@ -378,29 +251,6 @@ class ReplayBuffer:
             return read_trajectories(self.storage, picked, specs, self.device)
         return read_transitions(self.storage, picked, target, specs, self.device)
 
-    def _sample(
-        self,
-        n: int,
-        target: Target,
-        sampler: str | Sampler,
-        where: Where | None,
-        columns: tuple[str, ...] | None,
-    ) -> Any:
-        return self._draw([n], target, sampler, where, columns)[0].fetch()
-
-    def _draw(
-        self,
-        sizes: Sequence[int],
-        target: Target,
-        sampler: str | Sampler,
-        where: Where | None,
-        columns: tuple[str, ...] | None,
-    ) -> list[Drawn]:
-        request = Request(target, make_sampler(sampler), where or Where(), columns)
-        drawn = draw([self], request, sizes, generator(self.options.seed, Role.replay, self.rank, self.draws))
-        self.draws += 1
-        return drawn
-
     def _view(self, request: Request) -> View:
         """The view of a request, kept until the buffer changes."""
         if self._views_of != self.storage.index.change or len(self._views) > _MOST_VIEWS:
@@ -410,10 +260,3 @@ class ReplayBuffer:
         if key not in self._views:
             self._views[key] = View(self.storage, *key)
         return self._views[key]
-
-
-def _with_split(where: Where | None, split: Wanted) -> Where:
-    where = where or Where()
-    if split is None:
-        return where
-    return Where(split, where.domain, where.task, where.source, where.partition)

@@ -28,6 +28,13 @@ class Rows(NamedTuple):
     offset: NDArray[np.int64]
 
 
+class Held(NamedTuple):
+    """Steps and trajectories."""
+
+    steps: int
+    trajectories: int
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the index has to know of the trajectories of a batch, each ``(n,)``."""
@@ -164,6 +171,13 @@ class Index:
             self.groups.steps,
         )
         self.change += 1
+
+    def live_in(self, blocks: list[int]) -> Held:
+        """What some blocks hold; a trajectory that lies in others too counts as well."""
+        live = int(self.blocks.rows["live"][blocks].sum())
+        pieces = self.pieces.rows
+        owners = pieces["trajectory"][np.isin(pieces["block"], blocks)]
+        return Held(live, len(np.unique(owners)))
 
     def live_rows(self, block: int) -> Rows:
         """The live rows of a block, in the order of their ids."""

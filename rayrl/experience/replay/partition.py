@@ -62,6 +62,7 @@ class Partition:
         open_block: the block that is being filled, the last of ``blocks``.
         tail: of a partition that evicts step by step, the offset in the oldest block before which all are
             gone.
+        reserved: number of the block that is begun next, where that is settled.
         threshold: of a reservoir, the lowest key that was turned away; 1 before any was.
     """
 
@@ -75,6 +76,7 @@ class Partition:
         self.blocks: deque[int] = deque()
         self.open_block: OpenBlock | None = None
         self.tail = 0
+        self.reserved: int | None = None
         self.threshold = 1.0
         self._oldest: deque[int] = deque()
         self._highest: list[tuple[float, int]] = []

@@ -13,6 +13,7 @@ from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.columns import BatchSpecs, ColumnSpec
 from rayrl.experience.ragged import Column, Ragged, offsets_of
 from rayrl.experience.replay import kernels
+from rayrl.experience.replay.columns import Read
 from rayrl.experience.replay.requests import Fragments, Picked, Request, Transitions
 from rayrl.experience.replay.samples import (
     DISCOUNTS,
@@ -60,7 +61,7 @@ def read_transitions(
     storage: ReplayStorage, picked: Picked, target: Transitions, specs: BatchSpecs, device: str
 ) -> TransitionSample:
     """The steps that were drawn, with their n-step returns."""
-    index, read, n = storage.index, storage.columns.read, len(picked)
+    index, n = storage.index, len(picked)
     returns, discounts = np.empty(n, np.float32), np.empty(n, np.float32)
     n_steps, ends = np.empty(n, np.int64), np.empty(n, np.uint8)
     next_block, next_row = np.empty(n, np.int64), np.empty(n, np.int64)
@@ -80,15 +81,18 @@ def read_transitions(
         next_block,
         next_row,
     )
-    columns: dict[str, Any] = {}
     over = ends > 0
+    reads: dict[str, Read] = {}
     for name, spec in specs.columns.items():
-        if name == c.REWARDS:
-            columns[name] = returns
-            continue
-        columns[name] = read(name, spec, picked.block, picked.row)
+        if name != c.REWARDS:
+            reads[name] = Read(name, spec, picked.block, picked.row)
         if name == c.OBS or name.startswith(f"{c.OBS}/"):
-            columns[name.replace(c.OBS, NEXT_OBS, 1)] = _next(storage, name, spec, next_block, next_row, over)
+            # Observations of rows, or where trajectories are over the final ones of these.
+            final = name.replace(c.OBS, c.FINAL_OBS, 1)
+            after = name.replace(c.OBS, NEXT_OBS, 1)
+            reads[after] = Read(name, spec, next_block, next_row, final, over)
+    columns: dict[str, Any] = dict(zip(reads, storage.columns.read_all(list(reads.values())), strict=True))
+    columns[c.REWARDS] = returns
     columns[DISCOUNTS], columns[N_STEPS] = discounts, n_steps
     columns[c.TERMINATED], columns[c.TRUNCATED] = ends == _TERMINATED, ends == _TRUNCATED
     offset = index.offsets(picked.block, picked.row) if picked.offset is None else picked.offset
@@ -103,9 +107,9 @@ def read_fragments(
     """The windows that were drawn."""
     n, length, index = len(picked), target.length, storage.index
     block, row = follow(storage, picked, np.full(n, length))
+    reads = [Read(name, spec, block, row) for name, spec in specs.columns.items()]
     columns: dict[str, Column] = {}
-    for name, spec in specs.columns.items():
-        column = storage.columns.read(name, spec, block, row)
+    for (name, spec), column in zip(specs.columns.items(), storage.columns.read_all(reads), strict=True):
         columns[name] = column if isinstance(column, Ragged) else column.reshape(n, length, *spec.shape)
     last_block, last_row = (where.reshape(n, length)[:, -1] for where in (block, row))
     piece = index.pieces.rows[index.piece_of[last_block, last_row]]
@@ -130,7 +134,7 @@ def trajectory_batch(
     storage: ReplayStorage, owners: NDArray[np.integer[Any]], specs: BatchSpecs
 ) -> TrajectoryBatch:
     """Trajectories by their entries; their columns are those of their last parts, but for how they began."""
-    index, read = storage.index, storage.columns.read
+    index = storage.index
     records, pieces = index.trajectories.rows[owners], index.pieces.rows
     lengths = records["length"]
     where = np.empty((2, len(owners)), np.int64)
@@ -138,22 +142,23 @@ def trajectory_batch(
     block, row = follow(storage, Picked(where[0], where[1]), lengths)
     first, last = pieces[records["first_piece"]], pieces[records["last_piece"]]
 
-    def column(name: str, spec: ColumnSpec, of: Any) -> Column:
-        return read(name, spec, of["block"].astype(np.int64), of["row"].astype(np.int64))
+    def of_piece(name: str, spec: ColumnSpec, of: Any) -> Read:
+        return Read(name, spec, of["block"].astype(np.int64), of["row"].astype(np.int64))
 
-    trajectories: dict[str, Any] = {
-        name: column(name, spec, last) for name, spec in specs.trajectory_columns.items()
-    }
-    trajectories[c.FIRST_STEP] = records["first_step"]
-    if c.POLICY_VERSION_MIN in trajectories:
-        name = c.POLICY_VERSION_MIN
-        oldest: Any = column(name, specs.trajectory_columns[name], first)
-        trajectories[name] = np.minimum(oldest, trajectories[name])
-    return TrajectoryBatch(
-        {name: read(name, spec, block, row) for name, spec in specs.columns.items()},
-        offsets_of(lengths),
-        trajectories,
+    reads = [Read(name, spec, block, row) for name, spec in specs.columns.items()]
+    reads += [of_piece(name, spec, last) for name, spec in specs.trajectory_columns.items()]
+    oldest = specs.trajectory_columns.get(c.POLICY_VERSION_MIN)
+    if oldest is not None:
+        reads.append(of_piece(c.POLICY_VERSION_MIN, oldest, first))
+    found: list[Any] = storage.columns.read_all(reads)
+    steps = dict(zip(specs.columns, found, strict=False))
+    trajectories: dict[str, Any] = dict(
+        zip(specs.trajectory_columns, found[len(specs.columns) :], strict=False)
     )
+    trajectories[c.FIRST_STEP] = records["first_step"]
+    if oldest is not None:
+        trajectories[c.POLICY_VERSION_MIN] = np.minimum(found[-1], trajectories[c.POLICY_VERSION_MIN])
+    return TrajectoryBatch(steps, offsets_of(lengths), trajectories)
 
 
 def follow(
@@ -164,9 +169,3 @@ def follow(
     index = storage.index
     kernels.follow(picked.block, picked.row, lengths, index.piece_of, index.pieces.rows, rows)
     return rows[0], rows[1]
-
-
-def _next(storage: ReplayStorage, name: str, spec: ColumnSpec, block: Any, row: Any, over: Any) -> Column:
-    """Observations of rows, or where ``over`` the final ones of trajectories."""
-    final = name.replace(c.OBS, c.FINAL_OBS, 1)
-    return storage.columns.read_either(name, final, spec, block, row, over)

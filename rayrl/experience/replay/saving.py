@@ -64,13 +64,12 @@ def saved_bytes(storage: ReplayStorage) -> int:
     for partition in storage.partitions:
         if partition.specs is None:
             continue
-        names = [*partition.specs.columns, *partition.specs.trajectory_columns]
         sealed = list(partition.blocks)
         if partition.open_block is not None:
             sealed.pop()
             total += partition.open_block.nbytes + _EXTRA_ROW_BYTES * partition.open_block.used
         for block in sealed:
-            held = sum(column.nbytes for column in storage.columns.of(block, names).values())
+            held = storage.columns.hot.nbytes(block)
             record = storage.index.blocks.rows[block]
             live = int(record["live"])
             total += held * live // int(record["stored"]) + _EXTRA_ROW_BYTES * live

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rayrl.experience.replay.groups import Where
+from rayrl.experience.replay.options import ReplayOptions
 from rayrl.experience.replay.requests import Trajectories
 from rayrl.experience.replay.storage import ReplayStorage
 from rayrl.experience.replay.view import View
+
+_COUNTED_BY = {
+    "length": "num_trajectories",
+    "return": "num_trajectories",
+    "on_policiness_score": "num_scored_trajectories",
+}
 
 
 def trajectory_statistics(storage: ReplayStorage) -> dict[str, float]:
@@ -53,6 +61,48 @@ def partition_statistics(storage: ReplayStorage) -> dict[str, dict[str, Any]]:
             "duplicates": partition.counters.duplicates,
         }
         for partition in storage.partitions
+    }
+
+
+def merge_trajectories(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The statistics of all trajectories, from those of some of them each."""
+    merged: dict[str, float] = {
+        name: sum(part[name] for part in parts) for name in parts[0] if name.startswith("num_")
+    }
+    for name, count in _COUNTED_BY.items():
+        merged |= _merged_moments(parts, name, count)
+    return {name: merged[name] for name in parts[0]}
+
+
+def merge_partitions(
+    parts: Sequence[Mapping[str, Mapping[str, Any]]], options: ReplayOptions
+) -> dict[str, dict[str, Any]]:
+    """What all shards together hold of each partition, and have counted."""
+    merged = {}
+    for name, partition in options.partitions.items():
+        given = partition.model_dump()
+        merged[name] = {
+            key: given[key] if key in given else sum(part[name][key] for part in parts)
+            for key in parts[0][name]
+        }
+    return merged
+
+
+def _merged_moments(parts: Sequence[Mapping[str, float]], name: str, count: str) -> dict[str, float]:
+    held = [part for part in parts if part[count]]
+    if not held:
+        return _moments([], name)
+    counts, means, stds = (
+        np.array([part[key] for part in held]) for key in (count, f"mean_{name}", f"std_{name}")
+    )
+    mean = float((counts * means).sum() / counts.sum())
+    # Var = Σ_s n_s (std_s² + (mean_s - mean)²) / n
+    variance = float((counts * (stds**2 + (means - mean) ** 2)).sum() / counts.sum())
+    return {
+        f"mean_{name}": mean,
+        f"std_{name}": math.sqrt(variance),
+        f"min_{name}": min(part[f"min_{name}"] for part in held),
+        f"max_{name}": max(part[f"max_{name}"] for part in held),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rayrl.config.base import nearest
-from rayrl.errors import DataError
+from rayrl.errors import DataError, StorageError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.columns import BatchSpecs, required_specs
 from rayrl.experience.cutting import cut
+from rayrl.experience.replay.add_log import AddLog
 from rayrl.experience.replay.blocks import Contents, contents, rearrange
 from rayrl.experience.replay.columns import BlockColumns
 from rayrl.experience.replay.groups import Groups
@@ -25,12 +27,15 @@ from rayrl.experience.replay.partition import Partition
 from rayrl.experience.replay.parts import groups_of, index_parts, prepare
 from rayrl.experience.replay.priorities import Priorities
 from rayrl.experience.replay.sizes import block_rows
-from rayrl.experience.replay.store import BlockStore
+from rayrl.experience.replay.store import BlockStore, Marks
 from rayrl.experience.split import uniform_of
 from rayrl.storage.spaces import Spaces
 
 _RESERVOIR = 0x5265_7365_7276_6F69
 """Makes the keys of reservoirs other numbers than those that decide the split."""
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,23 @@ class Added:
     duplicates: int
 
 
+@dataclass(slots=True)
+class _Adding:
+    """A batch on its way in.
+
+    Args:
+        partition: where to.
+        rest: what is still to come in.
+        origin: the batch that is to be remembered as added, if it is.
+        done: rows that are in.
+    """
+
+    partition: Partition
+    rest: TrajectoryBatch
+    origin: TrajectoryBatch | None
+    done: int
+
+
 class ReplayStorage:
     """Blocks, partitions and the index over them.
 
@@ -55,14 +77,18 @@ class ReplayStorage:
         spaces: what the batches must fit.
         options: of the buffer.
         store: where sealed blocks live.
+        log: hears of what is added, if anyone does.
     """
 
-    def __init__(self, spaces: Spaces, options: ReplayOptions, store: BlockStore) -> None:
+    def __init__(
+        self, spaces: Spaces, options: ReplayOptions, store: BlockStore, log: AddLog | None = None
+    ) -> None:
         self.spaces = spaces
         self.options = options
         self.store = store
+        self.log = log
         self.groups = Groups()
-        self.columns = BlockColumns()
+        self.columns = BlockColumns(store.hot_bytes, self._fetch)
         rows = options.block_rows or block_rows(spaces, options)
         self.priorities = Priorities(options.priorities, rows) if options.priorities else None
         self.index = Index(rows, self.groups, self.priorities)
@@ -70,6 +96,7 @@ class ReplayStorage:
             Partition(name, code, one) for code, (name, one) in enumerate(options.partitions.items())
         ]
         self._required = required_specs(spaces)
+        self._unfinished: _Adding | None = None
 
     def partition(self, name: str | None) -> Partition:
         """A partition by name, the first one when not given.
@@ -86,44 +113,84 @@ class ReplayStorage:
     def add(self, batch: TrajectoryBatch, partition: str | None, *, idempotent: bool) -> Added:
         """Copies a batch in, and evicts what is then too much.
 
-        Where the store cannot take a block, its error passes: the rows before it stay, and the batch does not
-        count as added.
+        Where the store cannot take a block, its error passes. The batch is then taken over nevertheless, and
+        what is left of it comes in with the next add.
 
         Raises:
             DataError: the batch is invalid or differs in a column from those before, there is no such
                 partition, or it is a fixed one and has no room; nothing is changed then.
         """
+        self.finish()
         to = self.partition(partition)
         self.check(batch, to)
         new = to.producers.new(batch) if idempotent else np.ones(batch.num_trajectories, np.bool_)
         duplicates = int(np.count_nonzero(~new))
         fresh = batch.select(np.flatnonzero(new)) if duplicates else batch
         self._check_room(fresh, to)
-        to.counters.duplicates += duplicates
-        steps = refused = 0
         if fresh.num_trajectories:
             fresh = prepare(fresh, self.options)
-            to.specs = to.specs or fresh.specs
-        while fresh.num_steps:
-            head, fresh = cut(fresh, self._open(to).room)
+            if self.log is not None:
+                self.log.adding(to, fresh, remembered=idempotent)
+        to.counters.duplicates += duplicates
+        return Added(*self.take_in(fresh, batch if idempotent else None, to), duplicates)
+
+    def take_in(
+        self, fresh: TrajectoryBatch, origin: TrajectoryBatch | None, partition: Partition, done: int = 0
+    ) -> tuple[int, int]:
+        """Copies a batch in that was checked and prepared; gives steps taken in, and turned away.
+
+        Args:
+            fresh: what is new of it.
+            origin: the batch that is to be remembered as added, if it is.
+            partition: where to.
+            done: how many of its first rows are in already.
+        """
+        if fresh.num_trajectories:
+            partition.specs = partition.specs or fresh.specs
+        self._unfinished = _Adding(partition, cut(fresh, done)[1] if done else fresh, origin, done)
+        return self.finish()
+
+    def finish(self) -> tuple[int, int]:
+        """Takes in what an add could not, since the store had no room for a block."""
+        steps = refused = 0
+        todo = self._unfinished
+        if todo is None:
+            return steps, refused
+        to = todo.partition
+        while True:
+            if not todo.rest.num_steps and todo.origin is not None:
+                # Before the block is sealed: who has that needs no more of the batch.
+                to.producers.advance(todo.origin)
+                todo.origin = None
+            if to.open_block is not None and to.open_block.room == 0:
+                self.seal(to, todo.done)
+            if not todo.rest.num_steps:
+                break
+            head, todo.rest = cut(todo.rest, self._open(to).room)
+            todo.done += head.num_steps
             added = self._append(head, to)
             steps += added
             refused += head.num_steps - added
             self._evict(to)
-            if self._open(to).room == 0:
-                self.seal(to)
-        if idempotent:
-            to.producers.advance(batch)
-        return Added(steps, refused, duplicates)
+        self._unfinished = None
+        return steps, refused
 
-    def seal(self, partition: Partition) -> None:
-        """Hands the block that a partition is filling, if there is one, to the store."""
+    def seal(self, partition: Partition, done: int = 0) -> None:
+        """Hands the block that a partition is filling, if there is one, to the store.
+
+        Args:
+            partition: whose.
+            done: rows of the batch that is being added which are in the block, or in one before.
+        """
         if partition.open_block is None:
             return
         block = partition.blocks[-1]
+        number = int(self.index.blocks.rows["number"][block])
         if self.index.blocks.rows["live"][block]:
             self._rewrite(block, partition)
-        else:
+        if self.log is not None:
+            self.log.sealed(partition, number, done)
+        if not self.index.blocks.rows["live"][block]:
             self._forget(block, partition)
         partition.open_block = None
 
@@ -137,7 +204,11 @@ class ReplayStorage:
         if partition.open_block is None:
             if partition.specs is None:
                 raise DataError("nothing was added to the partition", where=partition.name)
-            block = self.index.begin_block(partition.code)
+            number = self.index.next_number if partition.reserved is None else partition.reserved
+            if self.log is not None:
+                self.log.opened(partition, number)
+            block = self.index.begin_block(partition.code, number)
+            partition.reserved = None
             partition.blocks.append(block)
             opened = partition.open_block = OpenBlock(partition.specs, self.index.block_rows)
             self.columns.set(block, opened.columns)
@@ -223,6 +294,17 @@ class ReplayStorage:
             partition.remove_next()
             self._after(self.index.evict_trajectory(owner), length, [owner], partition)
 
+    def evict_again(self, partition: Partition, gone: list[int]) -> None:
+        """Evicts what was evicted before the buffer was restored: some trajectories, and what is too much."""
+        for owner in gone:
+            length = int(self.index.trajectories.rows["length"][owner])
+            self._after(self.index.evict_trajectory(owner), length, [owner], partition)
+        held = self.index.live_in(list(partition.blocks))
+        counters = partition.counters
+        counters.steps_evicted = counters.steps_added - held.steps
+        counters.trajectories_evicted = counters.trajectories_added - held.trajectories
+        self._evict(partition)
+
     def _evict_oldest(self, excess: int, partition: Partition) -> None:
         block = partition.blocks[0]
         partition.tail, evicted, gone = self.index.evict_oldest(block, partition.tail, excess)
@@ -244,15 +326,28 @@ class ReplayStorage:
             if live == 0:
                 self._drop(block, partition)
             elif 2 * live < stored:
-                self._rewrite(block, partition)
+                try:
+                    self._rewrite(block, partition)
+                except StorageError as error:
+                    _log.warning(
+                        "block %d is not shrunk, which wastes memory and nothing else: %s", block, error
+                    )
 
     def _rewrite(self, block: int, partition: Partition) -> None:
         """Puts the live rows of a block, trajectory after trajectory, into the store."""
         found = self.contents(block, partition)
         number = int(self.index.blocks.rows["number"][block])
-        kept = self.store.put(number, found.batch)
-        self.columns.set(block, kept.columns | kept.trajectory_columns)
+        self.columns.seal(block, self.store.put(number, found.batch, self.marks(block, found)))
         rearrange(block, found, self.index)
+
+    def marks(self, block: int, found: Contents) -> Marks:
+        """What the index knows of the contents of a block."""
+        records = self.index.trajectories.rows[found.owners]
+        row_ids = self.index.row_ids(block, found.offsets)
+        return Marks(row_ids, records["id"].copy(), records["returned"].copy())
+
+    def _fetch(self, block: int) -> TrajectoryBatch:
+        return self.store.get(int(self.index.blocks.rows["number"][block]))
 
     def _drop(self, block: int, partition: Partition) -> None:
         """Gives up a sealed block of which no row is left."""

@@ -13,7 +13,7 @@ from rayrl.experience.arrow import from_arrow, to_arrow
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.ragged import Ragged, offsets_of
 from rayrl.experience.replay import PartitionOptions, ReplayBuffer, ReplayOptions
-from rayrl.experience.replay.store import BlockStore
+from rayrl.experience.replay.store import BlockStore, Marks
 from rayrl.storage.spaces import Spaces
 from tests.experience.replay.building import ENV
 
@@ -60,10 +60,17 @@ def episode(number: int, first: int, steps: int, end: bool) -> TrajectoryBatch:
 class MappedStore:
     """Keeps blocks in files that are mapped, as a spool would."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    name = "mapped"
 
-    def put(self, number: int, block: TrajectoryBatch) -> TrajectoryBatch:
+    def __init__(self, folder: Path, hot_bytes: int | None = None) -> None:
+        self.folder = folder
+        self.hot_bytes = hot_bytes
+
+    def get(self, number: int) -> TrajectoryBatch:
+        path = max(self.folder.glob(f"{number}-*.arrow"), key=lambda found: int(found.stem.split("-")[1]))
+        return from_arrow(pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0))
+
+    def put(self, number: int, block: TrajectoryBatch, marks: Marks) -> TrajectoryBatch:
         path = self.folder / f"{number}-{len(list(self.folder.iterdir()))}.arrow"
         table = to_arrow(block)
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
@@ -77,10 +84,11 @@ class MappedStore:
             path.unlink()
 
 
-@pytest.fixture(params=["heap", "mapped"])
+@pytest.fixture(params=["heap", None, 0, 4000])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> BlockStore | None:
+    """The heap, and files: all hot, all cold, and some of both."""
     (tmp_path / "blocks").mkdir()
-    return None if request.param == "heap" else MappedStore(tmp_path / "blocks")
+    return None if request.param == "heap" else MappedStore(tmp_path / "blocks", request.param)
 
 
 def filled(store: BlockStore | None, eviction: Any = "fifo") -> ReplayBuffer:

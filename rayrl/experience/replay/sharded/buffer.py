@@ -1,0 +1,274 @@
+"""ShardedReplayBuffer: a replay buffer over shards, each in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import ray
+
+from rayrl.config.seeding import Role, generator
+from rayrl.errors import DataError
+from rayrl.experience.batch import TrajectoryBatch
+from rayrl.experience.dataset import Dataset, EnvInfo
+from rayrl.experience.replay import scores
+from rayrl.experience.replay.groups import Wanted, Where
+from rayrl.experience.replay.options import ReplayOptions
+from rayrl.experience.replay.requests import Request
+from rayrl.experience.replay.samples import TrajectorySample
+from rayrl.experience.replay.sampling import Sampled, with_split
+from rayrl.experience.replay.sharded.fleet import Fleet
+from rayrl.experience.replay.sharded.options import ShardOptions, shard_folder, share_of
+from rayrl.experience.replay.sharded.server import ShardSetup, Survey
+from rayrl.experience.replay.statistics import merge_partitions, merge_trajectories
+from rayrl.experience.replay.union import Drawn, split, unite
+from rayrl.storage.spaces import Spaces
+
+_INLINE_BYTES = 100_000
+"""Batches of fewer bytes travel with the call; others once, through the object store."""
+
+
+class ShardedReplayBuffer(Sampled):
+    """Experience of one kind of environment, over shards; samples as ``ReplayBuffer`` does.
+
+    Its process plans and counts; batches go from their makers to the shards, and samples from the shards to
+    who fetches them. One thread uses it at a time. Calls take effect in their order: what was added before a
+    draw is drawn from.
+
+    Args:
+        spaces: what the batches must fit.
+        env: the environment that they come from.
+        options: partitions, capacities, priorities, splits, of all shards together.
+        shards: number of shards, and what becomes of what a shard holds when it dies.
+        producers: number of producers of batches. Each keeps to one shard, also where it has many
+            sub-environments; with fewer of them than shards each batch is dealt to all shards, episode by
+            episode.
+        device: where the tensors of samples go.
+
+    Attributes:
+        draws: how many draws there were; with the seed it names the generator of the next one.
+    """
+
+    def __init__(
+        self,
+        spaces: Spaces,
+        env: EnvInfo,
+        options: ReplayOptions | None = None,
+        *,
+        shards: ShardOptions | None = None,
+        producers: int = 1,
+        device: str = "cpu",
+    ) -> None:
+        self.spaces = spaces
+        self.env = env
+        self.options = options or ReplayOptions()
+        self.shards = shards or ShardOptions()
+        self.device = device
+        self.draws = 0
+        setups = [
+            ShardSetup(
+                spaces,
+                env,
+                share_of(self.options, rank, self.shards.shards),
+                rank,
+                store="object_store" if self.shards.spool is None else "spool",
+                spool=None if self.shards.spool is None else shard_folder(self.shards.spool, rank),
+                hot_bytes=self.shards.hot_bytes,
+                shards=self.shards.shards,
+                device=device,
+            )
+            for rank in range(self.shards.shards)
+        ]
+        self._fleet = Fleet(setups, self.shards, producers)
+
+    def __len__(self) -> int:
+        """Steps held."""
+        return sum(steps for steps, _ in self._ask("size"))
+
+    @property
+    def num_trajectories(self) -> int:
+        """Trajectories held; one whose shard was lost, and which went on elsewhere, counts there alone."""
+        return sum(trajectories for _, trajectories in self._ask("size"))
+
+    def add(
+        self, batch: TrajectoryBatch | ray.ObjectRef, *, producer: int = 0, partition: str | None = None
+    ) -> None:
+        """Sends a batch on its way to its shards, and comes back at once.
+
+        The batch is kept until it is acknowledged. A few may be on their way to each shard; beyond that the
+        oldest is waited for. Batches that were added before are passed over, as ``ReplayBuffer.add`` does.
+
+        Args:
+            batch: trajectories, or a reference to them; they need not be whole.
+            producer: who made it.
+            partition: where to; the first one when not given.
+
+        Raises:
+            RayrlError: what an earlier batch was refused for; see ``ReplayBuffer.add``.
+            TrainingError: no shard is left.
+        """
+        self._add(batch, producer, partition, idempotent=True)
+
+    def add_dataset(self, dataset: Dataset, *, partition: str | None = None) -> int:
+        """Copies a dataset in, whatever was added before; gives its steps.
+
+        Raises:
+            SpaceError: it is of other spaces.
+            DataError: as ``ReplayBuffer.add``.
+            IntegrityError: a file of it cannot be read.
+        """
+        for number, batch in enumerate(dataset.batches()):
+            self._add(batch, number, partition, idempotent=False)
+        self.flush()
+        return dataset.num_steps
+
+    def flush(self) -> None:
+        """Waits until all that was added, and all updates of priorities, are acknowledged.
+
+        Raises:
+            RayrlError: what a batch was refused for, or an update; the others are acknowledged nevertheless.
+            TrainingError: no shard is left.
+        """
+        self._fleet.settle()
+        self._fleet.raise_failures()
+
+    def update_priorities(self, row_ids: Any, priorities: Any, shards: Any = None) -> None:
+        """Gives steps new priorities; those of steps that are evicted meanwhile are counted and passed over.
+
+        Comes back at once. Each argument may be a reference to an array, such as a learner's return value.
+
+        Args:
+            row_ids: ``(n,)`` as of a sample.
+            priorities: ``(n,)`` finite and at least 0, such as absolute TD errors.
+            shards: ``(n,)`` as of a sample; may be left out where there is one shard.
+
+        Raises:
+            DataError: it is not said which shards the rows are from.
+            RayrlError: what an earlier update was refused for: the buffer keeps no priorities, one is out of
+                range, or there are not as many as ids.
+        """
+        if shards is None and self.shards.shards > 1:
+            raise DataError("of several shards it must be said which the rows are from", where="shards")
+        self._fleet.raise_failures()
+        self._fleet.update(*(_sent(values) for values in (row_ids, priorities, shards)))
+
+    def draw_request(self, request: Request, sizes: Sequence[int]) -> list[Drawn]:
+        """Draws several samples of what a request asks for; see ``Sampled``.
+
+        Their parts are references to objects that this process owns and never reads. They are complete, so
+        they outlive the shards that they are from.
+        """
+        self._fleet.raise_failures()
+        draw = self._draw_alone if self.shards.shards == 1 else self._draw
+        drawn = self._fleet.persist(
+            lambda: draw(request, sizes, generator(self.options.seed, Role.replay, 0, self.draws))
+        )
+        self.draws += 1
+        return drawn
+
+    def score(
+        self,
+        agent: scores.Scorer,
+        *,
+        policy_version: int | None = None,
+        max_age: int = 0,
+        where: Where | None = None,
+    ) -> int:
+        """Computes on-policiness scores that are missing or too old, and gives how many.
+
+        The agent is sent to the shards, so it must be picklable. Arguments and errors are those of
+        ``sample_by_on_policiness``.
+        """
+        return sum(self._ask("score", ray.put(agent), policy_version, max_age, where))
+
+    def get_trajectory_statistics(self) -> dict[str, float]:
+        """Numbers and lengths of the trajectories, their returns and on-policiness scores."""
+        return merge_trajectories(self._ask("trajectory_statistics"))
+
+    def get_partition_statistics(self) -> dict[str, dict[str, Any]]:
+        """Of each partition what it holds, may hold, and has counted."""
+        return merge_partitions(self._ask("partition_statistics"), self.options)
+
+    def get_all_trajectories(self, split: Wanted = None, *, where: Where | None = None) -> TrajectorySample:
+        """All trajectories, shard by shard, oldest first, as steps laid end to end; a copy in this process.
+
+        Args:
+            split: ``train``, ``val`` or None for both.
+            where: which trajectories; its split gives way to ``split``.
+
+        Raises:
+            DataError: there is none.
+        """
+        found = [part for part in self._ask("trajectories", with_split(where, split)) if part is not None]
+        if not found:
+            raise DataError("no trajectories in the replay buffer", where="replay buffer")
+        return TrajectorySample.join(found)
+
+    def close(self) -> None:
+        """Ends the shards; what is in a spool stays there."""
+        self._fleet.close()
+
+    def _add(self, batch: Any, producer: int, partition: str | None, *, idempotent: bool) -> None:
+        self._fleet.raise_failures()
+        if isinstance(batch, TrajectoryBatch) and batch.nbytes > _INLINE_BYTES:
+            batch = ray.put(batch)
+        self._fleet.add(batch, producer, partition, idempotent=idempotent)
+
+    def _ask(self, method: str, *arguments: Any) -> list[Any]:
+        """The answers of all shards to one call."""
+        return self._fleet.persist(
+            lambda: self._fleet.ask(lambda link: getattr(link.actor, method).remote(*arguments))
+        )
+
+    def _draw_alone(self, request: Request, sizes: Sequence[int], random: np.random.Generator) -> list[Drawn]:
+        """One shard needs no census, and plans by itself."""
+        (link,) = self._fleet.alive
+        returns = link.actor.draw_alone.options(num_returns=1 + len(sizes))
+        receipt, *parts = returns.remote(request, list(sizes), random)
+        plan, life = link.ask(receipt)
+        link.heard(life)
+        return [
+            Drawn((part,), (link.rank,), request, plan.mass, plan.items, child)
+            for part, child in zip(parts, random.spawn(len(sizes)), strict=True)
+        ]
+
+    def _draw(self, request: Request, sizes: Sequence[int], random: np.random.Generator) -> list[Drawn]:
+        links = self._fleet.alive
+        surveys: list[Survey] = self._fleet.ask(lambda link: link.actor.survey.remote(request))
+        for link, survey in zip(links, surveys, strict=True):
+            link.heard(survey.life)
+        union = unite([survey.census for survey in surveys])
+        if union:
+            offers = self._fleet.ask(lambda link: link.actor.offer.remote(request, union))
+        else:
+            offers = [survey.offer for survey in surveys]
+        plan = split(offers, request, sizes, random)
+        children = random.spawn(len(sizes))
+        streams = [child.spawn(len(links)) for child in children]
+        parts: list[dict[int, Any]] = [{} for _ in sizes]
+        receipts: dict[int, Any] = {}
+        for i, link in enumerate(links):
+            wanted = np.flatnonzero(plan.counts[:, i]).tolist()
+            if not wanted:
+                continue
+            returns = link.actor.draw.options(num_returns=1 + len(wanted))
+            counts = plan.counts[wanted, i].tolist()
+            receipts[i], *drawn = returns.remote(request, counts, union, [streams[j][i] for j in wanted])
+            for j, part in zip(wanted, drawn, strict=True):
+                parts[j][link.rank] = part
+        for i, receipt in receipts.items():
+            # Once it is here the samples are complete, and owned by this process.
+            links[i].heard(links[i].ask(receipt))
+        return [
+            Drawn(tuple(part.values()), tuple(part), request, plan.mass, plan.items, child)
+            for part, child in zip(parts, children, strict=True)
+        ]
+
+
+def _sent(values: Any) -> Any:
+    """What to send to all shards: a large array once."""
+    if isinstance(values, ray.ObjectRef) or values is None:
+        return values
+    array = np.asarray(values)
+    return ray.put(array) if array.nbytes > _INLINE_BYTES else array

@@ -1,0 +1,256 @@
+"""ShardServer: a replay buffer that answers others' requests, one at a time, wherever it runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rayrl.errors import DataError, RayrlError
+from rayrl.experience.batch import TrajectoryBatch
+from rayrl.experience.dataset import EnvInfo
+from rayrl.experience.replay import scores
+from rayrl.experience.replay.buffer import ReplayBuffer
+from rayrl.experience.replay.groups import Where
+from rayrl.experience.replay.options import ReplayOptions
+from rayrl.experience.replay.requests import Request
+from rayrl.experience.replay.samplers import Census
+from rayrl.experience.replay.samples import Sample, TrajectorySample
+from rayrl.experience.replay.sharded.routing import Lanes
+from rayrl.experience.replay.spool import Spool
+from rayrl.experience.replay.spool.recovery import spooled_buffer
+from rayrl.experience.replay.storage import Added
+from rayrl.experience.replay.store import BlockStore, HeapStore
+from rayrl.experience.replay.union import Offer, Plan, split
+from rayrl.storage.spaces import Spaces
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSetup:
+    """What a shard is made from, each time that it starts.
+
+    Args:
+        spaces: what the batches must fit.
+        env: the environment that they come from.
+        options: of this shard: its part of the capacities.
+        rank: its number.
+        store: ``heap``, ``object_store`` or ``spool``.
+        spool: folder of the shard's spool.
+        hot_bytes: how much of sealed blocks to keep at hand; None: as the store thinks best.
+        shards: number of shards.
+        device: where the tensors of samples go.
+    """
+
+    spaces: Spaces
+    env: EnvInfo
+    options: ReplayOptions
+    rank: int
+    store: str = "heap"
+    spool: Path | None = None
+    hot_bytes: int | None = None
+    shards: int = 1
+    device: str = "cpu"
+
+    def make_store(self) -> BlockStore:
+        """A new store."""
+        if self.store == "heap":
+            return HeapStore()
+        from rayrl.experience.replay.sharded.object_store import ObjectStore, share_of_object_store
+
+        return ObjectStore(share_of_object_store(self.shards) if self.hot_bytes is None else self.hot_bytes)
+
+
+class Ack(NamedTuple):
+    """What a shard says to an add.
+
+    Args:
+        ticket: the add's number.
+        expected: the number of the add that comes next.
+        added: what became of the batch; None: it was not looked at, since adds before it are missing.
+        steps: steps that the shard holds now.
+        life: how often the shard has started.
+    """
+
+    ticket: int
+    expected: int
+    added: Added | None
+    steps: int
+    life: int
+
+
+class Survey(NamedTuple):
+    """What a shard has of a request, before anything is drawn.
+
+    Args:
+        census: what others must know of it.
+        offer: how much it has, where no sampler needs a census to tell.
+        life: how often the shard has started.
+    """
+
+    census: Census
+    offer: Offer | None
+    life: int
+
+
+class ShardServer:
+    """One shard of a replay buffer.
+
+    Adds carry tickets, numbers without gaps. An add that comes twice is passed over, and one that comes too
+    early is not taken, so that all are applied once and in order whatever was lost on the way.
+
+    Args:
+        setup: what to make it from. Where that fails every call raises the error.
+    """
+
+    def __init__(self, setup: ShardSetup) -> None:
+        self._setup = setup
+        self._error: RayrlError | None = None
+        self._ticket = 0
+        self._life = 1
+        self._spool: Spool | None = None
+        try:
+            self._buffer = self._start()
+        except RayrlError as error:
+            self._error = error
+
+    @property
+    def buffer(self) -> ReplayBuffer:
+        """The buffer.
+
+        Raises:
+            RayrlError: the shard could not start.
+        """
+        if self._error is not None:
+            raise self._error
+        return self._buffer
+
+    def resume(self, ticket: int) -> Ack:
+        """Says where adds go on; ``ticket`` is that of the first one that the caller has no answer to."""
+        steps = len(self.buffer)
+        known = self._ticket
+        self._ticket = max(self._ticket, ticket - 1)
+        return Ack(known, self._ticket + 1, None, steps, self._life)
+
+    def add(
+        self,
+        ticket: int,
+        batch: TrajectoryBatch,
+        partition: str | None,
+        lanes: Lanes | None,
+        idempotent: bool,
+    ) -> Ack:
+        """Adds a batch, or some lanes of it; see ``ReplayBuffer.add``."""
+        buffer = self.buffer
+        if ticket != self._ticket + 1:
+            passed = Added(0, 0, batch.num_trajectories) if ticket <= self._ticket else None
+            return Ack(ticket, self._ticket + 1, passed, len(buffer), self._life)
+        batch.validate()
+        part = batch if lanes is None else lanes.of(batch)
+        self._ticket = ticket
+        if self._spool is not None:
+            self._spool.ticket = ticket - 1
+        added = buffer.add(part, partition=partition, idempotent=idempotent)
+        return Ack(ticket, ticket + 1, added, len(buffer), self._life)
+
+    def survey(self, request: Request) -> Survey:
+        """What is here of a request: the census, and where that is empty the offer too."""
+        census = self.buffer.census(request)
+        return Survey(census, None if census else self.buffer.offer(request, {}), self._life)
+
+    def offer(self, request: Request, union: Census) -> Offer:
+        """How much of a request is here, given the census of the union."""
+        return self.buffer.offer(request, union)
+
+    def draw(
+        self,
+        request: Request,
+        counts: Sequence[int],
+        union: Census,
+        generators: Sequence[np.random.Generator],
+    ) -> tuple[Any, ...]:
+        """Draws some samples; gives the shard's life, then each sample."""
+        drawn = [
+            self.buffer.draw(request, count, union, generator)
+            for count, generator in zip(counts, generators, strict=True)
+        ]
+        return (self._life, *drawn)
+
+    def draw_alone(
+        self, request: Request, sizes: Sequence[int], generator: np.random.Generator
+    ) -> tuple[Any, ...]:
+        """Draws samples as the only shard there is; gives the plan, then each sample."""
+        union = self.buffer.census(request)
+        plan: Plan = split([self.buffer.offer(request, union)], request, sizes, generator)
+        parts: list[Sample] = []
+        for size, child in zip(sizes, generator.spawn(len(sizes)), strict=True):
+            parts.append(self.buffer.draw(request, size, union, child.spawn(1)[0]))
+        return ((plan, self._life), *parts)
+
+    def update_priorities(
+        self,
+        row_ids: NDArray[np.int64],
+        priorities: NDArray[np.floating[Any]],
+        shards: NDArray[np.int64] | None,
+    ) -> int:
+        """Gives the steps of this shard among some of the union's new priorities; gives how many are gone."""
+        if np.shape(row_ids) != np.shape(priorities):
+            raise DataError(
+                f"{np.shape(priorities)} priorities for {np.shape(row_ids)} rows", where="priorities"
+            )
+        mine = np.asarray(shards) == self._setup.rank if shards is not None else slice(None)
+        return self.buffer.update_priorities(np.asarray(row_ids)[mine], np.asarray(priorities)[mine])
+
+    def score(
+        self, agent: scores.Scorer, policy_version: int | None, max_age: int, where: Where | None
+    ) -> int:
+        """Computes scores that are missing or too old; see ``ReplayBuffer.score``."""
+        return self.buffer.score(agent, policy_version=policy_version, max_age=max_age, where=where)
+
+    def trajectories(self, where: Where | None) -> TrajectorySample | None:
+        """All trajectories, oldest first; None where there are none."""
+        try:
+            return self.buffer.get_all_trajectories(where=where)
+        except DataError:
+            return None
+
+    def trajectory_statistics(self) -> dict[str, float]:
+        """See ``ReplayBuffer``."""
+        return self.buffer.get_trajectory_statistics()
+
+    def partition_statistics(self) -> dict[str, dict[str, Any]]:
+        """See ``ReplayBuffer``."""
+        return self.buffer.get_partition_statistics()
+
+    def size(self) -> tuple[int, int]:
+        """Steps and trajectories held."""
+        return len(self.buffer), self.buffer.num_trajectories
+
+    def process(self) -> int:
+        """The id of its process."""
+        return os.getpid()
+
+    def save(self, path: Path) -> Path:
+        """See ``ReplayBuffer.save``."""
+        return self.buffer.save(path)
+
+    def _start(self) -> ReplayBuffer:
+        setup = self._setup
+        if setup.spool is not None:
+            buffer, self._spool = spooled_buffer(
+                setup.spaces,
+                setup.env,
+                setup.options,
+                setup.spool,
+                hot_bytes=setup.hot_bytes,
+                device=setup.device,
+            )
+            self._ticket, self._life = self._spool.ticket, self._spool.life
+            return buffer
+        return ReplayBuffer(
+            setup.spaces, setup.env, setup.options, store=setup.make_store(), device=setup.device
+        )

@@ -1,0 +1,175 @@
+"""A buffer over real shards: it samples as one would, keeps episodes whole, and reports what is wrong."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+from scipy import stats
+
+from rayrl.errors import ConfigError, DataError
+from rayrl.experience.replay import PriorityOptions, ReplayBuffer, ReplayOptions
+from rayrl.experience.replay.options import PartitionOptions
+from rayrl.experience.replay.sharded import ShardedReplayBuffer, ShardOptions
+from tests.experience.replay.building import ENV, OPEN, SPACES, TERMINATED, batch, came_from, in_domains
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+Build = Callable[..., ShardedReplayBuffer]
+
+
+def options(**given: Any) -> ReplayOptions:
+    partitions = {"online": PartitionOptions(capacity=given.pop("capacity", 1000))}
+    return ReplayOptions(partitions=partitions, block_rows=16, fragment_length=3, **given)
+
+
+@pytest.fixture
+def build() -> Iterator[Build]:
+    """Makes buffers over shards, and ends them with the test."""
+    made = []
+
+    def make(shards: int = 2, producers: int = 8, **given: Any) -> ShardedReplayBuffer:
+        over = ShardOptions(shards=shards, cpus_per_shard=0.1, **given.pop("shard_options", {}))
+        made.append(ShardedReplayBuffer(SPACES, ENV, options(**given), shards=over, producers=producers))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_one_shard_draws_what_a_buffer_in_this_process_draws(build: Build) -> None:
+    over, inside = build(1), ReplayBuffer(SPACES, ENV, options())
+    for e in range(10):
+        one = came_from([(e, 0, 9, TERMINATED), (e + 50, 0, 4, TERMINATED)], 0, e)
+        over.add(one)
+        inside.add(one)
+    for name in ("uniform", "recent", "high_reward", "balanced"):
+        a, b = (of.sample_transitions(64, n_step=3, sampler=name) for of in (over, inside))
+        assert a.columns.keys() == b.columns.keys()
+        for column in a.columns:
+            np.testing.assert_array_equal(a.columns[column], b.columns[column])
+        assert a.row_ids.tolist() == b.row_ids.tolist()
+    assert over.get_trajectory_statistics() == pytest.approx(inside.get_trajectory_statistics(), nan_ok=True)
+    assert over.get_partition_statistics() == inside.get_partition_statistics()
+    assert (len(over), over.num_trajectories) == (130, 20)
+
+
+@pytest.mark.parametrize("shards", [2, 4])
+@pytest.mark.parametrize("name", ["uniform", "prioritized", "balanced"])
+def test_shards_sample_as_one_buffer_would(build: Build, shards: int, name: str) -> None:
+    of = build(shards, producers=4, priorities=PriorityOptions(alpha=1.0, epsilon=0.0))
+    lengths, domains = [3, 9, 4, 6, 2, 8], ["a", "b", "a", "a", "c", "a"]
+    for e in range(6):
+        of.add(in_domains([(e, 0, lengths[e], TERMINATED)], [domains[e]]), producer=e)
+    all_steps = of.sample_transitions(4000)
+    of.update_priorities(all_steps.row_ids, 1.0 + all_steps.columns["actions"] % 4, all_steps.shards)
+    drawn = of.sample_transitions(20_000, sampler=name).columns["actions"]
+    items = np.array([1000 * e + s for e in range(6) for s in range(lengths[e])])
+    named = np.array(domains)[items // 1000]
+    weights = {
+        "uniform": np.ones(len(items)),
+        "prioritized": 1.0 + items % 4,
+        "balanced": np.array([1 / (named == domain).sum() for domain in named]),
+    }[name]
+    counts = [np.count_nonzero(drawn == item) for item in items]
+    assert sum(counts) == 20_000
+    assert stats.chisquare(counts, 20_000 * weights / weights.sum()).pvalue > 1e-3
+
+
+def test_producers_keep_to_a_shard_and_their_episodes_go_on_there(build: Build) -> None:
+    of = build(2, producers=3)
+    for sequence in range(5):
+        for producer in range(3):
+            of.add(came_from([(producer, 4 * sequence, 4, OPEN)], producer, sequence), producer=producer)
+    drawn = of.sample_transitions(500)
+    assert set(zip((drawn.actions // 1000).tolist(), drawn.shards.tolist(), strict=True)) == {
+        (0, 0),
+        (1, 1),
+        (2, 0),
+    }
+    assert of.num_trajectories == 3
+    assert {len(actions) for actions in np.split(of.get_all_trajectories().actions, 3)} == {20}
+
+
+def test_a_single_producer_fills_shards_evenly_and_keeps_episodes_whole(build: Build) -> None:
+    of = build(2, producers=1)
+    for sequence in range(6):
+        of.add(came_from([(slot, 3 * sequence, 3, OPEN) for slot in range(10)], 0, sequence))
+    of.flush()
+    drawn = of.sample_transitions(2000)
+    shard_of = {}
+    for episode, shard in zip((drawn.actions // 1000).tolist(), drawn.shards.tolist(), strict=True):
+        assert shard_of.setdefault(episode, shard) == shard
+    assert sorted(shard_of.values()) == [0] * 5 + [1] * 5
+    assert (len(of), of.num_trajectories) == (180, 10)
+
+
+def test_batches_and_priorities_by_reference(build: Build) -> None:
+    @ray.remote(num_cpus=0.1)
+    def made(sequence: int) -> Any:
+        return came_from([(sequence, 0, 10, TERMINATED)], 0, sequence)
+
+    @ray.remote(num_cpus=0.1, num_returns=3)
+    def learned(drawn: Any) -> Any:
+        sample = drawn.fetch()
+        return sample.row_ids, np.where(sample.columns["actions"] == 4, 50.0, 0.0), sample.shards
+
+    of = build(2, producers=1, priorities=PriorityOptions(alpha=1.0, epsilon=0.0))
+    for sequence in range(4):
+        of.add(made.remote(sequence))
+    of.update_priorities(*learned.remote(of.draw_transitions([4000])[0]))
+    drawn = of.sample_transitions(50, sampler="prioritized")
+    assert set(drawn.actions.tolist()) == {4}
+    assert (drawn.weights == 1).all()
+
+
+def test_samples_for_several_learners_stay_out_of_this_process(build: Build) -> None:
+    of = build(2, producers=1)
+    for e in range(40):
+        of.add(came_from([(e, 0, 20, TERMINATED)], 0, e))
+    drawn = of.draw_transitions([700, 500])
+    assert [len(one.fetch()) for one in drawn] == [700, 500]
+    parts = [part for one in drawn for part in one.parts]
+    found = ray.experimental.get_object_locations(parts)
+    assert all(found[part]["node_ids"] for part in parts)  # one that came inline is on no node
+
+
+def test_what_is_wrong_arrives_as_in_process(build: Build) -> None:
+    of = build(2, priorities=PriorityOptions())
+    with pytest.raises(DataError, match="no steps to draw: there are none"):
+        of.sample_transitions(3)
+    of.add(came_from([(0, 0, 4, TERMINATED)], 0, 0))
+    other = batch([(1, 0, 2, TERMINATED)]).with_columns(obs=np.zeros((2, 3), np.float32))
+    of.add(other)
+    with pytest.raises(
+        DataError, match=r"obs: is array float32 \(3,\), where the spaces ask for array float32 \(2,\)"
+    ):
+        of.flush()
+    of.add(came_from([(1, 0, 4, TERMINATED)], 0, 1))
+    of.flush()
+    assert len(of) == 8
+    with pytest.raises(DataError, match="no fragments of 9 steps to draw"):
+        of.sample_fragments(2, 9)
+    with pytest.raises(ConfigError, match="no sampler is named 'unifrom'; did you mean 'uniform'"):
+        of.sample_transitions(1, sampler="unifrom")
+    for wrong in (-1.0, np.nan):
+        of.update_priorities(np.array([0, 1]), np.array([1.0, wrong]), np.zeros(2, np.int64))
+        with pytest.raises(DataError, match=f"priorities: priority {wrong} at position 1"):
+            of.flush()
+    with pytest.raises(DataError, match="shards: of several shards it must be said"):
+        of.update_priorities(np.array([0]), np.array([1.0]))
+
+
+def test_fragments_trajectories_and_scores(build: Build) -> None:
+    of = build(2, producers=1)
+    for e in range(12):
+        of.add(came_from([(e, 0, 3 + e % 5, TERMINATED)], 0, e))
+    fragments = of.sample2(30, 4)
+    assert (np.diff(fragments.actions, axis=1) == 1).all()
+    whole = of.sample_trajectories(10, min_length=5)
+    assert (np.diff(whole.offsets) >= 5).all()
+    drawn = of.sample_by_on_policiness(30, lambda one: -(one.columns["actions"] // 1000).astype(float))
+    assert (drawn.actions // 1000 <= 5).all()
+    assert of.get_trajectory_statistics()["num_scored_trajectories"] == 12
