@@ -111,3 +111,15 @@ def test_the_quickstarts_policy_is_used(tmp_path, monkeypatch, capsys):
     save_policy(Path(folder), network, architecture="mlp_baseline", provenance={})
     exec(compile(code, "quickstart.md", "exec"), {})
     assert "mean=" in capsys.readouterr().out
+
+
+@pytest.mark.xdist_group("ray")
+def test_the_replay_guide_leads_from_a_run_to_fragments(written):
+    folder = written("replay.md")
+    command = Path(sys.executable).parent / "rayrl"
+    subprocess.run([command, "run", "cart.yaml", "--run-dir", "runs/cart", "--local"], check=True, cwd=folder)
+    look = [sys.executable, "look.py"]
+    printed = subprocess.run(look, check=True, cwd=folder, stdout=subprocess.PIPE, text=True).stdout
+    assert "torch.Size([32, 8, 4]) torch.Size([32, 8]) torch.Size([32, 8]) torch.Size([32, 8])" in printed
+    # Every step of CartPole is rewarded by 1.
+    assert printed.splitlines()[-1].endswith("tensor(2048.)")

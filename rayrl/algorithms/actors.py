@@ -19,6 +19,7 @@ from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from rayrl.algorithms.experience_data import Part
+from rayrl.algorithms.offpolicy.data import Ratings
 from rayrl.errors import LearnerTimeoutError, RayrlError, TrainingError
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.rollout.receipt import Receipt
@@ -201,8 +202,10 @@ def _answers(group: EnvRunnerGroup, refs: Mapping[int, ray.ObjectRef], consequen
 
 def make_steps(
     group: LearnerGroup, data: TrainingData, timesteps: dict[str, Any], timeout_s: float
-) -> list[Any]:
+) -> list[Ratings]:
     """Has every learner from replay make gradient steps on its draw; gives the ratings of each.
+
+    Those of remote learners are references, which need not pass through this process.
 
     Raises:
         LearnerTimeoutError: a learner did not finish in time; its rank is named.
@@ -212,11 +215,12 @@ def make_steps(
     if group.is_local:
         return [group._learner.make_steps(data, timesteps)]
     actors = group._workers
-    steps = {
-        actor.make_steps.remote(shard, timesteps): rank
-        for rank, (actor, (shard, _)) in enumerate(zip(actors, data.shard(len(actors)), strict=True))
-    }
-    return _results_or_end(group, steps, timeout_s)
+    calls = [
+        actor.make_steps_apart.options(num_returns=4).remote(shard, timesteps)
+        for actor, (shard, _) in zip(actors, data.shard(len(actors)), strict=True)
+    ]
+    _results_or_end(group, {rows: rank for rank, (rows, *_) in enumerate(calls)}, timeout_s)
+    return [Ratings(*arrays) for _, *arrays in calls]
 
 
 def report_steps(group: LearnerGroup, timeout_s: float) -> list[dict[str, Any]]:

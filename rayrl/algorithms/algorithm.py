@@ -36,15 +36,16 @@ from ray.rllib.utils.metrics import (
     SYNCH_WORKER_WEIGHTS_TIMER,
     TIMERS,
 )
+from ray.tune import PlacementGroupFactory
 from ray.tune.result import TRAINING_ITERATION
 
 from rayrl.algorithms.actors import Order, learner_weights, update_learners
+from rayrl.algorithms.config import ColumnarConfig
 from rayrl.algorithms.experience_data import ExperienceData
 from rayrl.algorithms.recent_episodes import RecentEpisodes
-from rayrl.algorithms.replay.experience_replay import ExperienceReplay
+from rayrl.algorithms.replay.experience_replay import Buffer, ExperienceReplay
 from rayrl.algorithms.rollout_workers import RolloutWorkers, slowest_seconds
 from rayrl.experience.dataset import EnvInfo
-from rayrl.experience.replay import ReplayBuffer
 from rayrl.models.distributions import ActionDistribution
 from rayrl.models.policy_module import PolicyModule
 from rayrl.rollout.receipt import Receipt
@@ -67,6 +68,7 @@ class ColumnarAlgorithm(Algorithm):
         workers: the env runners; None for an algorithm that has none.
         weights: what env runners need of the newest weights, and their version.
         warm_started: whether training began with another policy's weights.
+        exact_replay: the replay buffer is what it would be without any interruption.
         replay: what is kept of the rollouts, and drawn by the learners; None where nothing is.
     """
 
@@ -75,6 +77,7 @@ class ColumnarAlgorithm(Algorithm):
         self.env_steps = 0
         self.workers: RolloutWorkers | None = None
         self.warm_started = False
+        self.exact_replay = True
         self.replay: ExperienceReplay | None = None
         super().setup(config)
         self._episodes = RecentEpisodes(self.config.metrics_num_episodes_for_smoothing)
@@ -82,7 +85,8 @@ class ColumnarAlgorithm(Algorithm):
             self.workers = RolloutWorkers(self.env_runner_group, self.config)
             self.weights = learner_weights(self.learner_group)
         if self.config.keeps_replay:
-            self._use_replay(self._make_replay())
+            self.replay = self._make_replay()
+            self.local_replay_buffer = self.replay.buffer
 
     def _create_local_replay_buffer_if_necessary(self, config: Any) -> None:
         # Not RLlib's own buffer: ``setup`` makes one once the spaces are known.
@@ -92,29 +96,44 @@ class ColumnarAlgorithm(Algorithm):
         config = self.config
         return ExperienceReplay(
             config.replay_settings,
+            config.num_replay_shards,
             Spaces(*self._module_spaces()),
             EnvInfo(id=str(config.env), config=json.loads(json.dumps(config.env_config, default=repr))),
             seed=config.seed,
             sampler=config.default_sampler,
+            producers=max(1, config.num_env_runners),
         )
 
-    def _use_replay(self, replay: ExperienceReplay) -> None:
-        self.replay = replay
-        self.local_replay_buffer = replay.buffer
-
     @property
-    def replay_buffer(self) -> ReplayBuffer | None:
+    def replay_buffer(self) -> Buffer | None:
         """The replay buffer, which is also RLlib's ``local_replay_buffer``; None where there is none."""
-        buffer: ReplayBuffer | None = self.local_replay_buffer
+        buffer: Buffer | None = self.local_replay_buffer
         return buffer
+
+    @classmethod
+    def default_resource_request(cls, config: Any) -> PlacementGroupFactory:
+        """What a trial asks of the cluster: RLlib's bundles, and one for each shard of its replay buffer."""
+        asked = super().default_resource_request(config)
+        if not isinstance(config, ColumnarConfig):
+            config = cls.get_default_config().update_from_dict(config)
+        shard = {"CPU": config.replay_settings.cpus_per_replay_shard}
+        return PlacementGroupFactory(
+            [*asked.bundles, *[shard] * config.num_replay_shards], strategy=asked.strategy
+        )
+
+    def cleanup(self) -> None:
+        """Ends all actors."""
+        if self.replay is not None:
+            self.replay.close()
+        super().cleanup()
 
     @property
     def exact(self) -> bool:
         """Whether this run is what an undisturbed one would be.
 
-        It is not once a worker was lost, or an environment could not be restored.
+        It is not once a worker was lost, or an environment or the replay buffer could not be restored.
         """
-        return self.workers is None or self.workers.exact
+        return self.exact_replay and (self.workers is None or self.workers.exact)
 
     def training_step(self) -> None:
         """Collects one train batch, and learns from it."""
@@ -221,6 +240,7 @@ class ColumnarAlgorithm(Algorithm):
             "env_steps": self.env_steps,
             "episodes": self._episodes.get_state(),
             "warm_started": self.warm_started,
+            "exact_replay": self.exact_replay,
         }
         state[COMPONENT_METRICS_LOGGER] = self.metrics.get_state()
         state[TRAINING_ITERATION] = self.training_iteration
@@ -234,6 +254,7 @@ class ColumnarAlgorithm(Algorithm):
             self.env_steps = state[PROGRESS]["env_steps"]
             self._episodes.set_state(state[PROGRESS]["episodes"])
             self.warm_started = state[PROGRESS]["warm_started"]
+            self.exact_replay = state[PROGRESS]["exact_replay"]
         if WORKERS in state and self.workers is not None:
             self.workers.set_state(state[WORKERS])
         if COMPONENT_METRICS_LOGGER in state:
@@ -254,8 +275,8 @@ class ColumnarAlgorithm(Algorithm):
         # Not Algorithm's own, which wants env runners and sends their connectors around.
         Checkpointable.restore_from_path(self, path, *args, **kwargs)
         if self.replay is not None and not kwargs.get("component"):
-            self.replay.restore_checkpoint(Path(path))
-            self._use_replay(self.replay)
+            self.exact_replay &= self.replay.restore_checkpoint(Path(path))
+            self.local_replay_buffer = self.replay.buffer
         self._use_restored_weights()
 
     def _use_restored_weights(self) -> None:

@@ -123,6 +123,13 @@ class ColumnarConfig(AlgorithmConfig):
         return self.rollouts_for_replay or self.replay_settings.record
 
     @property
+    def num_replay_shards(self) -> int:
+        """Actors that hold the replay buffer; 0 where there is none, or it is in the algorithm's process."""
+        if not self.keeps_replay:
+            return 0
+        return self.replay_settings.shards(env_runners=self.num_env_runners, learners=self.num_learners)
+
+    @property
     def steps_per_iteration(self) -> int:
         """Environment steps of a training iteration."""
         return int(self.total_train_batch_size)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from rayrl.algorithms.replay.settings import ReplaySettings
+from rayrl.algorithms.replay.settings import LEARN_FROM_REPLAY, ReplaySettings
 from rayrl.config import Config, InputPath
 
 
@@ -70,7 +70,7 @@ class TrainOptions(Config):
         return 1.0 if available >= max(1, self.learners) else 0.0
 
     def trial_bundles(self, available_gpus: float) -> list[dict[str, float]]:
-        """What one trial asks for: a bundle for its own process, one for each rollout worker and learner.
+        """What one trial asks for: a bundle for its own process, one for each of its actors.
 
         As ``Algorithm.default_resource_request`` of RLlib, which takes too long to import for a first check.
         """
@@ -80,4 +80,12 @@ class TrainOptions(Config):
             {"CPU": own_cpus, "GPU": own_gpus},
             *({"CPU": self.cpus_per_env_runner, "GPU": 0.0} for _ in range(self.env_runners)),
             *({"CPU": self.cpus_per_learner, "GPU": gpus} for _ in range(self.learners)),
+            *({"CPU": self.replay.cpus_per_replay_shard, "GPU": 0.0} for _ in range(self.replay_shards)),
         ]
+
+    @property
+    def replay_shards(self) -> int:
+        """Actors that hold the replay buffer; 0 where there is none, or it is in the trial's own process."""
+        if not (self.replay.record or self.algorithm in LEARN_FROM_REPLAY):
+            return 0
+        return self.replay.shards(env_runners=self.env_runners, learners=self.learners)

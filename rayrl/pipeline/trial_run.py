@@ -96,7 +96,13 @@ class TrialRun:
             RayrlError: the environment or training failed, a policy does not fit, or the disk is full.
         """
         checkpoint = self._prepare()
+        spool = self._config.replay_settings.spool_path
+        if checkpoint is None and spool is not None:
+            # It is of a trial that is begun anew.
+            shutil.rmtree(spool, ignore_errors=True)
         algorithm = self._config.build_algo()
+        if algorithm.replay is not None:
+            algorithm.replay.segments = self.path / "checkpoints" / "replay_segments"
         try:
             self._start(algorithm, checkpoint)
             finished = self._loop(algorithm, report, stop_requested)
@@ -221,6 +227,8 @@ class TrialRun:
                         )
         for step in sorted(self._steps())[:-_KEPT]:
             shutil.rmtree(self._checkpoint(step))
+        if algorithm.replay is not None:
+            algorithm.replay.sweep([self._checkpoint(step) for step in self._steps()])
         self._write_state(algorithm, "running")
 
     def _save_replay(self, algorithm: ColumnarAlgorithm) -> None:

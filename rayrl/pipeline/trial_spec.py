@@ -42,7 +42,16 @@ _NOT_IDENTITY = (
     "checkpoint_every_s",
 )
 """Options that may change between the parts of a trial: none of them alters what it learns."""
-_NOT_IDENTITY_OF_REPLAY = ("save_replay_buffer", "replay_buffer_save_path", "replay_in_checkpoint")
+_NOT_IDENTITY_OF_REPLAY = (
+    "save_replay_buffer",
+    "replay_buffer_save_path",
+    "replay_in_checkpoint",
+    "replay_after_restore",
+    "cpus_per_replay_shard",
+    "durability",
+    "spool_path",
+    "hot_bytes",
+)
 """The same of ``train.replay``."""
 
 
@@ -147,6 +156,9 @@ def build_config(experiment: Experiment, spec: TrialSpec, *, run_name: str, gpus
     config.training(run_name=f"{run_name}/{spec.name}")
     config.rl_module(model_config=model_config(spec.architecture, train.options.get("model_config")))
     config.debugging(seed=spec.seed, log_level="ERROR")
-    config.replay(**train.replay.model_dump())
+    replay = train.replay.model_dump()
+    if train.replay.spool_path is not None:
+        replay["spool_path"] = str(Path(train.replay.spool_path) / run_name / spec.name)
+    config.replay(**replay)
     set_options(config, options, where=_OPTIONS)
     return config

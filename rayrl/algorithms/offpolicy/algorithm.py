@@ -94,7 +94,7 @@ class OffPolicyAlgorithm(ColumnarAlgorithm):
         assert self.replay is not None
         config = self.config
         # A buffer that a checkpoint did not hold begins empty.
-        steps = self.pace.next_round(self.env_steps, possible=self.replay.online_steps > 0)
+        steps = self.pace.next_round(self.env_steps, possible=self.replay.filled)
         warming_up = self.env_steps < config.num_steps_sampled_before_learning_starts
         order = Order(self.weights, config.steps_per_round, warming_up and not self.warm_started)
         started = time.perf_counter()

@@ -18,7 +18,7 @@ from rayrl.experience.replay.union import Drawn
 
 
 class Ratings(NamedTuple):
-    """The TD errors of the steps of an update, which become their priorities.
+    """The TD errors of the steps of an update, which become their priorities; arrays or references to such.
 
     Args:
         row_ids: int64 ``(n,)``.
@@ -26,9 +26,9 @@ class Ratings(NamedTuple):
         td_errors: float32 ``(n,)``, absolute.
     """
 
-    row_ids: NDArray[np.int64]
-    shards: NDArray[np.int64]
-    td_errors: NDArray[np.float32]
+    row_ids: Any
+    shards: Any
+    td_errors: Any
 
 
 @dataclass

@@ -76,6 +76,11 @@ class OffPolicyLearner(ColumnarLearner):
         self._seconds += time.perf_counter() - started
         return Ratings(sample.row_ids, sample.shards, td_errors.cpu().numpy())
 
+    def make_steps_apart(self, training_data: TrainingData, timesteps: Mapping[str, Any]) -> tuple[Any, ...]:
+        """``make_steps`` with the number of rows first, and then each array of the ratings."""
+        ratings = self.make_steps(training_data, timesteps)
+        return len(ratings.row_ids), *ratings
+
     def learn(self, training_data: TrainingData | None) -> tuple[int, dict[str, float]]:
         """Not in this way: steps are made by ``make_steps``, and told of by ``report``.
 

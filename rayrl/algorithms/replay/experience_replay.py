@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,20 +18,26 @@ from rayrl.algorithms.replay.settings import ReplaySettings
 from rayrl.errors import ConfigError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
-from rayrl.experience.dataset import EnvInfo, open_dataset
+from rayrl.experience.dataset import Dataset, EnvInfo, open_dataset
 from rayrl.experience.ragged import Ragged
 from rayrl.experience.replay import PartitionOptions, PriorityOptions, ReplayBuffer, ReplayOptions, Where
 from rayrl.experience.replay.options import DEFAULT_PARTITION
 from rayrl.experience.replay.samplers import Sampler, make_sampler
-from rayrl.experience.replay.saved import is_saved_buffer
+from rayrl.experience.replay.saved import is_saved_buffer, read_buffer_manifest
+from rayrl.experience.replay.segments import sweep
+from rayrl.experience.replay.sharded import ShardedReplayBuffer, ShardOptions
 from rayrl.experience.replay.union import Drawn
 from rayrl.models.distributions import ActionDistribution
+from rayrl.storage.atomic import storage_errors
 from rayrl.storage.spaces import Spaces
 
 OFFLINE = "offline"
 """The partition of ``offline_dataset``."""
 PRIORITIZED = "prioritized"
-_FOLDER = "replay_buffer"
+FOLDER = "replay_buffer"
+"""Of the buffer, in a checkpoint."""
+
+Buffer = ReplayBuffer | ShardedReplayBuffer
 
 _log = logging.getLogger(__name__)
 
@@ -58,13 +64,17 @@ class ExperienceReplay:
 
     Args:
         settings: what is kept and drawn.
+        shards: number of shards; 0 for a buffer in this process.
         spaces: of the environment.
         env: the environment.
         seed: of the draws.
         sampler: by name, where the settings leave it open.
+        producers: number of workers that collect.
 
     Attributes:
-        buffer: the buffer itself; another one after a restore.
+        buffer: the buffer itself; another one where a checkpoint that is restored holds none.
+        segments: folder for what checkpoints by reference share; without it, and without a spool, checkpoints
+            hold all of the buffer.
 
     Raises:
         ConfigError: there is no such sampler, or the offline dataset is of other spaces.
@@ -72,8 +82,17 @@ class ExperienceReplay:
     """
 
     def __init__(
-        self, settings: ReplaySettings, spaces: Spaces, env: EnvInfo, *, seed: int, sampler: str
+        self,
+        settings: ReplaySettings,
+        shards: int,
+        spaces: Spaces,
+        env: EnvInfo,
+        *,
+        seed: int,
+        sampler: str,
+        producers: int,
     ) -> None:
+        self.segments: Path | None = None
         self._settings = settings
         self._sampler = _sampler(settings, sampler)
         partitions = {DEFAULT_PARTITION: PartitionOptions(capacity=settings.capacity)}
@@ -84,19 +103,18 @@ class ExperienceReplay:
         options = ReplayOptions(
             partitions=partitions, priorities=priorities if prioritized else None, seed=seed
         )
-        self._empty = partial(ReplayBuffer, spaces, env, options)
-        self.buffer = self._empty()
-        self._fill_offline()
+        self._make: Callable[[], Buffer] = partial(ReplayBuffer, spaces, env, options)
+        if shards:
+            of_shards = _shard_options(settings, shards)
+            self._make = partial(
+                ShardedReplayBuffer, spaces, env, options, shards=of_shards, producers=producers
+            )
+        self._begin()
 
     @property
     def prioritized(self) -> bool:
         """Whether TD errors are wanted back."""
         return self._sampler.name == PRIORITIZED
-
-    @property
-    def online_steps(self) -> int:
-        """Steps of rollouts that are held."""
-        return int(self.buffer.get_partition_statistics()[DEFAULT_PARTITION]["steps"])
 
     def add(self, samples: Sequence[Sample], distribution: ActionDistribution | None = None) -> None:
         """Takes in batches, in the order of the workers.
@@ -107,12 +125,14 @@ class ExperienceReplay:
                 is kept has the environment's.
         """
         for sample in samples:
-            batch = sample.batch
-            if isinstance(batch, ray.ObjectRef):
-                batch = ray.get(batch)
+            batch, producer = sample.batch, sample.receipt.producer
             if distribution is not None:
-                batch = _as_taken(batch, distribution)
-            self.buffer.add(batch)
+                batch = _as_taken(_fetched(batch), distribution)
+            if isinstance(self.buffer, ShardedReplayBuffer):
+                self.buffer.add(batch, producer=producer)
+            else:
+                self.buffer.add(_fetched(batch))
+            self.filled = True
 
     def draw(self, steps: int, draws: Draws) -> ReplayData:
         """Draws for each learner the rows of some minibatches."""
@@ -137,7 +157,10 @@ class ExperienceReplay:
     def rate(self, ratings: Sequence[Ratings]) -> None:
         """Makes the TD errors of an update the priorities of its steps."""
         for rating in ratings:
-            self.buffer.update_priorities(rating.row_ids, rating.td_errors)
+            if isinstance(self.buffer, ShardedReplayBuffer):
+                self.buffer.update_priorities(rating.row_ids, rating.td_errors, rating.shards)
+            else:
+                self.buffer.update_priorities(_fetched(rating.row_ids), _fetched(rating.td_errors))
 
     def metrics(self) -> dict[str, float]:
         """How full it is, and what has become of what was added."""
@@ -149,36 +172,78 @@ class ExperienceReplay:
                 for key in ("steps", "trajectories", "steps_added", "steps_evicted")
             }
         values["fill"] = values["steps"] / self._settings.capacity
-        values["priority_updates_dropped"] = float(self.buffer.updates_dropped)
+        if isinstance(self.buffer, ShardedReplayBuffer):
+            values |= {f"shards_{key}": value for key, value in self.buffer.get_shard_statistics().items()}
+        else:
+            values["priority_updates_dropped"] = float(self.buffer.updates_dropped)
         return values
 
     def save_checkpoint(self, checkpoint: Path) -> None:
-        """Writes what a checkpoint holds of the buffer into its folder."""
-        if self._settings.replay_in_checkpoint == "full":
-            self.buffer.save(checkpoint / _FOLDER)
+        """Writes what a checkpoint holds of the buffer into its folder.
 
-    def restore_checkpoint(self, checkpoint: Path) -> None:
-        """Takes over the buffer of a checkpoint; begins with an empty one where it holds none."""
-        folder = checkpoint / _FOLDER
-        if folder.is_dir():
-            self.buffer = ReplayBuffer.load(folder)
+        Raises:
+            ConfigError: it is to be by reference, and there is no place for what checkpoints share.
+            StorageError: there is not room enough, or the disk cannot be written.
+        """
+        mode = self._settings.replay_in_checkpoint
+        if mode == "none":
             return
-        _log.warning("%s holds no replay buffer: it begins empty", checkpoint)
-        self.buffer = self._empty()
-        self._fill_offline()
+        if self.segments is None and self._settings.durability == "none":
+            if mode == "reference":
+                raise ConfigError(
+                    "replay_in_checkpoint: reference needs a spool, or the folder of a trial",
+                    where="replay",
+                    remedy="set durability: spool and spool_path, or replay_in_checkpoint: full",
+                )
+            mode = "full"
+        with storage_errors(checkpoint, "a checkpoint's replay buffer"):
+            (checkpoint / FOLDER).mkdir()
+        self.buffer.save_checkpoint(checkpoint / FOLDER, mode, self.segments)
 
-    def _fill_offline(self) -> None:
-        path = self._settings.offline_dataset
-        if path is None:
-            return
-        for batch, spaces in _offline_batches(path):
-            if differences := self.buffer.spaces.differences(spaces):
+    def restore_checkpoint(self, checkpoint: Path) -> bool:
+        """Takes over the buffer of a checkpoint; begins with an empty one where it holds none.
+
+        Returns:
+            Whether it is what it was.
+        """
+        folder, after = checkpoint / FOLDER, self._settings.replay_after_restore
+        if not folder.is_dir():
+            _log.warning("%s holds no replay buffer: it begins empty", checkpoint)
+            self.close()
+            self._begin()
+            return False
+        if isinstance(self.buffer, ShardedReplayBuffer):
+            self.buffer.restore_checkpoint(folder, after)
+        else:
+            self.buffer.restore_checkpoint(folder)
+        self.filled = self.buffer.get_partition_statistics()[DEFAULT_PARTITION]["steps"] > 0
+        return after == "checkpoint" or self._settings.durability == "none"
+
+    def sweep(self, checkpoints: Sequence[Path]) -> None:
+        """Deletes what none of the retained checkpoints refers to any more."""
+        folders = [path / FOLDER for path in checkpoints if (path / FOLDER).is_dir()]
+        if isinstance(self.buffer, ShardedReplayBuffer):
+            self.buffer.sweep(folders, self.segments)
+        elif self.segments is not None:
+            sweep(self.segments, folders)
+
+    def close(self) -> None:
+        """Ends the shards, where there are any."""
+        if isinstance(self.buffer, ShardedReplayBuffer):
+            self.buffer.close()
+
+    def _begin(self) -> None:
+        self.buffer: Buffer = self._make()
+        self.filled = False
+        """Whether there are rollouts to draw from."""
+        for dataset in _offline_datasets(self._settings.offline_dataset):
+            if differences := self.buffer.spaces.differences(dataset.spaces):
                 raise ConfigError(
                     f"offline_dataset is of other spaces than the environment: {'; '.join(differences)}",
-                    where=str(path),
+                    where=str(self._settings.offline_dataset),
                     remedy="give one that was collected in this environment",
                 )
-            self.buffer.add(_without_extras(batch), partition=OFFLINE, idempotent=False)
+            self.buffer.add_dataset(dataset, partition=OFFLINE)
 
 
 def _sampler(settings: ReplaySettings, default: str) -> Sampler:
@@ -186,21 +251,33 @@ def _sampler(settings: ReplaySettings, default: str) -> Sampler:
     return make_sampler(name, beta=settings.priority_beta) if name == PRIORITIZED else make_sampler(name)
 
 
-def _offline_batches(path: Path) -> Any:
-    """The batches of a dataset or of a saved buffer, with their spaces."""
-    if is_saved_buffer(path):
-        buffer = ReplayBuffer.load(path)
-        yield buffer.get_all_trajectories().batch, buffer.spaces
-        return
-    dataset = open_dataset(path)
-    for batch in dataset.batches():
-        yield batch, dataset.spaces
+def _shard_options(settings: ReplaySettings, shards: int) -> ShardOptions:
+    return ShardOptions(
+        shards=shards,
+        durability=settings.durability,
+        spool=None if settings.spool_path is None else Path(settings.spool_path),
+        hot_bytes=settings.hot_bytes,
+        cpus_per_shard=settings.cpus_per_replay_shard,
+    )
 
 
-def _without_extras(batch: TrajectoryBatch) -> TrajectoryBatch:
-    """The batch with its observations, actions and rewards alone."""
-    kept = (c.OBS, c.ACTIONS, c.REWARDS)
-    return batch.drop([name for name in batch.columns if name.split("/", 1)[0] not in kept])
+def _offline_datasets(path: Path | None) -> list[Dataset]:
+    """A dataset itself, or the partitions of a saved buffer, which are datasets."""
+    if path is None:
+        return []
+    saved = [path] if is_saved_buffer(path) else sorted(path.glob("shard-*"))
+    if not saved:
+        return [open_dataset(path)]
+    return [
+        open_dataset(folder / partition.name)
+        for folder in saved
+        for partition in read_buffer_manifest(folder).partitions
+        if partition.blocks
+    ]
+
+
+def _fetched(value: Any) -> Any:
+    return ray.get(value) if isinstance(value, ray.ObjectRef) else value
 
 
 def _as_taken(batch: TrajectoryBatch, distribution: ActionDistribution) -> TrajectoryBatch:
