@@ -14,7 +14,20 @@ from rayrl.errors import DataError
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.dataset import Dataset, EnvInfo
 from rayrl.experience.replay import scores
+from rayrl.experience.replay.checkpoint_restoring import deal_again, read_back, verify_checkpoint
+from rayrl.experience.replay.checkpoints import (
+    SEGMENTS,
+    CheckpointManifest,
+    Mode,
+    checkpoint_bytes,
+    read_checkpoint,
+    resolve_mode,
+    save_reference,
+    shard_folder,
+    write_checkpoint,
+)
 from rayrl.experience.replay.groups import Wanted, Where
+from rayrl.experience.replay.lanes import Lanes
 from rayrl.experience.replay.loading import load_buffer
 from rayrl.experience.replay.options import ReplayOptions
 from rayrl.experience.replay.reading import (
@@ -228,6 +241,46 @@ class ReplayBuffer(Sampled):
         drawn = draw([self], request, sizes, generator(self.options.seed, Role.replay, self.rank, self.draws))
         self.draws += 1
         return drawn
+
+    def save_checkpoint(self, folder: Path, mode: Mode = "auto", segments: Path | None = None) -> None:
+        """Writes the buffer to a checkpoint's folder.
+
+        Args:
+            folder: the folder.
+            mode: ``full``: all of it is there. ``reference``: what changes is there, and the names of
+                segments, files of sealed blocks that are written once. ``auto``: ``full`` below 256 MB.
+            segments: folder of the segments; ``segments`` beside the checkpoint when not given.
+
+        Raises:
+            StorageError: there is not room enough, or the disk cannot be written.
+        """
+        resolved = resolve_mode(mode, checkpoint_bytes(self))
+        part = shard_folder(folder, 0)
+        if resolved == "full":
+            self.save(part)
+        else:
+            save_reference(self, part, segments or folder.absolute().parent / SEGMENTS)
+        write_checkpoint(folder, CheckpointManifest(mode=resolved, shards=1, draws=self.draws))
+
+    def restore_checkpoint(self, folder: Path) -> None:
+        """Goes back, or forward, to a checkpoint; a buffer that was in one shard draws as that would have.
+
+        A checkpoint of several shards is taken in episode by episode: with new row ids, priorities that begin
+        at the highest, and no scores.
+
+        Raises:
+            IntegrityError: a file is missing, altered, or of another buffer; nothing is changed then.
+        """
+        manifest = read_checkpoint(folder)
+        verify_checkpoint(folder, manifest, self, [])
+        if manifest.shards == 1:
+            kind = ReplayBuffer
+            back = read_back(kind, shard_folder(folder, 0), manifest.mode, HeapStore(), self.device)
+        else:
+            back = ReplayBuffer(self.spaces, self.env, self.options, device=self.device, rank=self.rank)
+            deal_again(back, folder, manifest, Lanes(1, (0,)))
+        self.storage, self.draws, self.updates_dropped = back.storage, manifest.draws, back.updates_dropped
+        self._views.clear()
 
     def census(self, request: Request) -> Census:
         """As a shard: what the sampler has to know of it."""

@@ -15,9 +15,9 @@ from rayrl.experience.replay import saved
 from rayrl.experience.replay.open_block import OpenBlock
 from rayrl.experience.replay.partition import Counters, Partition
 from rayrl.experience.replay.parts import groups_of, index_parts
-from rayrl.experience.replay.state import BufferState, Segment
+from rayrl.experience.replay.state import BufferState
 from rayrl.experience.replay.storage import ReplayStorage, reservoir_keys
-from rayrl.experience.replay.store import BlockStore, Marks
+from rayrl.experience.replay.store import BlockStore, Marks, Segment
 
 Keep = Callable[[int, TrajectoryBatch, Marks], TrajectoryBatch]
 """Takes a sealed block over by its number, and gives the arrays to read it from."""

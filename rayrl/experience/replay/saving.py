@@ -38,6 +38,7 @@ def save_buffer(buffer: ReplayBuffer, path: Path) -> Path:
         )
     _check_space(buffer.storage, path)
     storage = buffer.storage
+    storage.drop_empty()
     with atomic_folder(path, "a replay buffer") as folder:
         partitions = [_save_partition(buffer, partition, folder) for partition in storage.partitions]
         manifest = saved.BufferManifest(
@@ -90,8 +91,6 @@ def _check_space(storage: ReplayStorage, path: Path) -> None:
 
 def _save_partition(buffer: ReplayBuffer, partition: Partition, folder: Path) -> saved.SavedPartition:
     index, blocks = buffer.storage.index, partition.blocks
-    if blocks and not index.blocks.rows["live"][blocks[-1]]:
-        buffer.storage.seal(partition)  # which drops it
     if blocks:
         with DatasetWriter(folder / partition.name, spaces=buffer.spaces, env=buffer.env) as writer:
             for block in blocks:

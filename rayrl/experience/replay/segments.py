@@ -14,8 +14,7 @@ from rayrl.errors import DataError, IntegrityError
 from rayrl.experience.arrow import from_arrow, to_arrow
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.replay import saved
-from rayrl.experience.replay.state import Segment
-from rayrl.experience.replay.store import Marks
+from rayrl.experience.replay.store import Marks, Segment
 from rayrl.storage.atomic import fsync_path, storage_errors, write_bytes
 from rayrl.storage.hashing import sha256_file
 

@@ -9,18 +9,7 @@ from typing import Any
 from rayrl.config.base import Config
 from rayrl.experience.replay.partition import Partition
 from rayrl.experience.replay.storage import ReplayStorage
-
-
-class Segment(Config):
-    """A file that holds what one block holds; it is named by its bytes, and never changed."""
-
-    sha256: str
-    bytes: int
-
-    @property
-    def name(self) -> str:
-        """Of the file."""
-        return f"{self.sha256}.arrow"
+from rayrl.experience.replay.store import Segment
 
 
 class BlockState(Config):

@@ -27,7 +27,7 @@ from rayrl.experience.replay.partition import Partition
 from rayrl.experience.replay.parts import groups_of, index_parts, prepare
 from rayrl.experience.replay.priorities import Priorities
 from rayrl.experience.replay.sizes import block_rows
-from rayrl.experience.replay.store import BlockStore, Marks
+from rayrl.experience.replay.store import BlockStore, Marks, Segment
 from rayrl.experience.split import uniform_of
 from rayrl.storage.spaces import Spaces
 
@@ -78,6 +78,9 @@ class ReplayStorage:
         options: of the buffer.
         store: where sealed blocks live.
         log: hears of what is added, if anyone does.
+
+    Attributes:
+        segments: files that checkpoints have written of sealed blocks, by the blocks' numbers.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class ReplayStorage:
             Partition(name, code, one) for code, (name, one) in enumerate(options.partitions.items())
         ]
         self._required = required_specs(spaces)
+        self.segments: dict[int, Segment] = {}
         self._unfinished: _Adding | None = None
 
     def partition(self, name: str | None) -> Partition:
@@ -193,6 +197,16 @@ class ReplayStorage:
         if not self.index.blocks.rows["live"][block]:
             self._forget(block, partition)
         partition.open_block = None
+
+    def drop_empty(self) -> None:
+        """Gives up blocks that are being filled and of which no row is left."""
+        for partition in self.partitions:
+            if partition.open_block and not self.index.blocks.rows["live"][partition.blocks[-1]]:
+                self.seal(partition)
+
+    def segment_of(self, number: int) -> Segment | None:
+        """The file that a sealed block is in, where it is in one."""
+        return self.store.segment_of(number) or self.segments.get(number)
 
     def contents(self, block: int, partition: Partition) -> Contents:
         """The live rows of a block of a partition."""
@@ -338,6 +352,7 @@ class ReplayStorage:
         found = self.contents(block, partition)
         number = int(self.index.blocks.rows["number"][block])
         self.columns.seal(block, self.store.put(number, found.batch, self.marks(block, found)))
+        self.segments.pop(number, None)
         rearrange(block, found, self.index)
 
     def marks(self, block: int, found: Contents) -> Marks:
@@ -351,7 +366,9 @@ class ReplayStorage:
 
     def _drop(self, block: int, partition: Partition) -> None:
         """Gives up a sealed block of which no row is left."""
-        self.store.drop(int(self.index.blocks.rows["number"][block]))
+        number = int(self.index.blocks.rows["number"][block])
+        self.store.drop(number)
+        self.segments.pop(number, None)
         self._forget(block, partition)
 
     def _forget(self, block: int, partition: Partition) -> None:

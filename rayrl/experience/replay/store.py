@@ -8,7 +8,20 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rayrl.config.base import Config
 from rayrl.experience.batch import TrajectoryBatch
+
+
+class Segment(Config):
+    """A file that holds what one block holds; it is named by its bytes, and never changed."""
+
+    sha256: str
+    bytes: int
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        return f"{self.sha256}.arrow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,10 @@ class BlockStore(Protocol):
         """Forgets a block that was put, and of which no row is left."""
         ...
 
+    def segment_of(self, number: int) -> Segment | None:
+        """The file that a block is in; None where it is in none."""
+        ...
+
 
 class HeapStore:
     """Keeps sealed blocks in the memory of this process, as they are."""
@@ -81,3 +98,7 @@ class HeapStore:
 
     def drop(self, number: int) -> None:
         """Nothing is kept here."""
+
+    def segment_of(self, number: int) -> Segment | None:
+        """None: blocks are in no file."""
+        return None

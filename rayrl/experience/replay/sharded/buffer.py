@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ray
 
 from rayrl.config.seeding import Role, generator
-from rayrl.errors import DataError
+from rayrl.errors import DataError, StorageError
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.dataset import Dataset, EnvInfo
 from rayrl.experience.replay import scores
+from rayrl.experience.replay.checkpoints import (
+    SEGMENTS,
+    After,
+    CheckpointManifest,
+    Mode,
+    named_segments,
+    read_checkpoint,
+    resolve_mode,
+    shard_folder,
+    sweep,
+    write_checkpoint,
+)
 from rayrl.experience.replay.groups import Wanted, Where
 from rayrl.experience.replay.options import ReplayOptions
 from rayrl.experience.replay.requests import Request
 from rayrl.experience.replay.samples import TrajectorySample
 from rayrl.experience.replay.sampling import Sampled, with_split
 from rayrl.experience.replay.sharded.fleet import Fleet
-from rayrl.experience.replay.sharded.options import ShardOptions, shard_folder, share_of
+from rayrl.experience.replay.sharded.options import ShardOptions, share_of
 from rayrl.experience.replay.sharded.server import ShardSetup, Survey
 from rayrl.experience.replay.statistics import merge_partitions, merge_trajectories
 from rayrl.experience.replay.union import Drawn, split, unite
+from rayrl.storage.atomic import atomic_folder
 from rayrl.storage.spaces import Spaces
 
 _INLINE_BYTES = 100_000
@@ -204,6 +218,76 @@ class ShardedReplayBuffer(Sampled):
         if not found:
             raise DataError("no trajectories in the replay buffer", where="replay buffer")
         return TrajectorySample.join(found)
+
+    def save_checkpoint(self, folder: Path, mode: Mode = "auto", segments: Path | None = None) -> None:
+        """Writes the buffer to a checkpoint's folder, which the nodes of all shards must reach.
+
+        Args:
+            folder: the folder.
+            mode: ``full``: all of it is there. ``reference``: what changes is there, and the names of
+                segments: those of the spool, or without one files that are written once. ``auto``: ``full``
+                below 256 MB.
+            segments: without a spool, their folder; ``segments`` beside the checkpoint when not given.
+
+        Raises:
+            StorageError: there is not room enough, or the disk cannot be written.
+            RayrlError: what a batch was refused for that was added before.
+        """
+        self.flush()
+        resolved = resolve_mode(mode, sum(self._ask("disk_bytes")) if mode == "auto" else 0)
+        beside = segments or folder.absolute().parent / SEGMENTS
+        self._ask("save_checkpoint", folder.absolute(), resolved, beside)
+        shards = self.shards.shards
+        if missing := [rank for rank in range(shards) if not shard_folder(folder, rank).is_dir()]:
+            raise StorageError(
+                f"shards {missing} have written where this process sees nothing, or are lost",
+                where=str(folder),
+                remedy="put checkpoints on a file system that all nodes share",
+            )
+        write_checkpoint(folder, CheckpointManifest(mode=resolved, shards=shards, draws=self.draws))
+
+    def restore_checkpoint(self, folder: Path, after: After = "checkpoint") -> None:
+        """Goes back, or forward, to a checkpoint; a quiescent buffer then draws as the saved one would have.
+
+        Into another number of shards episodes are dealt anew: with new row ids, priorities that begin at the
+        highest, and no scores.
+
+        Args:
+            folder: the checkpoint.
+            after: what becomes of steps that a spool holds and the checkpoint does not. ``checkpoint``: they
+                are kept aside, in files that the log names. ``latest``: they stay.
+
+        Raises:
+            IntegrityError: a file or a segment is missing, altered, out of reach, or of another buffer;
+                nothing is changed then.
+        """
+        self.flush()
+        folder = folder.absolute()
+        manifest = read_checkpoint(folder)
+        self._ask("verify_checkpoint", folder, manifest)
+        self._ask("restore_checkpoint", folder, manifest, after)
+        self._fleet.greet_again()
+        self.draws = manifest.draws
+
+    def sweep(self, checkpoints: Sequence[Path], segments: Path | None = None) -> list[str]:
+        """Deletes the segments that none of the retained checkpoints names; gives their names.
+
+        Args:
+            checkpoints: folders of the retained checkpoints.
+            segments: without a spool, folder of the segments.
+
+        Raises:
+            IntegrityError: a checkpoint is damaged; nothing is deleted then.
+        """
+        named = named_segments(checkpoints)
+        swept = [name for names in self._ask("sweep", named) for name in names]
+        return swept if segments is None else [*swept, *sweep(segments, checkpoints)]
+
+    def save(self, path: Path | str) -> Path:
+        """Writes all of the buffer to a folder, whole or not at all; see ``save_checkpoint``."""
+        with atomic_folder(Path(path), "a replay buffer") as folder:
+            self.save_checkpoint(folder, "full")
+        return Path(path)
 
     def close(self) -> None:
         """Ends the shards; what is in a spool stays there."""

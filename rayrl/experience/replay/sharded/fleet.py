@@ -17,9 +17,10 @@ import ray
 from ray.exceptions import RayError
 
 from rayrl.errors import TrainingError
+from rayrl.experience.replay.lanes import Lanes
 from rayrl.experience.replay.sharded.link import Add, ShardLink, ShardLostError
 from rayrl.experience.replay.sharded.options import ShardOptions
-from rayrl.experience.replay.sharded.routing import Lanes, Routing
+from rayrl.experience.replay.sharded.routing import Routing
 from rayrl.experience.replay.sharded.server import ShardSetup
 
 _log = logging.getLogger(__name__)
@@ -113,6 +114,11 @@ class Fleet:
         """Sends new priorities to all shards, each of which takes its own."""
         for rank in list(self.links):
             self._with_link(rank, lambda link: link.update(*arrays))
+
+    def greet_again(self) -> None:
+        """Asks shards with a spool, before anything is sent to them, how many adds they know."""
+        for link in self.alive:
+            link.is_greeted = self._options.durability == "none"
 
     def close(self) -> None:
         """Ends all shards."""

@@ -13,9 +13,9 @@ from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayT
 
 from rayrl.errors import DataError, RayrlError, StorageError, TrainingError
 from rayrl.experience.batch import TrajectoryBatch
+from rayrl.experience.replay.lanes import Lanes
 from rayrl.experience.replay.sharded.actor import start_shard
 from rayrl.experience.replay.sharded.options import ShardOptions
-from rayrl.experience.replay.sharded.routing import Lanes
 from rayrl.experience.replay.sharded.server import Ack, ShardSetup
 from rayrl.experience.replay.storage import Added
 
@@ -77,6 +77,7 @@ class ShardLink:
         life: how often it had started then.
         failed: errors of adds and of updates of priorities that nobody has been told yet.
         adding: adds that it has not acknowledged.
+        is_greeted: whether it is known which ticket comes next.
     """
 
     def __init__(self, setup: ShardSetup, options: ShardOptions) -> None:
@@ -88,6 +89,7 @@ class ShardLink:
         self.adding: deque[Add] = deque()
         self._options = options
         self._ticket = 0
+        self.is_greeted = options.durability == "none"
         self._acknowledged = 0
         self._updates: deque[Any] = deque()
 
@@ -97,6 +99,10 @@ class ShardLink:
         Raises:
             ShardLostError: the shard is dead; the batch stays among those on their way.
         """
+        if not self.is_greeted:
+            # A spool that is taken over has counted tickets already.
+            self._ticket = self._acknowledged = self.ask(self.actor.resume.remote(0)).expected - 1
+            self.is_greeted = True
         self._ticket += 1
         add.ticket = self._ticket
         self.adding.append(add)

@@ -8,7 +8,7 @@ from ray.experimental import get_object_locations
 
 from rayrl.errors import StorageError
 from rayrl.experience.batch import TrajectoryBatch
-from rayrl.experience.replay.store import Marks
+from rayrl.experience.replay.store import Marks, Segment
 
 _SHARE = 0.5
 """Of the object store that hot blocks may take: what is read cold, and what is drawn, needs room too."""
@@ -57,6 +57,10 @@ class ObjectStore:
     def drop(self, number: int) -> None:
         """Lets go of a block."""
         del self._references[number], self._bytes[number]
+
+    def segment_of(self, number: int) -> Segment | None:
+        """None: blocks are in no file of rayrl's."""
+        return None
 
     def spilled_bytes(self) -> int:
         """Bytes of the blocks that Ray has spilled to disk."""

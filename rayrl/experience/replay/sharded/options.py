@@ -56,8 +56,3 @@ def share_of(options: ReplayOptions, rank: int, shards: int) -> ReplayOptions:
 
     partitions = {name: share(partition) for name, partition in options.partitions.items()}
     return options.model_copy(update={"partitions": partitions})
-
-
-def shard_folder(folder: Path, rank: int) -> Path:
-    """Where one shard keeps what is its own."""
-    return folder.absolute() / f"shard-{rank:05d}"

@@ -11,17 +11,30 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rayrl.errors import DataError, RayrlError
+from rayrl.errors import DataError, RayrlError, RunError
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.dataset import EnvInfo
 from rayrl.experience.replay import scores
 from rayrl.experience.replay.buffer import ReplayBuffer
+from rayrl.experience.replay.checkpoint_restoring import (
+    deal_again,
+    read_back,
+    read_into_spool,
+    verify_checkpoint,
+)
+from rayrl.experience.replay.checkpoints import (
+    After,
+    CheckpointManifest,
+    checkpoint_bytes,
+    save_reference,
+    shard_folder,
+)
 from rayrl.experience.replay.groups import Where
+from rayrl.experience.replay.lanes import Lanes
 from rayrl.experience.replay.options import ReplayOptions
 from rayrl.experience.replay.requests import Request
 from rayrl.experience.replay.samplers import Census
 from rayrl.experience.replay.samples import Sample, TrajectorySample
-from rayrl.experience.replay.sharded.routing import Lanes
 from rayrl.experience.replay.spool import Spool
 from rayrl.experience.replay.spool.recovery import spooled_buffer
 from rayrl.experience.replay.storage import Added
@@ -230,6 +243,48 @@ class ShardServer:
         """Steps and trajectories held."""
         return len(self.buffer), self.buffer.num_trajectories
 
+    def disk_bytes(self) -> int:
+        """About how many bytes a full checkpoint of it takes."""
+        return checkpoint_bytes(self.buffer)
+
+    def save_checkpoint(self, folder: Path, mode: str, segments: Path) -> None:
+        """Writes its part of a checkpoint; see ``ShardedReplayBuffer.save_checkpoint``."""
+        part = shard_folder(folder, self._setup.rank)
+        if mode == "full":
+            self.buffer.save(part)
+        elif self._spool is not None:
+            spool = self._spool
+            save_reference(self.buffer, part, spool.folder, spool.identity, spool.retain)
+        else:
+            save_reference(self.buffer, part, segments)
+
+    def verify_checkpoint(self, folder: Path, manifest: CheckpointManifest) -> None:
+        """Checks that all of a checkpoint is within its reach."""
+        places = [] if self._spool is None else [self._spool.folder]
+        verify_checkpoint(folder, manifest, self.buffer, places)
+
+    def restore_checkpoint(self, folder: Path, manifest: CheckpointManifest, after: After) -> None:
+        """Restores its part of a checkpoint; see ``ShardedReplayBuffer.restore_checkpoint``."""
+        live, setup = self.buffer, self._setup
+        part = shard_folder(folder, setup.rank)
+        if manifest.shards != setup.shards:
+            self._deal_again(folder, manifest)
+        elif self._spool is not None:
+            self._buffer, self._spool = read_into_spool(
+                ReplayBuffer, live, self._spool, part, manifest.mode, after
+            )
+            self._life = self._spool.life
+        else:
+            self._buffer = read_back(ReplayBuffer, part, manifest.mode, setup.make_store(), setup.device)
+
+    def sweep(self, named: set[str]) -> list[str]:
+        """Of a spool, deletes the segments that nobody needs; ``named`` are those that checkpoints do."""
+        spool = self._spool
+        if spool is None:
+            return []
+        spool.release(named & {path.stem for path in spool.folder.glob("*.arrow")})
+        return spool.sweep()
+
     def process(self) -> int:
         """The id of its process."""
         return os.getpid()
@@ -237,6 +292,21 @@ class ShardServer:
     def save(self, path: Path) -> Path:
         """See ``ReplayBuffer.save``."""
         return self.buffer.save(path)
+
+    def _deal_again(self, folder: Path, manifest: CheckpointManifest) -> None:
+        setup = self._setup
+        if self._spool is None:
+            self._buffer = self._start()
+        elif len(self.buffer):
+            raise RunError(
+                f"its spool holds {len(self.buffer)} steps; a checkpoint of {manifest.shards} shards is dealt to "
+                "empty ones",
+                where=f"replay shard {setup.rank}",
+                remedy=f"restore into {manifest.shards} shards, or with an empty spool",
+            )
+        deal_again(self.buffer, folder, manifest, Lanes(setup.shards, (setup.rank,)))
+        if self._spool is not None:
+            self._ticket = self._spool.ticket
 
     def _start(self) -> ReplayBuffer:
         setup = self._setup

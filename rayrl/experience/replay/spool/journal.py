@@ -12,7 +12,8 @@ from rayrl.config.base import Config
 from rayrl.errors import ConfigError, IntegrityError
 from rayrl.experience.replay.spool.append_only import AppendOnly
 from rayrl.experience.replay.spool.write_ahead import Position
-from rayrl.experience.replay.state import BlockState, BufferState, PartitionState, Segment
+from rayrl.experience.replay.state import BlockState, BufferState, PartitionState
+from rayrl.experience.replay.store import Segment
 from rayrl.storage.atomic import write_bytes
 
 FORMAT_VERSION = "1.0"

@@ -25,13 +25,12 @@ from rayrl.experience.replay.state import (
     BlockState,
     BufferState,
     PartitionState,
-    Segment,
     buffer_state,
     partition_state,
     watermarks,
 )
 from rayrl.experience.replay.storage import ReplayStorage
-from rayrl.experience.replay.store import Marks
+from rayrl.experience.replay.store import Marks, Segment
 from rayrl.storage.atomic import remove_leftovers, storage_errors
 
 SEGMENTS = "segments"
@@ -76,6 +75,7 @@ class Spool:
         self._ahead: dict[str, WriteAhead] = {}
         self._journal: Journal | None = None
         self._storage: ReplayStorage | None = None
+        self._opening: set[str] = set()
 
     @property
     def folder(self) -> Path:
@@ -113,9 +113,7 @@ class Spool:
             self.folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self.path)
             remove_leftovers(self.folder)
-        for partition in storage.partitions:
-            if partition.blocks and not storage.index.blocks.rows["live"][partition.blocks[-1]]:
-                storage.seal(partition)  # which drops it
+        storage.drop_empty()
         now = self.state(storage, self.folder)
         snapshot = Snapshot(
             spool=self.identity,
@@ -133,6 +131,7 @@ class Spool:
             for partition in storage.partitions
         }
         self._storage = storage
+        self._opening = {of.open.segment.sha256 for of in now.partitions if of.open is not None}
         storage.log = self
         self._clean(now)
 
@@ -178,6 +177,10 @@ class Spool:
             self._journal.write(dropped=number)
             self._journaled.remove(number)
         self._remove(self.segments.pop(number))
+
+    def segment_of(self, number: int) -> Segment | None:
+        """The file that a block is in."""
+        return self.segments.get(number)
 
     def adding(self, partition: Partition, batch: TrajectoryBatch, *, remembered: bool) -> None:
         """Writes an add down."""
@@ -231,6 +234,16 @@ class Spool:
         if self._journal is not None:
             self._journal.write(released=sorted(retained))
         self.retained = set(retained)
+
+    def sweep(self) -> list[str]:
+        """Deletes segments that neither a checkpoint nor this buffer needs; gives their names."""
+        if self._storage is None:
+            return []
+        needed = self.retained | {segment.sha256 for segment in self.segments.values()} | self._opening
+        swept = [path for path in sorted(self.folder.glob("*.arrow")) if path.stem not in needed]
+        for path in swept:
+            path.unlink()
+        return [path.name for path in swept]
 
     def _remove(self, segment: Segment) -> None:
         """Deletes a segment; while a life is being taken over it may still be needed, and is left."""

@@ -1,0 +1,214 @@
+"""Restoring checkpoints of a replay buffer: as it was, or dealt anew to another number of shards."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rayrl.errors import DataError, IntegrityError
+from rayrl.experience.batch import TrajectoryBatch
+from rayrl.experience.replay.checkpoints import (
+    STATE_FILE,
+    After,
+    CheckpointManifest,
+    ShardState,
+    locate_segments,
+    read_shard,
+    restore_changing,
+    save_reference,
+    shard_folder,
+)
+from rayrl.experience.replay.lanes import Lanes
+from rayrl.experience.replay.loading import load_buffer
+from rayrl.experience.replay.restoring import Keep, copy_into, restore_state
+from rayrl.experience.replay.saved import read_buffer_manifest
+from rayrl.experience.replay.segments import REMEDY, bring_segment, read_segment
+from rayrl.experience.replay.spool import Spool
+from rayrl.experience.replay.store import BlockStore, HeapStore, Marks, Segment
+from rayrl.storage.atomic import write_text
+from rayrl.storage.spaces import Spaces
+
+if TYPE_CHECKING:
+    from rayrl.experience.replay.buffer import ReplayBuffer
+
+ASIDE = "aside"
+
+_log = logging.getLogger(__name__)
+
+
+def verify_checkpoint(
+    folder: Path, manifest: CheckpointManifest, of: ReplayBuffer, places: list[Path]
+) -> None:
+    """Checks that all of a checkpoint is there and fits a buffer.
+
+    Args:
+        folder: the checkpoint.
+        manifest: its manifest.
+        of: the buffer that it is for.
+        places: folders that may have its segments, beside those that it names.
+
+    Raises:
+        IntegrityError: a file is missing, altered, or of another buffer.
+    """
+    for rank in range(manifest.shards):
+        part = shard_folder(folder, rank)
+        if manifest.mode == "full":
+            found = read_buffer_manifest(part)
+            spaces, options = found.spaces, found.options
+        else:
+            shard = read_shard(part)
+            locate_segments(part, shard, places, verify=True)
+            spaces, options = shard.spaces, shard.options
+        differences = Spaces.from_json(spaces).differences(of.spaces)
+        if list(options.partitions) != list(of.options.partitions):
+            differences = [
+                *differences,
+                f"partitions {list(options.partitions)} against {list(of.options.partitions)}",
+            ]
+        if differences:
+            raise IntegrityError(
+                f"the checkpoint is that of another buffer: {'; '.join(differences)}", where=str(part)
+            )
+
+
+def read_back(
+    kind: type[ReplayBuffer], folder: Path, mode: str, store: BlockStore, device: str
+) -> ReplayBuffer:
+    """One shard of a checkpoint as a buffer, which draws what the saved one would have drawn.
+
+    Args:
+        kind: class of the buffer.
+        folder: of the shard.
+        mode: ``full`` or ``reference``.
+        store: where sealed blocks are to be; what is there is in memory of its own.
+        device: where the tensors of samples go.
+
+    Raises:
+        IntegrityError: a file is missing or damaged.
+    """
+    if mode == "full":
+        return load_buffer(kind, folder, None, device, store)
+    shard = read_shard(folder)
+    return _rebuild(kind, folder, shard, locate_segments(folder, shard), store, copy_into(store), device)
+
+
+def read_into_spool(
+    kind: type[ReplayBuffer], live: ReplayBuffer, spool: Spool, folder: Path, mode: str, after: After
+) -> tuple[ReplayBuffer, Spool]:
+    """One shard of a checkpoint as a buffer over a spool, whose contents it takes the place of.
+
+    What the spool holds that was added after the checkpoint is kept aside, in its folder ``aside``.
+
+    Args:
+        kind: class of the buffer.
+        live: what the spool holds now.
+        spool: the spool.
+        folder: of the shard.
+        mode: ``full`` or ``reference``.
+        after: ``latest``: keep what the spool holds, if it goes on from the checkpoint.
+
+    Raises:
+        IntegrityError: a file is missing or damaged.
+        StorageError: the disk is full or not writable.
+    """
+    shard = read_shard(folder) if mode == "reference" else None
+    goes_on = shard is not None and shard.identity == spool.identity
+    if after == "latest" and goes_on:
+        restore_changing(live.storage, folder)
+        return live, spool
+    _keep_aside(live, spool, shard if goes_on else None)
+    new = Spool(spool.path, spool.hot_bytes)
+    new.identity, new.ticket, new.retained = spool.identity, spool.ticket, spool.retained
+    if shard is None:
+        buffer = load_buffer(kind, folder, None, live.device, new)
+    else:
+        found = locate_segments(folder, shard, [spool.folder])
+        for segment in shard.state.segments:
+            bring_segment(segment, found[segment.sha256], spool.folder)
+        sealed = {b.number: b.segment for partition in shard.state.partitions for b in partition.blocks}
+
+        def keep(number: int, data: TrajectoryBatch, marks: Marks) -> TrajectoryBatch:
+            new.adopt(number, sealed[number])
+            return data
+
+        places = dict.fromkeys(found, spool.folder)
+        buffer = _rebuild(kind, folder, shard, places, new, keep, live.device)
+    new.begin(buffer.storage)
+    return buffer, new
+
+
+def deal_again(buffer: ReplayBuffer, folder: Path, manifest: CheckpointManifest, lanes: Lanes) -> None:
+    """Adds what a checkpoint of another number of shards has on some lanes to an empty buffer.
+
+    Experience, splits and what was added come back; row ids are new, priorities begin at the highest, scores
+    are to be computed again, and each shard's oldest steps are its own.
+
+    Args:
+        buffer: the buffer.
+        folder: the checkpoint.
+        manifest: its manifest.
+        lanes: those of this buffer.
+    """
+    for rank in range(manifest.shards):
+        old = read_back(type(buffer), shard_folder(folder, rank), manifest.mode, HeapStore(), "cpu")
+        for of, partition in zip(old.storage.partitions, buffer.storage.partitions, strict=True):
+            for block in list(of.blocks):
+                batch = lanes.of(old.storage.contents(block, of).batch)
+                buffer.add(batch, partition=partition.name, idempotent=False)
+            marks = partition.producers.watermarks
+            for name, mark in of.producers.watermarks.items():
+                marks[name] = max(mark, marks.get(name, mark))
+
+
+def _rebuild(
+    kind: type[ReplayBuffer],
+    folder: Path,
+    shard: ShardState,
+    places: dict[str, Path],
+    store: BlockStore,
+    keep: Keep,
+    device: str,
+) -> ReplayBuffer:
+    buffer = kind(Spaces.from_json(shard.spaces), shard.env, shard.options, store=store, device=device)
+
+    def read(segment: Segment) -> TrajectoryBatch:
+        return read_segment(places[segment.sha256], segment)
+
+    try:
+        restore_state(buffer.storage, shard.state, read, keep)
+    except IntegrityError:
+        raise
+    except (DataError, LookupError) as error:
+        raise IntegrityError(str(error), where=str(folder / STATE_FILE), remedy=REMEDY) from error
+    restore_changing(buffer.storage, folder)
+    buffer.draws, buffer.updates_dropped = shard.state.draws, shard.state.updates_dropped
+    return buffer
+
+
+def _keep_aside(live: ReplayBuffer, spool: Spool, shard: ShardState | None) -> None:
+    """Keeps what a spool holds and a checkpoint does not, by its segments, and says what that is."""
+    known = {segment.sha256 for segment in shard.state.segments} if shard is not None else set()
+    before = [of.counters["steps_added"] for of in shard.state.partitions] if shard is not None else None
+    added = [partition.counters.steps_added for partition in live.storage.partitions]
+    later = sum(added) - (sum(before) if before is not None else 0)
+    if later <= 0:
+        return
+    folder = spool.path / ASIDE / f"{spool.life:06d}"
+    state = save_reference(live, folder, spool.folder, spool.identity)
+    for segment in state.state.segments:
+        if segment.sha256 not in known and not (folder / segment.name).exists():
+            bring_segment(segment, spool.folder, folder)
+    _log.warning(
+        "%d steps were added after the checkpoint that is restored; they are kept in %s", later, folder
+    )
+    told = {
+        "steps": later,
+        "partitions": {
+            partition.name: steps - (before[i] if before is not None else 0)
+            for i, (partition, steps) in enumerate(zip(live.storage.partitions, added, strict=True))
+        },
+        "segments": sorted(path.name for path in folder.glob("*.arrow")),
+    }
+    write_text(folder / "aside.json", json.dumps(told, indent=2) + "\n", "what is kept aside")
