@@ -21,10 +21,10 @@ from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.dataset import Dataset, EnvInfo, open_dataset
 from rayrl.experience.ragged import Ragged
 from rayrl.experience.replay import PartitionOptions, PriorityOptions, ReplayBuffer, ReplayOptions, Where
+from rayrl.experience.replay.checkpoints import sweep
 from rayrl.experience.replay.options import DEFAULT_PARTITION
 from rayrl.experience.replay.samplers import Sampler, make_sampler
 from rayrl.experience.replay.saved import is_saved_buffer, read_buffer_manifest
-from rayrl.experience.replay.segments import sweep
 from rayrl.experience.replay.sharded import ShardedReplayBuffer, ShardOptions
 from rayrl.experience.replay.union import Drawn
 from rayrl.models.distributions import ActionDistribution
@@ -173,7 +173,7 @@ class ExperienceReplay:
             }
         values["fill"] = values["steps"] / self._settings.capacity
         if isinstance(self.buffer, ShardedReplayBuffer):
-            values |= {f"shards_{key}": value for key, value in self.buffer.get_shard_statistics().items()}
+            values |= {f"lost_{key}": float(count) for key, count in self.buffer.losses.items()}
         else:
             values["priority_updates_dropped"] = float(self.buffer.updates_dropped)
         return values

@@ -130,3 +130,33 @@ def test_offline_experience_of_other_spaces_is_refused(build, demonstrations):
     config = pendulum().replay(offline_dataset=demonstrations / "demos", offline_fraction=0.5)
     with pytest.raises(ConfigError, match="other spaces"):
         config.build_algo()
+
+
+def sharded(shards, **replay):
+    """SAC with a remote worker, two remote learners and shards."""
+    config = off_policy(SACConfig).env_runners(num_env_runners=1)
+    config.learners(num_learners=2, num_cpus_per_learner=0.2)
+    return config.replay(num_replay_shards=shards, cpus_per_replay_shard=0.2, **replay)
+
+
+def test_shards_are_learned_from_and_resumed_exactly(build, tmp_path):
+    whole = build(sharded(2))
+    for _ in range(2):
+        whole.train()
+    whole.save_to_path(tmp_path)
+    expected = metrics_of(whole.train())
+    other = build(sharded(2))
+    other.restore_from_path(tmp_path)
+    assert_same(metrics_of(other.train()), expected)
+    assert_same(state_of(other), state_of(whole))
+    assert other.exact
+    assert expected["learners"]["default_policy"]["gradient_steps"] > 0
+    assert expected["replay"]["lost_shards"] == 0
+    assert other.replay_buffer is other.local_replay_buffer
+
+
+def test_a_trial_asks_for_its_shards():
+    config = sharded(3)
+    bundles = config.algo_class.default_resource_request(config).bundles
+    assert [bundle["CPU"] for bundle in bundles[-3:]] == [0.2] * 3
+    assert len(bundles) == 1 + 1 + 2 + 3

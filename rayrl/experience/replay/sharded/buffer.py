@@ -101,6 +101,11 @@ class ShardedReplayBuffer(Sampled):
         return sum(steps for steps, _ in self._ask("size"))
 
     @property
+    def losses(self) -> dict[str, int]:
+        """How many ``shards`` died for good, and how many ``steps`` were on them."""
+        return {"shards": self._fleet.lost_shards, "steps": self._fleet.lost_steps}
+
+    @property
     def num_trajectories(self) -> int:
         """Trajectories held; one whose shard was lost, and which went on elsewhere, counts there alone."""
         return sum(trajectories for _, trajectories in self._ask("size"))
