@@ -14,6 +14,7 @@ from rayrl.errors import DataError
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.dataset import Dataset, EnvInfo
 from rayrl.experience.replay import scores
+from rayrl.experience.replay.adding import Added
 from rayrl.experience.replay.checkpoint_restoring import deal_again, read_back, verify_checkpoint
 from rayrl.experience.replay.checkpoints import (
     SEGMENTS,
@@ -43,7 +44,7 @@ from rayrl.experience.replay.samples import Sample, TrajectorySample
 from rayrl.experience.replay.sampling import Sampled, with_split
 from rayrl.experience.replay.saving import save_buffer
 from rayrl.experience.replay.statistics import partition_statistics, trajectory_statistics
-from rayrl.experience.replay.storage import Added, ReplayStorage
+from rayrl.experience.replay.storage import ReplayStorage
 from rayrl.experience.replay.store import BlockStore, HeapStore
 from rayrl.experience.replay.union import Drawn, Offer, draw
 from rayrl.experience.replay.view import View
@@ -68,6 +69,8 @@ class ReplayBuffer(Sampled):
 
     Attributes:
         draws: how many draws there were; with the seed and the rank it names the generator of the next one.
+        updates_dropped: updates of priorities that came after their steps were evicted.
+        items_sampled: steps, fragments and trajectories drawn.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class ReplayBuffer(Sampled):
         self.rank = rank
         self.draws = 0
         self.updates_dropped = 0
+        self.items_sampled = 0
         self.storage = ReplayStorage(spaces, self.options, store or HeapStore())
         self._views: dict[Any, View] = {}
         self._views_of = -1
@@ -295,6 +299,7 @@ class ReplayBuffer(Sampled):
 
     def draw(self, request: Request, n: int, union: Census, generator: np.random.Generator) -> Sample:
         """As a shard: draws n items from here alone."""
+        self.items_sampled += n
         picked = request.sampler.draw(self._view(request), n, union, generator)
         specs = common_specs(self.storage, request)
         target = request.target

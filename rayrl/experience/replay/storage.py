@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +12,10 @@ from rayrl.config.base import nearest
 from rayrl.errors import DataError, StorageError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
-from rayrl.experience.columns import BatchSpecs, required_specs
+from rayrl.experience.columns import required_specs
 from rayrl.experience.cutting import cut
 from rayrl.experience.replay.add_log import AddLog
+from rayrl.experience.replay.adding import Added, Adding, check_against
 from rayrl.experience.replay.blocks import Contents, contents, rearrange
 from rayrl.experience.replay.columns import BlockColumns
 from rayrl.experience.replay.groups import Groups
@@ -36,38 +35,6 @@ _RESERVOIR = 0x5265_7365_7276_6F69
 
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What became of a batch.
-
-    Args:
-        steps: steps taken in; some of them may have been evicted at once.
-        refused: steps that a reservoir turned away.
-        duplicates: trajectories passed over, since their batch had been added before.
-    """
-
-    steps: int
-    refused: int
-    duplicates: int
-
-
-@dataclass(slots=True)
-class _Adding:
-    """A batch on its way in.
-
-    Args:
-        partition: where to.
-        rest: what is still to come in.
-        origin: the batch that is to be remembered as added, if it is.
-        done: rows that are in.
-    """
-
-    partition: Partition
-    rest: TrajectoryBatch
-    origin: TrajectoryBatch | None
-    done: int
 
 
 class ReplayStorage:
@@ -100,7 +67,7 @@ class ReplayStorage:
         ]
         self._required = required_specs(spaces)
         self.segments: dict[int, Segment] = {}
-        self._unfinished: _Adding | None = None
+        self._unfinished: Adding | None = None
 
     def partition(self, name: str | None) -> Partition:
         """A partition by name, the first one when not given.
@@ -151,7 +118,7 @@ class ReplayStorage:
         """
         if fresh.num_trajectories:
             partition.specs = partition.specs or fresh.specs
-        self._unfinished = _Adding(partition, cut(fresh, done)[1] if done else fresh, origin, done)
+        self._unfinished = Adding(partition, cut(fresh, done)[1] if done else fresh, origin, done)
         return self.finish()
 
     def finish(self) -> tuple[int, int]:
@@ -388,7 +355,7 @@ class ReplayStorage:
         for other in self.partitions:
             if other.specs is not None:
                 same = other is partition
-                _check_against(specs, other.specs, f"partition {other.name!r}", whole=same)
+                check_against(specs, other.specs, f"partition {other.name!r}", whole=same)
 
     def _check_room(self, batch: TrajectoryBatch, partition: Partition) -> None:
         options = partition.options
@@ -408,20 +375,3 @@ class ReplayStorage:
 def reservoir_keys(episode_ids: NDArray[np.uint64], options: ReplayOptions) -> NDArray[np.float64]:
     """``(n,)`` what decides which episodes a reservoir keeps, for ids ``(n, 2)``; the lower, the longer."""
     return uniform_of(episode_ids, options.seed ^ _RESERVOIR)
-
-
-def _check_against(given: BatchSpecs, held: BatchSpecs, owner: str, *, whole: bool) -> None:
-    """Checks a batch's columns against a partition's: the same ones, or not ``whole``, alike where shared."""
-    for specs, known in zip(given, held, strict=True):
-        _check_columns(specs, known, owner, whole=whole)
-
-
-def _check_columns(specs: Mapping[str, Any], known: Mapping[str, Any], owner: str, *, whole: bool) -> None:
-    for name in sorted(specs.keys() | known.keys()):
-        if name in specs and name in known and specs[name] != known[name]:
-            raise DataError(f"is {specs[name]} in the batch and {known[name]} in {owner}", where=name)
-        if not whole or name == c.SPLIT or (name in specs and name in known):
-            continue
-        if name in known:
-            raise DataError(f"is missing from the batch, and {known[name]} in {owner}", where=name)
-        raise DataError(f"is {specs[name]} in the batch, and {owner} has no such column", where=name)

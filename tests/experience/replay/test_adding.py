@@ -11,7 +11,7 @@ from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.columns import Split
 from rayrl.experience.ragged import Ragged
 from rayrl.experience.replay import PartitionOptions, ReplayBuffer, ReplayOptions, Where
-from rayrl.experience.replay.storage import Added
+from rayrl.experience.replay.adding import Added
 from rayrl.experience.replay.store import HeapStore, Marks
 from tests.experience.replay.building import (
     ENV,

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import ray
 
-from rayrl.errors import TrainingError
+from rayrl.errors import StorageError, TrainingError
 from rayrl.experience.replay import PartitionOptions, ReplayOptions
 from rayrl.experience.replay.sharded import ShardedReplayBuffer, ShardOptions
 from tests.experience.replay.building import ENV, OPEN, SPACES, came_from
@@ -119,3 +120,28 @@ def test_a_sample_outlives_the_shard_that_it_is_from(build: Build) -> None:
     kill(of, 0)
     kill(of, 1)
     assert len(drawn.fetch()) == 6000
+
+
+def test_a_full_spool_disk_fails_the_add_and_loses_nothing(build: Build, tmp_path: Path) -> None:
+    of = build(1, durability="spool", spool=tmp_path)
+    for sequence in range(3):
+        of.add(part(0, sequence))
+    of.flush()
+    pid = ray.get(of._fleet.links[0].actor.process.remote())
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
+    refused = 0
+    for sequence in range(3, 30):
+        try:
+            of.add(part(0, sequence))
+            of.flush()
+        except StorageError as error:
+            assert "write-ahead file: the file would exceed the size limit" in str(error)
+            refused += 1
+    assert 0 < refused < 27
+    held = 10 * (30 - refused)
+    assert len(of) == held
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    of.add(came_from([(5, 0, 10, OPEN)], 0, 30))
+    of.flush()
+    kill(of, 0)
+    assert len(of) == held + 10

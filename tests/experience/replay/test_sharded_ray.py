@@ -1,6 +1,7 @@
 """A buffer over real shards: it samples as one would, keeps episodes whole, and reports what is wrong."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from rayrl.errors import ConfigError, DataError
 from rayrl.experience.replay import PriorityOptions, ReplayBuffer, ReplayOptions
 from rayrl.experience.replay.options import PartitionOptions
 from rayrl.experience.replay.sharded import ShardedReplayBuffer, ShardOptions
+from rayrl.experience.replay.sharded.gauges import ReplayGauges
 from tests.experience.replay.building import ENV, OPEN, SPACES, TERMINATED, batch, came_from, in_domains
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -56,8 +58,7 @@ def test_one_shard_draws_what_a_buffer_in_this_process_draws(build: Build) -> No
     assert (len(over), over.num_trajectories) == (130, 20)
 
 
-@pytest.mark.parametrize("shards", [2, 4])
-@pytest.mark.parametrize("name", ["uniform", "prioritized", "balanced"])
+@pytest.mark.parametrize(("shards", "name"), [(2, "prioritized"), (4, "balanced")])
 def test_shards_sample_as_one_buffer_would(build: Build, shards: int, name: str) -> None:
     of = build(shards, producers=4, priorities=PriorityOptions(alpha=1.0, epsilon=0.0))
     lengths, domains = [3, 9, 4, 6, 2, 8], ["a", "b", "a", "a", "c", "a"]
@@ -173,3 +174,57 @@ def test_fragments_trajectories_and_scores(build: Build) -> None:
     drawn = of.sample_by_on_policiness(30, lambda one: -(one.columns["actions"] // 1000).astype(float))
     assert (drawn.actions // 1000 <= 5).all()
     assert of.get_trajectory_statistics()["num_scored_trajectories"] == 12
+
+
+def test_a_checkpoint_comes_back_in_the_same_number_of_shards_bitwise_and_in_another_whole(
+    build: Build, tmp_path: Path
+) -> None:
+    of = build(2, producers=1, priorities=PriorityOptions())
+    for e in range(30):
+        of.add(came_from([(e, 0, 12, TERMINATED)], 0, e))
+    drawn = of.sample_transitions(200)
+    of.update_priorities(drawn.row_ids, np.abs(np.sin(drawn.row_ids)), drawn.shards)
+    for mode in ("full", "reference"):
+        of.save_checkpoint(tmp_path / mode, mode)  # type: ignore[arg-type]
+    expected = of.sample_transitions(64, sampler="prioritized")
+    of.add(came_from([(99, 0, 12, TERMINATED)], 0, 99))
+    for mode in ("full", "reference"):
+        of.restore_checkpoint(tmp_path / mode)
+        again = of.sample_transitions(64, sampler="prioritized")
+        for column in expected.columns:
+            np.testing.assert_array_equal(again.columns[column], expected.columns[column])
+        assert again.row_ids.tolist() == expected.row_ids.tolist()
+    other = build(1, priorities=PriorityOptions())
+    other.restore_checkpoint(tmp_path / "reference")
+    assert sorted(other.get_all_trajectories().actions.tolist()) == sorted(
+        1000 * e + s for e in range(30) for s in range(12)
+    )
+    inside = ReplayBuffer(SPACES, ENV, options(priorities=PriorityOptions()))
+    inside.restore_checkpoint(tmp_path / "full")
+    assert (len(inside), inside.num_trajectories) == (360, 30)
+    assert inside.add(came_from([(0, 0, 12, TERMINATED)], 0, 5)).duplicates == 1
+
+
+def test_the_live_view(build: Build) -> None:
+    of = build(2, producers=1, capacity=400, shard_options={"hot_bytes": 2000})
+    ReplayGauges("test").set(of.statistics())
+    for e in range(30):
+        versions = {name: np.array([e // 10]) for name in ("policy_version_min", "policy_version_max")}
+        of.add(came_from([(e, 0, 10, TERMINATED)], 0, e).with_trajectory_columns(**versions))
+    of.sample_transitions(100)
+    of.add(came_from([(e, 0, 10, TERMINATED)], 0, e).with_trajectory_columns(**versions))
+    view = of.statistics()
+    assert (view.steps, view.trajectories, view.steps_added, view.items_sampled) == (300, 30, 300, 100)
+    assert view.fill == 0.75
+    assert view.duplicates == 1
+    assert (view.newest_version, view.version_lag_max) == (2, 2)
+    assert view.version_lag_mean == pytest.approx(1.0)
+    assert view.store == "object_store"
+    assert view.sealed_blocks == 18
+    assert view.hot_bytes > 0 < view.cold_bytes
+    assert view.age_max == 150
+    assert view.age_mean == pytest.approx(75, abs=9)
+    assert view.steps_per_s > 0 < view.samples_per_s
+    assert view.shares == {"online": 1.0}
+    assert [shard.steps for shard in view.shards.values()] == [150, 150]
+    ReplayGauges("test").set(view)

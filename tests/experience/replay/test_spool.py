@@ -55,7 +55,7 @@ def contents(of: ReplayBuffer) -> dict[str, Any]:
             ids = of.storage.index.row_ids(live.block, live.offset).tolist()
             shown: Any = of.storage.columns.of(block, ["actions"])["actions"]
             rows |= dict(zip(ids, shown[live.row].tolist(), strict=True))
-    marks = [partition.producers.watermarks for partition in of.storage.partitions]
+    marks = [dict(partition.producers.watermarks) for partition in of.storage.partitions]
     return {"held": held(of), "rows": rows, "counted": counted, "watermarks": marks}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from rayrl.experience.replay.checkpoints import (
     write_checkpoint,
 )
 from rayrl.experience.replay.groups import Wanted, Where
+from rayrl.experience.replay.live_view import LiveView, merge_views
 from rayrl.experience.replay.options import ReplayOptions
 from rayrl.experience.replay.requests import Request
 from rayrl.experience.replay.samples import TrajectorySample
@@ -94,6 +96,8 @@ class ShardedReplayBuffer(Sampled):
             )
             for rank in range(self.shards.shards)
         ]
+        self._viewed = time.monotonic()
+        self._view: LiveView | None = None
         self._fleet = Fleet(setups, self.shards, producers)
 
     def __len__(self) -> int:
@@ -200,6 +204,21 @@ class ShardedReplayBuffer(Sampled):
         ``sample_by_on_policiness``.
         """
         return sum(self._ask("score", ray.put(agent), policy_version, max_age, where))
+
+    def statistics(self) -> LiveView:
+        """What the buffer and each shard is like now; rates are since this was last asked for.
+
+        It costs each shard about as much as a small draw, and waits for what was sent to the shards before.
+        """
+        ranks = [link.rank for link in self._fleet.alive]
+        views: list[LiveView] = self._ask("live_view")
+        if len(views) != len(ranks):
+            ranks = [link.rank for link in self._fleet.alive]
+        now = time.monotonic()
+        before = max(now - self._viewed, 1e-9), self._view
+        self._view = merge_views(dict(zip(ranks, views, strict=True)), self._fleet.lost_steps, before)
+        self._viewed = now
+        return self._view
 
     def get_trajectory_statistics(self) -> dict[str, float]:
         """Numbers and lengths of the trajectories, their returns and on-policiness scores."""

@@ -13,11 +13,11 @@ from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayT
 
 from rayrl.errors import DataError, RayrlError, StorageError, TrainingError
 from rayrl.experience.batch import TrajectoryBatch
+from rayrl.experience.replay.adding import Added
 from rayrl.experience.replay.lanes import Lanes
 from rayrl.experience.replay.sharded.actor import start_shard
 from rayrl.experience.replay.sharded.options import ShardOptions
 from rayrl.experience.replay.sharded.server import Ack, ShardSetup
-from rayrl.experience.replay.storage import Added
 
 _RETRY_S = 0.2
 """Pause between two looks at whether a shard has come back."""

@@ -15,6 +15,7 @@ from rayrl.errors import DataError, RayrlError, RunError
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.dataset import EnvInfo
 from rayrl.experience.replay import scores
+from rayrl.experience.replay.adding import Added
 from rayrl.experience.replay.buffer import ReplayBuffer
 from rayrl.experience.replay.checkpoint_restoring import (
     deal_again,
@@ -31,13 +32,13 @@ from rayrl.experience.replay.checkpoints import (
 )
 from rayrl.experience.replay.groups import Where
 from rayrl.experience.replay.lanes import Lanes
+from rayrl.experience.replay.live_view import LiveView, live_view
 from rayrl.experience.replay.options import ReplayOptions
 from rayrl.experience.replay.requests import Request
 from rayrl.experience.replay.samplers import Census
 from rayrl.experience.replay.samples import Sample, TrajectorySample
 from rayrl.experience.replay.spool import Spool
 from rayrl.experience.replay.spool.recovery import spooled_buffer
-from rayrl.experience.replay.storage import Added
 from rayrl.experience.replay.store import BlockStore, HeapStore
 from rayrl.experience.replay.union import Offer, Plan, split
 from rayrl.storage.spaces import Spaces
@@ -239,6 +240,10 @@ class ShardServer:
         """See ``ReplayBuffer``."""
         return self.buffer.get_partition_statistics()
 
+    def live_view(self) -> LiveView:
+        """What it is like now."""
+        return live_view(self.buffer)
+
     def size(self) -> tuple[int, int]:
         """Steps and trajectories held."""
         return len(self.buffer), self.buffer.num_trajectories
@@ -299,8 +304,8 @@ class ShardServer:
             self._buffer = self._start()
         elif len(self.buffer):
             raise RunError(
-                f"its spool holds {len(self.buffer)} steps; a checkpoint of {manifest.shards} shards is dealt to "
-                "empty ones",
+                f"its spool holds {len(self.buffer)} steps; one of {manifest.shards} shards is dealt "
+                "to empty ones",
                 where=f"replay shard {setup.rank}",
                 remedy=f"restore into {manifest.shards} shards, or with an empty spool",
             )
