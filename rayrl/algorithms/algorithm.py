@@ -102,6 +102,7 @@ class ColumnarAlgorithm(Algorithm):
             seed=config.seed,
             sampler=config.default_sampler,
             producers=max(1, config.num_env_runners),
+            name=config.run_name,
         )
 
     @property

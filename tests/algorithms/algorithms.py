@@ -92,5 +92,7 @@ def _untimed(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {
-        key: _untimed(item) for key, item in value.items() if not ("second" in key or "throughput" in key)
+        key: _untimed(item)
+        for key, item in value.items()
+        if not any(part in key for part in ("second", "throughput", "per_s", "bytes", "items_sampled"))
     }

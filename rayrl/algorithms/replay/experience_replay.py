@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ from rayrl.experience.dataset import Dataset, EnvInfo, open_dataset
 from rayrl.experience.ragged import Ragged
 from rayrl.experience.replay import PartitionOptions, PriorityOptions, ReplayBuffer, ReplayOptions, Where
 from rayrl.experience.replay.checkpoints import sweep
+from rayrl.experience.replay.live_view import live_view
 from rayrl.experience.replay.options import DEFAULT_PARTITION
 from rayrl.experience.replay.samplers import Sampler, make_sampler
 from rayrl.experience.replay.saved import is_saved_buffer, read_buffer_manifest
 from rayrl.experience.replay.sharded import ShardedReplayBuffer, ShardOptions
+from rayrl.experience.replay.sharded.gauges import ReplayGauges
 from rayrl.experience.replay.union import Drawn
 from rayrl.models.distributions import ActionDistribution
 from rayrl.storage.atomic import storage_errors
@@ -70,6 +72,7 @@ class ExperienceReplay:
         seed: of the draws.
         sampler: by name, where the settings leave it open.
         producers: number of workers that collect.
+        name: of the buffer among Ray's metrics.
 
     Attributes:
         buffer: the buffer itself; another one where a checkpoint that is restored holds none.
@@ -91,7 +94,9 @@ class ExperienceReplay:
         seed: int,
         sampler: str,
         producers: int,
+        name: str,
     ) -> None:
+        self._gauges = ReplayGauges(name)
         self.segments: Path | None = None
         self._settings = settings
         self._sampler = _sampler(settings, sampler)
@@ -163,20 +168,20 @@ class ExperienceReplay:
                 self.buffer.update_priorities(_fetched(rating.row_ids), _fetched(rating.td_errors))
 
     def metrics(self) -> dict[str, float]:
-        """How full it is, and what has become of what was added."""
-        values: dict[str, float] = {}
-        for name, kept in self.buffer.get_partition_statistics().items():
-            prefix = "" if name == DEFAULT_PARTITION else f"{name}_"
-            values |= {
-                f"{prefix}{key}": float(kept[key])
-                for key in ("steps", "trajectories", "steps_added", "steps_evicted")
-            }
-        values["fill"] = values["steps"] / self._settings.capacity
+        """What the buffer is like now: fill, rates, age, where its bytes are; see ``LiveView``.
+
+        ``fill`` is of the rollouts' partition alone.
+        """
         if isinstance(self.buffer, ShardedReplayBuffer):
-            values |= {f"lost_{key}": float(count) for key, count in self.buffer.losses.items()}
+            view = self.buffer.statistics()
+            values = view.metrics() | {"lost_shards": float(self.buffer.lost_shards)}
         else:
-            values["priority_updates_dropped"] = float(self.buffer.updates_dropped)
-        return values
+            view = live_view(self.buffer)
+            view = replace(view, shards={0: view})
+            values = view.metrics()
+        self._gauges.set(view)
+        values["fill"] = view.partitions[DEFAULT_PARTITION] / self._settings.capacity
+        return values | {f"steps_of/{name}": float(steps) for name, steps in view.partitions.items()}
 
     def save_checkpoint(self, checkpoint: Path) -> None:
         """Writes what a checkpoint holds of the buffer into its folder.

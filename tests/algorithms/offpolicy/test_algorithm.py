@@ -122,7 +122,7 @@ def test_a_share_of_each_minibatch_is_offline(build, demonstrations, folder, kin
     # Returns of three steps, of seven or of one each.
     assert ((rewards >= 6).sum(1) == 4).all()
     result = algorithm.train()
-    assert result["replay"]["offline_steps"] == 40
+    assert result["replay"]["steps_of/offline"] == 40
     assert result["learners"]["default_policy"]["gradient_steps"] > 0
 
 

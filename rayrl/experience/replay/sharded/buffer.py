@@ -105,9 +105,9 @@ class ShardedReplayBuffer(Sampled):
         return sum(steps for steps, _ in self._ask("size"))
 
     @property
-    def losses(self) -> dict[str, int]:
-        """How many ``shards`` died for good, and how many ``steps`` were on them."""
-        return {"shards": self._fleet.lost_shards, "steps": self._fleet.lost_steps}
+    def lost_shards(self) -> int:
+        """How many shards died for good."""
+        return self._fleet.lost_shards
 
     @property
     def num_trajectories(self) -> int:
