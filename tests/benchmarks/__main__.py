@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.benchmarks.outcome import HEADING, Outcome, machine
 
 ROOT = Path(__file__).parents[2]
-KINDS = {"rollout": "rollout", "learner": "learner", "ppo": "ppo", "router": "router"}
+KINDS = {name: name for name in ("rollout", "learner", "ppo", "offpolicy", "router")}
 """Modules beside this one, by how the names of their ``ROWS`` begin."""
 
 
