@@ -42,7 +42,7 @@ def test_a_restored_buffer_goes_on_as_the_saved_one(
     of = buffer(capacity, eviction=eviction, priorities=priorities)
     for number, parts in enumerate(before):
         of.add(batch(parts))
-        if prioritized:
+        if prioritized and len(of):
             row_ids = of.sample_transitions(30).row_ids
             of.update_priorities(row_ids, np.abs(np.cos(row_ids + number)))
         if number == len(before) // 2:
@@ -54,7 +54,8 @@ def test_a_restored_buffer_goes_on_as_the_saved_one(
     check_index(back)
     assert back.get_trajectory_statistics() == of.get_trajectory_statistics()
     for parts in after:
-        same_draws(of, back)
+        if len(of):  # a reservoir may have turned all away
+            same_draws(of, back)
         for one in (of, back):
             one.add(batch(parts))
         assert contents(back) == contents(of)

@@ -129,16 +129,16 @@ def test_a_full_spool_disk_fails_the_add_and_loses_nothing(build: Build, tmp_pat
     of.flush()
     pid = ray.get(of._fleet.links[0].actor.process.remote())
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
-    refused = 0
+    refused = []
     for sequence in range(3, 30):
         try:
             of.add(part(0, sequence))
             of.flush()
         except StorageError as error:
-            assert "write-ahead file: the file would exceed the size limit" in str(error)
-            refused += 1
-    assert 0 < refused < 27
-    held = 10 * (30 - refused)
+            refused.append(str(error))
+    assert 0 < len(refused) < 27
+    assert all("write-ahead file: the file would exceed the size limit" in text for text in refused)
+    held = 10 * (30 - len(refused))
     assert len(of) == held
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     of.add(came_from([(5, 0, 10, OPEN)], 0, 30))

@@ -1,6 +1,7 @@
 """Shards beyond one node's memory, and on nodes that go away."""
 
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def test_a_gigabyte_over_an_object_store_of_200_megabytes() -> None:
     try:
         options = ReplayOptions(partitions={"online": PartitionOptions(capacity=None)})
         of = ShardedReplayBuffer(IMAGES, ENV, options, shards=ShardOptions(cpus_per_shard=0.1))
-        episodes, steps = 125, 2048
+        episodes, steps = 136, 2048
         for number in range(episodes):
             of.add(images(number, steps))
         of.flush()
@@ -108,8 +109,16 @@ def test_a_node_that_holds_a_shard_is_removed(two_nodes: Cluster, tmp_path: Path
     two_nodes.remove_node(gone, allow_graceful=False)
     of.add(came_from([(7, 0, 10, TERMINATED)], 1, 60), producer=1)
     of.flush()
+    deadline = time.monotonic() + 60
+    view = of.statistics()
+    while durability == "none" and not view.lost_steps and time.monotonic() < deadline:
+        time.sleep(0.2)  # what is left of the node may answer for a while
+        view = of.statistics()
     drawn = of.sample_transitions(500)
-    assert len(of) == (1210 if durability == "spool" else 610)
+    if durability == "spool":
+        assert view.steps == 1210
+    else:  # the last batch may have been acknowledged by what was left of the node
+        assert (view.steps, view.lost_steps) in {(610, 600), (600, 610)}
     assert set(drawn.shards.tolist()) == ({0, 1} if durability == "spool" else {0})
     of.close()
 

@@ -128,6 +128,7 @@ class Fleet:
 
     def _send(self, rank: int, add: Add) -> None:
         self._check_alive()
+        self._with_link(rank, lambda link: link.greet())
         link = self.links[rank]
         try:
             link.send(add)

@@ -93,16 +93,22 @@ class ShardLink:
         self._acknowledged = 0
         self._updates: deque[Any] = deque()
 
+    def greet(self) -> None:
+        """Learns which ticket comes next: a spool that is taken over has counted some already.
+
+        Raises:
+            ShardLostError: the shard is dead.
+        """
+        if not self.is_greeted:
+            self._ticket = self._acknowledged = self.ask(self.actor.resume.remote(0)).expected - 1
+            self.is_greeted = True
+
     def send(self, add: Add) -> None:
         """Sends a batch; waits for the oldest one on its way where there are too many.
 
         Raises:
             ShardLostError: the shard is dead; the batch stays among those on their way.
         """
-        if not self.is_greeted:
-            # A spool that is taken over has counted tickets already.
-            self._ticket = self._acknowledged = self.ask(self.actor.resume.remote(0)).expected - 1
-            self.is_greeted = True
         self._ticket += 1
         add.ticket = self._ticket
         self.adding.append(add)
