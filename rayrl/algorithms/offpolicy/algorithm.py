@@ -118,7 +118,8 @@ class OffPolicyAlgorithm(ColumnarAlgorithm):
         seconds = self._seconds
         seconds.replay += begun - started + added - sampled
         seconds.learning += learned - begun
-        seconds.sampling += sampled - (begun if answers else learned)
+        # Of workers that sample while the learners learn, what is still to be waited for.
+        seconds.sampling += sampled - learned
         seconds.weights += time.perf_counter() - added
         return [sample.receipt for sample in samples]
 
