@@ -153,6 +153,9 @@ def test_shards_are_learned_from_and_resumed_exactly(build, tmp_path):
     assert expected["learners"]["default_policy"]["gradient_steps"] > 0
     assert expected["replay"]["lost_shards"] == 0
     assert other.replay_buffer is other.local_replay_buffer
+    saved = ReplayBuffer.load(other.replay_buffer.save(tmp_path / "saved"))
+    assert len(saved) == 150
+    assert saved.options.partitions["online"].capacity == 150
 
 
 def test_a_trial_asks_for_its_shards():
