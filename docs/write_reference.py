@@ -5,7 +5,7 @@ make docs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,9 +61,9 @@ ENTRIES: dict[str, type[pydantic.BaseModel]] = {
 """What may stand in place of a share."""
 
 ALGORITHM = """\
-## `train.options` of `ppo`
+## `train.options` of `{name}`
 
-The names of `rayrl.algorithms.PPOConfig`, which are RLlib's and some of rayrl's own. [rllib.md](rllib.md) has
+The names of `rayrl.algorithms.{config}`, which are RLlib's and some of rayrl's own. [rllib.md](rllib.md) has
 what else there is to say about them; an option that would have no effect is an error.
 
 | option | default | meaning |
@@ -105,6 +105,42 @@ PPO = {
     "native_vectorization": "use the environment's own vector implementation",
     "metrics_num_episodes_for_smoothing": "finished episodes that `episode_return_mean` is over",
 }
+REPLAY = {
+    "gamma": PPO["gamma"],
+    "n_step": "steps of a return",
+    "train_batch_size_per_learner": "steps of the minibatch of a gradient step, for each learner",
+    "gradient_steps_per_env_step": "gradient steps for each environment step",
+    "max_gradient_steps_per_round": "bound on the gradient steps of a round; null for none",
+    "num_steps_sampled_before_learning_starts": "environment steps before learning, of random actions",
+    "rollout_fragment_length": "steps of a round for each sub-environment; `auto` for 32 in all, or one each",
+    "min_sample_timesteps_per_iteration": "environment steps of an iteration, at least",
+    "tau": "share by which target networks move",
+    "target_network_update_freq": "environment steps between two moves; 0 for one with every gradient step",
+    **{
+        name: PPO[name]
+        for name in ("grad_clip", "grad_clip_by", "optimizer_type", "optimizer_options", "precision")
+    },
+}
+SAC = {
+    "actor_lr": "learning rate of the policy, or a schedule `[[step, value], …]`",
+    "critic_lr": "the same of the critics",
+    "alpha_lr": "the same of the temperature",
+    "initial_alpha": "temperature at the start",
+    "target_entropy": "entropy that the temperature aims at; `auto` for minus the number of an action's "
+    "elements, or 0.98 of the highest one of Discrete actions",
+    "twin_q": "two critics, of which the lower value counts",
+    "q_model_config": "options of the critics in place of the policy's",
+    **REPLAY,
+}
+DQN = {
+    "lr": PPO["lr"],
+    "epsilon": "how often an action is random, or a schedule",
+    "double_q": "the learned network chooses the action whose value the target network gives",
+    "dueling": "values are a state's value and the actions' advantages",
+    "td_error_loss_fn": "`huber` or `mse`",
+    **REPLAY,
+}
+OPTIONS = {"ppo": PPO, "sac": SAC, "dqn": DQN}
 """What is worth setting in an experiment file: the rest is set by its other sections, or is plumbing."""
 
 
@@ -124,7 +160,7 @@ def page() -> str:
                 for title, model in ENTRIES.items():
                     parts.append(_part(title, model, "[guides/demonstrations.md](guides/demonstrations.md)"))
             if option.name == "train":
-                parts.append(ALGORITHM + _algorithm_rows())
+                parts += [_algorithm(name, meanings) for name, meanings in OPTIONS.items()]
                 for name, section in SECTIONS.items():
                     parts.append(_part(f"`train.options.{name}`", section, WARM_START))
                 parts.append(_part("`train.options.model_config`", MLPBaseline, "[rllib.md](rllib.md)"))
@@ -171,12 +207,13 @@ def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
 
-def _algorithm_rows() -> str:
-    config = algorithm_config("ppo")
+def _algorithm(name: str, meanings: Mapping[str, str]) -> str:
+    config = algorithm_config(name)
     rows = [
-        f"| `{name}` | `{yaml_text(getattr(config, name))}` | {meaning} |\n" for name, meaning in PPO.items()
+        f"| `{option}` | `{yaml_text(getattr(config, option))}` | {meaning} |\n"
+        for option, meaning in meanings.items()
     ]
-    return "".join(rows)
+    return ALGORITHM.format(name=name, config=type(config).__name__) + "".join(rows)
 
 
 def _code(text: str) -> str:

@@ -163,3 +163,15 @@ def test_the_guides_warm_start_runs_to_its_report(written):
         [*command, *small], cwd=folder, check=True, stdout=subprocess.PIPE, text=True
     ).stdout
     assert "Demonstrated actions" in Path(printed.splitlines()[-1]).read_text()
+
+
+@pytest.mark.xdist_group("ray")
+def test_the_replay_guide_leads_from_a_run_to_fragments(written):
+    folder = written("replay.md")
+    command = Path(sys.executable).parent / "rayrl"
+    subprocess.run([command, "run", "cart.yaml", "--run-dir", "runs/cart", "--local"], check=True, cwd=folder)
+    look = [sys.executable, "look.py"]
+    printed = subprocess.run(look, check=True, cwd=folder, stdout=subprocess.PIPE, text=True).stdout
+    assert "torch.Size([32, 8, 4]) torch.Size([32, 8]) torch.Size([32, 8]) torch.Size([32, 8])" in printed
+    # Every step of CartPole is rewarded by 1.
+    assert printed.splitlines()[-1].endswith("tensor(2048.)")

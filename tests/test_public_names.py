@@ -21,7 +21,9 @@ def python(code: str) -> str:
 def test_the_names():
     assert rayrl.__all__ == sorted(rayrl.__all__)
     assert set(rayrl.__all__) == {"algorithms", "collect", "evaluate", "load_policy", "open_dataset", "run"}
-    assert set(rayrl.algorithms.__all__) == {"BC", "BCConfig", "PPO", "PPOConfig"}
+    assert set(rayrl.algorithms.__all__) == {
+        *("BC", "BCConfig", "DQN", "DQNConfig", "PPO", "PPOConfig", "SAC", "SACConfig")
+    }
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)

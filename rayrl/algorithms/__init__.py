@@ -12,15 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rayrl.algorithms.bc import BC, BCConfig
+    from rayrl.algorithms.dqn import DQN, DQNConfig
     from rayrl.algorithms.ppo import PPO, PPOConfig
+    from rayrl.algorithms.sac import SAC, SACConfig
 
-__all__ = ["BC", "PPO", "BCConfig", "PPOConfig"]
+__all__ = ["BC", "DQN", "PPO", "SAC", "BCConfig", "DQNConfig", "PPOConfig", "SACConfig"]
 
 _HOMES = {
     "BC": "rayrl.algorithms.bc",
     "BCConfig": "rayrl.algorithms.bc",
+    "DQN": "rayrl.algorithms.dqn",
+    "DQNConfig": "rayrl.algorithms.dqn",
     "PPO": "rayrl.algorithms.ppo",
     "PPOConfig": "rayrl.algorithms.ppo",
+    "SAC": "rayrl.algorithms.sac",
+    "SACConfig": "rayrl.algorithms.sac",
 }
 
 

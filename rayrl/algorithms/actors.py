@@ -19,6 +19,7 @@ from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from rayrl.algorithms.experience_data import Part
+from rayrl.algorithms.offpolicy.data import Ratings
 from rayrl.errors import LearnerTimeoutError, RayrlError, TrainingError
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.rollout.receipt import Receipt
@@ -47,11 +48,6 @@ class Sample:
         return Part.whole(self.batch, self.receipt.lengths)
 
 
-def sample_local(group: EnvRunnerGroup, num_steps: int, acting: str | None = None) -> Sample:
-    """Samples in this process; ``acting`` names who acts in place of the policy."""
-    return Sample(*group.local_env_runner.sample(num_timesteps=num_steps, acting=acting))
-
-
 def begin_episodes(group: EnvRunnerGroup) -> None:
     """Has all workers build their environments anew: their next batches begin with new episodes."""
     if not group.num_remote_env_runners():
@@ -59,6 +55,26 @@ def begin_episodes(group: EnvRunnerGroup) -> None:
     actors = group._worker_manager.actors()
     refs = {worker: actors[worker].make_env.remote() for worker in healthy_workers(group)}
     _answers(group, refs, "it begins new episodes when it is back")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What workers are to collect.
+
+    Args:
+        weights: state with weights and their version.
+        steps: rows in all.
+        acting: who acts in place of the policy, ``random`` or a demonstrator; None for the policy.
+    """
+
+    weights: dict[str, Any]
+    steps: int
+    acting: str | None = None
+
+
+def sample_local(group: EnvRunnerGroup, order: Order) -> Sample:
+    """Samples in this process, by the weights that the local worker has."""
+    return Sample(*group.local_env_runner.sample(num_timesteps=order.steps, acting=order.acting))
 
 
 def all_workers(group: EnvRunnerGroup) -> list[int]:
@@ -76,21 +92,33 @@ def mark_lost(group: EnvRunnerGroup, worker: int) -> None:
     group._worker_manager.set_actor_state(worker, healthy=False)
 
 
-def sample_remote(
-    group: EnvRunnerGroup,
-    weights: dict[str, Any],
-    orders: Mapping[int, int],
-    timeout_s: float,
-    acting: str | None = None,
-) -> list[Sample]:
-    """Samples from several workers at once.
+Answers = dict[int, tuple[ray.ObjectRef, ray.ObjectRef]]
+"""References to the receipt and the batch that each worker will return, by its index."""
+
+
+def order_remote(group: EnvRunnerGroup, order: Order, rows: Mapping[int, int]) -> Answers:
+    """Has several workers begin to sample at once.
 
     Args:
         group: the workers.
-        weights: state with weights and their version.
-        orders: rows that each worker is to return, by its index.
+        order: what they are to collect.
+        rows: rows that each of them is to return, by its index.
+    """
+    actors = group._worker_manager.actors()
+    weights = ray.put(order.weights)
+    return {
+        worker: tuple(actors[worker].sample_with.options(num_returns=2).remote(weights, count, order.acting))
+        for worker, count in rows.items()
+    }
+
+
+def sample_remote(group: EnvRunnerGroup, answers: Answers, timeout_s: float) -> list[Sample]:
+    """Waits for the samples that were ordered.
+
+    Args:
+        group: the workers.
+        answers: what ``order_remote`` gave.
         timeout_s: how long to wait for all of them.
-        acting: who acts in place of the policy; None for the policy.
 
     Returns:
         The answers in the order of the workers. Those of workers that died are missing; such workers are
@@ -99,12 +127,6 @@ def sample_remote(
     Raises:
         TrainingError: a worker did not answer in time, or raised.
     """
-    actors = group._worker_manager.actors()
-    weights_ref = ray.put(weights)
-    answers = {
-        worker: actors[worker].sample_with.options(num_returns=2).remote(weights_ref, rows, acting)
-        for worker, rows in orders.items()
-    }
     deadline = time.monotonic() + timeout_s
     samples = []
     for worker, (receipt, batch) in answers.items():
@@ -115,7 +137,7 @@ def sample_remote(
             mark_lost(group, worker)
         except GetTimeoutError:
             raise TrainingError(
-                f"did not return {orders[worker]} steps within {timeout_s:g} s",
+                f"did not return its steps within {timeout_s:g} s",
                 where=f"env runner {worker}",
                 remedy="raise sample_timeout_s, or collect fewer steps at a time",
             ) from None
@@ -182,6 +204,37 @@ def _answers(group: EnvRunnerGroup, refs: Mapping[int, ray.ObjectRef], consequen
     return answers
 
 
+def make_steps(
+    group: LearnerGroup, data: TrainingData, timesteps: dict[str, Any], timeout_s: float
+) -> list[Ratings]:
+    """Has every learner from replay make gradient steps on its draw; gives the ratings of each.
+
+    Those of remote learners are references, which need not pass through this process.
+
+    Raises:
+        LearnerTimeoutError: a learner did not finish in time; its rank is named.
+        TrainingError: a learner died, or raised.
+    """
+    data.validate()
+    if group.is_local:
+        return [group._learner.make_steps(data, timesteps)]
+    actors = group._workers
+    calls = [
+        actor.make_steps_apart.options(num_returns=4).remote(shard, timesteps)
+        for actor, (shard, _) in zip(actors, data.shard(len(actors)), strict=True)
+    ]
+    _results_or_end(group, {rows: rank for rank, (rows, *_) in enumerate(calls)}, timeout_s)
+    return [Ratings(*arrays) for _, *arrays in calls]
+
+
+def report_steps(group: LearnerGroup, timeout_s: float) -> list[dict[str, Any]]:
+    """What the learners' steps since the last report were like, reduced; errors as of ``make_steps``."""
+    if group.is_local:
+        return [group._learner.report()]
+    reports = {actor.report.remote(): rank for rank, actor in enumerate(group._workers)}
+    return _results_or_end(group, reports, timeout_s)
+
+
 def update_learners(
     group: LearnerGroup, data: TrainingData, timesteps: dict[str, Any], timeout_s: float
 ) -> list[dict[str, Any]]:
@@ -219,18 +272,23 @@ def _ask_remote(
         getattr(actor, method).remote(training_data=shard, timesteps=timesteps): rank
         for rank, (actor, (shard, _)) in enumerate(zip(actors, data.shard(len(actors)), strict=True))
     }
+    return _results_or_end(group, updates, timeout_s)
+
+
+def _results_or_end(group: LearnerGroup, updates: dict[ray.ObjectRef, int], timeout_s: float) -> list[Any]:
+    """What the updates return, by rank; where one of them fails, all learners are killed."""
     try:
         return _results(updates, timeout_s)
     except RayrlError:
         # What is left waits for the others, and none can go on without them.
-        for actor in actors:
+        for actor in group._workers:
             ray.kill(actor)
         raise
 
 
-def _results(updates: dict[ray.ObjectRef, int], timeout_s: float) -> list[dict[str, Any]]:
+def _results(updates: dict[ray.ObjectRef, int], timeout_s: float) -> list[Any]:
     """What the updates return, by rank; an error as soon as it is known which learner is to blame."""
-    results: dict[int, dict[str, Any]] = {}
+    results: dict[int, Any] = {}
     complaints: dict[int, LearnerTimeoutError] = {}
     deadline = time.monotonic() + timeout_s + _COMPLAINTS_S
     while waiting := [

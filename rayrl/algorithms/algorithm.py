@@ -10,8 +10,9 @@ The schedule is synchronous: batch i is collected by the weights of update i-1, 
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +36,28 @@ from ray.rllib.utils.metrics import (
     SYNCH_WORKER_WEIGHTS_TIMER,
     TIMERS,
 )
+from ray.tune import PlacementGroupFactory
 from ray.tune.result import TRAINING_ITERATION
 
-from rayrl.algorithms.actors import Sample, learner_weights, update_learners
+from rayrl.algorithms.actors import Order, learner_weights, update_learners
+from rayrl.algorithms.config import ColumnarConfig
 from rayrl.algorithms.experience_data import ExperienceData
 from rayrl.algorithms.recent_episodes import RecentEpisodes
+from rayrl.algorithms.replay.experience_replay import Buffer, ExperienceReplay
 from rayrl.algorithms.rollout_workers import RolloutWorkers, slowest_seconds
-from rayrl.models.actor_critic import ActorCritic
+from rayrl.experience.dataset import EnvInfo
+from rayrl.models.distributions import ActionDistribution
+from rayrl.models.policy_module import PolicyModule
+from rayrl.rollout.receipt import Receipt
+from rayrl.storage.spaces import Spaces
 
 SAMPLING_SECONDS, UPDATE_SECONDS = "sampling_seconds", "update_seconds"
 """Seconds of the iteration from asking the workers, and the learners, until all had answered."""
+REPLAY_SECONDS = "replay_seconds"
+"""Seconds of the iteration for adding to replay and drawing from it."""
 WORKERS = "workers"
 PROGRESS = "progress"
+REPLAY = "replay"
 
 
 class ColumnarAlgorithm(Algorithm):
@@ -57,6 +68,9 @@ class ColumnarAlgorithm(Algorithm):
         workers: the env runners; None for an algorithm that has none.
         weights: what env runners need of the newest weights, and their version.
         stop_reason: why training is to end before its last step; None where nothing says so.
+        warm_started: whether training began with another policy's weights.
+        exact_replay: the replay buffer is what it would be without any interruption.
+        replay: what is kept of the rollouts, and drawn by the learners; None where nothing is.
     """
 
     def setup(self, config: Any) -> None:
@@ -64,11 +78,57 @@ class ColumnarAlgorithm(Algorithm):
         self.env_steps = 0
         self.stop_reason: str | None = None
         self.workers: RolloutWorkers | None = None
+        self.warm_started = False
+        self.exact_replay = True
+        self.replay: ExperienceReplay | None = None
         super().setup(config)
         self._episodes = RecentEpisodes(self.config.metrics_num_episodes_for_smoothing)
         if self.env_runner_group is not None:
             self.workers = RolloutWorkers(self.env_runner_group, self.config)
             self.weights = self.orders()
+        if self.config.keeps_replay:
+            self.replay = self._make_replay()
+            self.local_replay_buffer = self.replay.buffer
+
+    def _create_local_replay_buffer_if_necessary(self, config: Any) -> None:
+        # Not RLlib's own buffer: ``setup`` makes one once the spaces are known.
+        return None
+
+    def _make_replay(self) -> ExperienceReplay:
+        config = self.config
+        return ExperienceReplay(
+            config.replay_settings,
+            config.num_replay_shards,
+            Spaces(*self._module_spaces()),
+            EnvInfo(id=str(config.env), config=json.loads(json.dumps(config.env_config, default=repr))),
+            seed=config.seed,
+            sampler=config.default_sampler,
+            producers=max(1, config.num_env_runners),
+            name=config.run_name,
+        )
+
+    @property
+    def replay_buffer(self) -> Buffer | None:
+        """The replay buffer, which is also RLlib's ``local_replay_buffer``; None where there is none."""
+        buffer: Buffer | None = self.local_replay_buffer
+        return buffer
+
+    @classmethod
+    def default_resource_request(cls, config: Any) -> PlacementGroupFactory:
+        """What a trial asks of the cluster: RLlib's bundles, and one for each shard of its replay buffer."""
+        asked = super().default_resource_request(config)
+        if not isinstance(config, ColumnarConfig):
+            config = cls.get_default_config().update_from_dict(config)
+        shard = {"CPU": config.replay_settings.cpus_per_replay_shard}
+        return PlacementGroupFactory(
+            [*asked.bundles, *[shard] * config.num_replay_shards], strategy=asked.strategy
+        )
+
+    def cleanup(self) -> None:
+        """Ends all actors."""
+        if self.replay is not None:
+            self.replay.close()
+        super().cleanup()
 
     @property
     def warnings(self) -> list[str]:
@@ -79,18 +139,22 @@ class ColumnarAlgorithm(Algorithm):
     def exact(self) -> bool:
         """Whether this run is what an undisturbed one would be.
 
-        It is not once a worker was lost, or an environment could not be restored.
+        It is not once a worker was lost, or an environment or the replay buffer could not be restored.
         """
-        return self.workers is None or self.workers.exact
+        return self.exact_replay and (self.workers is None or self.workers.exact)
 
     def training_step(self) -> None:
         """Collects one train batch, and learns from it."""
         assert self.workers is not None
         started = time.perf_counter()
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
-            samples = self.workers.sample(self.weights)
+            samples = self.workers.sample(Order(self.weights, self.config.total_train_batch_size))
         sampled = time.perf_counter()
-        self._log_samples(samples)
+        self.env_steps += sum(sample.receipt.num_steps for sample in samples)
+        if self.replay is not None:
+            self.replay.add(samples, self._distribution())
+            self.metrics.log_value((TIMERS, REPLAY_SECONDS), time.perf_counter() - sampled, window=1)
+        self.log_receipts([sample.receipt for sample in samples])
         begun = time.perf_counter()
         with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
             self._update([sample.part for sample in samples])
@@ -119,16 +183,14 @@ class ColumnarAlgorithm(Algorithm):
         """What workers are sent with each order to sample."""
         return learner_weights(self.learner_group)
 
-    def _log_samples(self, samples: list[Sample]) -> None:
-        receipts = [sample.receipt for sample in samples]
+    def log_receipts(self, receipts: Sequence[Receipt]) -> None:
+        """Logs what an iteration's workers told, and what the replay buffer holds."""
         steps = sum(receipt.num_steps for receipt in receipts)
-        self.env_steps += steps
         for receipt in receipts:
             self._episodes.add(receipt.episodes)
         values: dict[str, Any] = {
             **self._episodes.metrics(),
             NUM_ENV_STEPS_SAMPLED: steps,
-            NUM_ENV_STEPS_SAMPLED_LIFETIME: self.env_steps,
             NUM_EPISODES_LIFETIME: self._episodes.total,
             "env_failures": sum(receipt.env_failures for receipt in receipts),
             "sample_seconds": slowest_seconds(receipts),
@@ -139,10 +201,20 @@ class ColumnarAlgorithm(Algorithm):
             shares = np.sum(counts, axis=0) / steps
             values["actions"] = {str(action): float(share) for action, share in enumerate(shares)}
         self.metrics.log_dict(values, key=ENV_RUNNER_RESULTS, window=1)
+        # RLlib compares it over an iteration, and a value with a window is NaN once it was told.
+        lifetime = (ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME)
+        self.metrics.log_value(lifetime, steps, reduce="lifetime_sum")
+        if self.replay is not None:
+            self.metrics.log_dict(self.replay.metrics(), key=REPLAY, window=1)
 
-    def learner_module(self) -> ActorCritic:
+    def _distribution(self) -> ActionDistribution:
+        module = self.env_runner.module if self.env_runner is not None else self.learner_module()
+        distribution: ActionDistribution = module.distribution
+        return distribution
+
+    def learner_module(self) -> PolicyModule:
         """The complete policy as the learners have it, on the CPU of this process."""
-        module: ActorCritic = self.config.get_rl_module_spec(
+        module: PolicyModule = self.config.get_rl_module_spec(
             spaces={DEFAULT_MODULE_ID: self._module_spaces()}, inference_only=False
         ).build()
         weights = self.learner_group.get_weights()
@@ -176,7 +248,12 @@ class ColumnarAlgorithm(Algorithm):
             )
         if self.workers is not None and self._check_component(WORKERS, components, not_components):
             state[WORKERS] = self.workers.get_state()
-        state[PROGRESS] = {"env_steps": self.env_steps, "episodes": self._episodes.get_state()}
+        state[PROGRESS] = {
+            "env_steps": self.env_steps,
+            "episodes": self._episodes.get_state(),
+            "warm_started": self.warm_started,
+            "exact_replay": self.exact_replay,
+        }
         state[COMPONENT_METRICS_LOGGER] = self.metrics.get_state()
         state[TRAINING_ITERATION] = self.training_iteration
         return state
@@ -188,6 +265,8 @@ class ColumnarAlgorithm(Algorithm):
         if PROGRESS in state:
             self.env_steps = state[PROGRESS]["env_steps"]
             self._episodes.set_state(state[PROGRESS]["episodes"])
+            self.warm_started = state[PROGRESS]["warm_started"]
+            self.exact_replay = state[PROGRESS]["exact_replay"]
         if WORKERS in state and self.workers is not None:
             self.workers.set_state(state[WORKERS])
         if COMPONENT_METRICS_LOGGER in state:
@@ -196,10 +275,20 @@ class ColumnarAlgorithm(Algorithm):
             self._iteration = state[TRAINING_ITERATION]
         self._use_restored_weights()
 
+    def save_to_path(self, path: str | Path | None = None, **kwargs: Any) -> str:
+        """Writes a checkpoint, whole, and gives its folder."""
+        folder: str = super().save_to_path(path, **kwargs)
+        if self.replay is not None:
+            self.replay.save_checkpoint(Path(folder))
+        return folder
+
     def restore_from_path(self, path: str | Path, *args: Any, **kwargs: Any) -> None:
         """Restores a checkpoint, or a component of one."""
         # Not Algorithm's own, which wants env runners and sends their connectors around.
         Checkpointable.restore_from_path(self, path, *args, **kwargs)
+        if self.replay is not None and not kwargs.get("component"):
+            self.exact_replay &= self.replay.restore_checkpoint(Path(path))
+            self.local_replay_buffer = self.replay.buffer
         self._use_restored_weights()
 
     def _use_restored_weights(self) -> None:

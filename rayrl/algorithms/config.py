@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, Self
 
+import gymnasium as gym
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
@@ -12,15 +13,18 @@ from ray.util.debug import log_once
 
 from rayrl.algorithms.learner import ColumnarLearner
 from rayrl.algorithms.option_values import check_values
+from rayrl.algorithms.replay.settings import ReplaySettings
 from rayrl.algorithms.rllib_options import (
     COMMON,
     NO_CALLBACKS,
     ROLLOUT,
+    UNSUPPORTED,
     WORKER_CALLBACKS,
     check_options,
 )
 from rayrl.errors import ConfigError
 from rayrl.models.actor_critic import ActorCritic
+from rayrl.models.model_config import ModelConfig
 from rayrl.rollout.env_runner import ColumnarEnvRunner
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -44,6 +48,12 @@ class ColumnarConfig(AlgorithmConfig):
 
     honoured: ClassVar[frozenset[str]] = COMMON | ROLLOUT
     """Names of the options that have an effect; setting any other one is an error."""
+    instead: ClassVar[dict[str, str]] = {}
+    """What to do instead of setting some that have none, besides what is said of all algorithms."""
+    rollouts_for_replay: ClassVar[bool] = False
+    """Whether rollouts are learned from out of replay, and hold the environment's actions."""
+    default_sampler: ClassVar[str] = "uniform"
+    """How steps are drawn from replay where the settings leave it open."""
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class)
@@ -65,6 +75,7 @@ class ColumnarConfig(AlgorithmConfig):
         self.normalize_rewards = False
         self.max_env_failures = 10
         self.learner_timeout_s = 600.0
+        self.replay_settings = ReplaySettings()
 
     def training(
         self,
@@ -96,6 +107,46 @@ class ColumnarConfig(AlgorithmConfig):
                 setattr(self, name, value)
         return self
 
+    def replay(self, **settings: Any) -> Self:
+        """Sets what is kept of the rollouts and how it is drawn, by the names of ``ReplaySettings``.
+
+        Raises:
+            ConfigError: naming what is wrong.
+        """
+        given = self.replay_settings.model_dump() | settings
+        self.replay_settings = ReplaySettings.parse(given, where=f"{type(self).__name__}.replay")
+        return self
+
+    @property
+    def keeps_replay(self) -> bool:
+        """Whether there is a replay buffer."""
+        return self.rollouts_for_replay or self.replay_settings.record
+
+    @property
+    def num_replay_shards(self) -> int:
+        """Actors that hold the replay buffer; 0 where there is none, or it is in the algorithm's process."""
+        if not self.keeps_replay:
+            return 0
+        return self.replay_settings.shards(env_runners=self.num_env_runners, learners=self.num_learners)
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Environment steps of a training iteration."""
+        return int(self.total_train_batch_size)
+
+    @property
+    def refuses_clones(self) -> str | None:
+        """What to do instead of starting from a cloned policy; None where that is possible."""
+        return None
+
+    def fit_model(self, model: ModelConfig, action_space: gym.Space[Any]) -> ModelConfig:
+        """A network's options with what this algorithm needs of them.
+
+        Raises:
+            SpaceError: the algorithm has no policy for such actions.
+        """
+        return model
+
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """The one actor-critic for all algorithms."""
         return RLModuleSpec(module_class=ActorCritic)
@@ -123,15 +174,17 @@ class ColumnarConfig(AlgorithmConfig):
         log_once(f"{self.algo_class.__name__}_on_new_api_stack")
         if not self.in_evaluation:  # RLlib derives such a config from this one, with settings of its own
             rayrls = next(cls for cls in type(self).__mro__ if cls.__module__.startswith("rayrl."))
-            check_options(self, rayrls(), self.honoured)
+            check_options(self, rayrls(), self.honoured, UNSUPPORTED | self.instead)
+            self._check_replay()
         self._check_callbacks()
         self._check_class("env_runner_cls", self.env_runner_cls, ColumnarEnvRunner)
         self._check_class("learner_class", self.learner_class, ColumnarLearner)
         if isinstance(spec := self._rl_module_spec, RLModuleSpec) and spec.module_class is not None:
-            self._check_class("rl_module_spec.module_class", spec.module_class, ActorCritic)
+            own = self.get_default_rl_module_spec().module_class
+            self._check_class("rl_module_spec.module_class", spec.module_class, own)
         if self.is_multi_agent:
             raise self._error("multi-agent training is not supported", "use one policy")
-        check_values(self)
+        check_values(self, self.honoured)
         self._check_choice("precision", ("fp32", "tf32", "bf16", "fp16"))
         self._check_choice("optimizer_type", ("adam", "adamw"))
         self._check_choice("grad_clip_by", ("global_norm", "value"))
@@ -141,6 +194,16 @@ class ColumnarConfig(AlgorithmConfig):
                 "give an integer >= 0: without it a run can be neither repeated nor resumed exactly",
             )
         super().validate()
+
+    def _check_replay(self) -> None:
+        settings = self.replay_settings
+        if not self.rollouts_for_replay and settings.offline_dataset is not None:
+            raise self._error(
+                "offline_dataset: nothing is learned from replay",
+                "use SAC or DQN, or leave it out",
+            )
+        if not self.keeps_replay and settings != ReplaySettings():
+            raise self._error("there is no replay buffer to set up", "set record: true")
 
     def _check_callbacks(self) -> None:
         for cls in force_list(self.callbacks_class):

@@ -42,7 +42,7 @@ from rayrl.config.seeding import Role, generator
 from rayrl.errors import TrainingError
 from rayrl.experience import columns as c
 from rayrl.experience.ragged import Column, Ragged
-from rayrl.models.actor_critic import ActorCritic
+from rayrl.models.policy_module import PolicyModule
 from rayrl.models.weights import LoadReport, load_weights
 
 TRAINING = "training"
@@ -65,7 +65,7 @@ class ColumnarLearner(TorchLearner):
     def build(self) -> None:
         """Builds module and optimizer; all learners start from the first one's weights."""
         super().build()
-        self.policy: ActorCritic = self.module[DEFAULT_MODULE_ID]
+        self.policy: PolicyModule = self.module[DEFAULT_MODULE_ID]
         copy_from_first(self.policy.state_dict().values())
         self._optimizer = self.get_optimizer(DEFAULT_MODULE_ID)
         self._gradient = FlatGradient(self._optimizer_parameters_in_order())
@@ -94,7 +94,7 @@ class ColumnarLearner(TorchLearner):
         # Logged with every update instead, since a value that is logged once is NaN from then on.
         pass
 
-    def get_parameters(self, module: ActorCritic) -> list[torch.nn.Parameter]:
+    def get_parameters(self, module: PolicyModule) -> list[torch.nn.Parameter]:
         """The parameters to train."""
         return [parameter for parameter in module.parameters() if parameter.requires_grad]
 
@@ -124,11 +124,16 @@ class ColumnarLearner(TorchLearner):
             rows, results = self.learn(training_data)
         self._weights_seq_no += 1
         self._updates += 1
+        return self.log_update(rows, results | {"seconds": time.perf_counter() - started}, timesteps or {})
+
+    def log_update(
+        self, rows: int, results: Mapping[str, float], timesteps: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Logs what an update gave, and gives the metrics, reduced."""
         self.metrics.log_dict(
             {
                 **results,
                 **gpu_usage(self._device),
-                "seconds": time.perf_counter() - started,
                 NUM_TRAINABLE_PARAMETERS: self._gradient.flat.numel(),
                 WEIGHTS_SEQ_NO: self._weights_seq_no,
             },
@@ -136,7 +141,7 @@ class ColumnarLearner(TorchLearner):
             window=1,
         )
         self._log_steps_trained(rows)
-        self.after_gradient_based_update(timesteps=timesteps or {})
+        self.after_gradient_based_update(timesteps=timesteps)
         reduced: dict[str, Any] = self.metrics.reduce()
         return reduced
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -37,12 +37,16 @@ _INTEGER = _Integer, "a whole number, at least 0"
 _COUNT = _Count, "a whole number, at least 1"
 _COUNT_OR_NONE = _Count | None, "a whole number, at least 1, or null"
 _BOOL = StrictBool, "true or false"
+_RATE = (
+    _NonNegative | Sequence[tuple[_Integer, _NonNegative]],
+    "a number, at least 0, or [[step, number], …]",
+)
 
 _VALUES: dict[str, tuple[Any, str]] = {
-    "lr": (
-        _NonNegative | Sequence[tuple[_Integer, _NonNegative]],
-        "a number, at least 0, or [[step, number], …]",
-    ),
+    "lr": _RATE,
+    "actor_lr": _RATE,
+    "critic_lr": _RATE,
+    "alpha_lr": _RATE,
     "entropy_coeff": (
         _Number | Sequence[tuple[_Integer, _Number]],
         "a number, or [[step, number], …]",
@@ -74,6 +78,20 @@ _VALUES: dict[str, tuple[Any, str]] = {
         "a mapping of betas (two numbers in [0, 1)), eps (more than 0), weight_decay (at least 0), amsgrad",
     ),
     "normalize_rewards": _BOOL,
+    "tau": _SHARE,
+    "n_step": (_Count, "a whole number, at least 1; returns of a random number of steps are not supported"),
+    "target_network_update_freq": _INTEGER,
+    "num_steps_sampled_before_learning_starts": _INTEGER,
+    "min_sample_timesteps_per_iteration": _INTEGER,
+    "gradient_steps_per_env_step": _POSITIVE,
+    "max_gradient_steps_per_round": _COUNT_OR_NONE,
+    "twin_q": _BOOL,
+    "initial_alpha": _POSITIVE,
+    "target_entropy": (_Number | Literal["auto"], "a number, or auto"),
+    "epsilon": (_Share | Sequence[tuple[_Integer, _Share]], "a number in [0, 1], or [[step, number], …]"),
+    "double_q": _BOOL,
+    "dueling": _BOOL,
+    "td_error_loss_fn": (Literal["huber", "mse"], "huber or mse"),
     "native_vectorization": _BOOL,
     "explore": _BOOL,
     "run_name": (StrictStr, "a text"),
@@ -86,14 +104,18 @@ _VALUES: dict[str, tuple[Any, str]] = {
 _ADAPTERS = {name: (TypeAdapter(kind), remedy) for name, (kind, remedy) in _VALUES.items()}
 
 
-def check_values(config: AlgorithmConfig) -> None:
+def check_values(config: AlgorithmConfig, honoured: Set[str]) -> None:
     """Makes sure that every option of the table has a value that it can take.
+
+    Args:
+        config: what to check.
+        honoured: names of options that have an effect; others are not looked at.
 
     Raises:
         ConfigError: naming the option, its value and what would be right.
     """
     for name, (adapter, remedy) in _ADAPTERS.items():
-        if not hasattr(config, name):
+        if not hasattr(config, name) or honoured.isdisjoint((name, f"_{name}")):
             continue
         value = getattr(config, name)
         try:

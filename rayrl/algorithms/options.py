@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from rayrl.algorithms.replay.settings import LEARN_FROM_REPLAY, ReplaySettings
 from rayrl.config import Config
 
 
@@ -21,7 +22,7 @@ class TrainOptions(Config):
     algorithm: str = "ppo"
     """Name of the algorithm; ``rayrl list algorithms`` shows those that are known."""
     total_steps: PositiveInt = 100_000
-    """Environment steps of a trial: it ends at the first multiple of its train batch at or past this."""
+    """Environment steps of a trial: it ends with the first iteration at or past this."""
     env_runners: NonNegativeInt = 0
     """Remote rollout workers; 0 collects in the trial's own process."""
     envs_per_runner: PositiveInt = 16
@@ -38,6 +39,8 @@ class TrainOptions(Config):
     """Seconds between a trial's checkpoints; it also writes one when it ends or is asked to stop."""
     resource_timeout_s: PositiveFloat = 600
     """Seconds until a cluster must have given the first trial what it asks for, else the stage fails."""
+    replay: ReplaySettings = ReplaySettings()
+    """What is kept of the rollouts, and how it is drawn, saved and restored."""
     options: dict[str, Any] = Field(default={})
     """Options of the algorithm, by the names of its config (``lr``, ``gamma``, …)."""
 
@@ -48,7 +51,7 @@ class TrainOptions(Config):
         return 1.0 if available >= max(1, self.learners) else 0.0
 
     def trial_bundles(self, available_gpus: float) -> list[dict[str, float]]:
-        """What one trial asks for: a bundle for its own process, one for each rollout worker and learner.
+        """What one trial asks for: a bundle for its own process, one for each of its actors.
 
         As ``Algorithm.default_resource_request`` of RLlib, which takes too long to import for a first check.
         """
@@ -58,4 +61,12 @@ class TrainOptions(Config):
             {"CPU": own_cpus, "GPU": own_gpus},
             *({"CPU": self.cpus_per_env_runner, "GPU": 0.0} for _ in range(self.env_runners)),
             *({"CPU": self.cpus_per_learner, "GPU": gpus} for _ in range(self.learners)),
+            *({"CPU": self.replay.cpus_per_replay_shard, "GPU": 0.0} for _ in range(self.replay_shards)),
         ]
+
+    @property
+    def replay_shards(self) -> int:
+        """Actors that hold the replay buffer; 0 where there is none, or it is in the trial's own process."""
+        if not (self.replay.record or self.algorithm in LEARN_FROM_REPLAY):
+            return 0
+        return self.replay.shards(env_runners=self.env_runners, learners=self.learners)

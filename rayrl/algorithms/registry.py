@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from rayrl.algorithms.config import ColumnarConfig
+from rayrl.algorithms.dqn import DQNConfig
 from rayrl.algorithms.ppo import PPOConfig
+from rayrl.algorithms.sac import SACConfig
 from rayrl.config.base import nearest
 from rayrl.errors import ConfigError
 
-_CONFIGS: dict[str, type[ColumnarConfig]] = {"ppo": PPOConfig}
+_CONFIGS: dict[str, type[ColumnarConfig]] = {"dqn": DQNConfig, "ppo": PPOConfig, "sac": SACConfig}
 
 
 def names() -> list[str]:

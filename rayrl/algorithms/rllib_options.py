@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -88,6 +88,7 @@ ROLLOUT = frozenset(
         "max_env_failures",
         "run_name",
         "native_vectorization",
+        "replay_settings",
     }
 )
 """Options that algorithms with env runners honour as well."""
@@ -175,13 +176,19 @@ UNSUPPORTED: dict[str, str] = {
 out."""
 
 
-def check_options(config: AlgorithmConfig, defaults: AlgorithmConfig, honoured: Collection[str]) -> None:
+def check_options(
+    config: AlgorithmConfig,
+    defaults: AlgorithmConfig,
+    honoured: Collection[str],
+    instead: Mapping[str, str] = UNSUPPORTED,
+) -> None:
     """Refuses options that would have no effect.
 
     Args:
         config: what to check.
         defaults: a config of rayrl's class as it is made.
         honoured: names that may differ from the defaults.
+        instead: what to do instead of setting others.
 
     Raises:
         ConfigError: naming the option, its value, and what to do instead.
@@ -192,5 +199,5 @@ def check_options(config: AlgorithmConfig, defaults: AlgorithmConfig, honoured: 
             raise ConfigError(
                 f"{name} = {value!r} is not supported",
                 where=type(config).__name__,
-                remedy=UNSUPPORTED.get(name, "leave it out: it would have no effect here"),
+                remedy=instead.get(name, "leave it out: it would have no effect here"),
             )

@@ -20,12 +20,15 @@ import numpy as np
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from rayrl.algorithms.actors import (
+    Answers,
+    Order,
     Sample,
     all_workers,
     begin_episodes,
     begin_epochs,
     healthy_workers,
     mark_lost,
+    order_remote,
     restore_workers,
     restored_workers,
     sample_local,
@@ -70,35 +73,43 @@ class RolloutWorkers:
         self._ledger = Ledger()
         self._restored: list[int] = []
 
-    def sample(
-        self, weights: dict[str, Any], total: int | None = None, *, acting: str | None = None
-    ) -> list[Sample]:
-        """Collects exactly one train batch, or as many rows as are asked for.
+    def begin(self, order: Order) -> Answers:
+        """Has the remote workers begin to collect; without such, ``finish`` collects."""
+        if not self._group.num_remote_env_runners():
+            return {}
+        return order_remote(self._group, order, self._shares(self._available(), order.steps))
+
+    def finish(self, order: Order, answers: Answers) -> list[Sample]:
+        """Waits for exactly the rows that were ordered.
 
         Where workers are lost, those that are left collect the missing part; with none left, the lost ones
         are waited for.
 
         Args:
-            weights: state with weights and their version.
-            total: rows over all workers; a train batch by default.
-            acting: who acts in place of the policy, ``random`` or a demonstrator.
+            order: what was ordered.
+            answers: what ``begin`` gave for it.
 
         Raises:
             TrainingError: a worker did not answer in time, or raised; a worker died that is not to be
                 restarted or done without; or none came back within ``env_runner_restore_timeout_s``.
         """
-        config, total = self._config, total or self._config.total_train_batch_size
         if not self._group.num_remote_env_runners():
-            return [sample_local(self._group, total, acting)]
+            return [sample_local(self._group, order)]
         samples: list[Sample] = []
-        while (missing := total - sum(sample.receipt.num_steps for sample in samples)) > 0:
-            orders = self._orders(self._available(), missing)
-            answers = sample_remote(self._group, weights, orders, config.sample_timeout_s, acting)
-            accepted = [sample for sample in answers if self._ledger.accept(sample.receipt)]
+        while True:
+            given = sample_remote(self._group, answers, self._config.sample_timeout_s)
+            accepted = [sample for sample in given if self._ledger.accept(sample.receipt)]
             samples += accepted
-            for worker in orders.keys() - {sample.receipt.producer for sample in accepted}:
+            for worker in answers.keys() - {sample.receipt.producer for sample in accepted}:
                 self._lose(worker)
-        return samples
+            missing = order.steps - sum(sample.receipt.num_steps for sample in samples)
+            if missing <= 0:
+                return samples
+            answers = order_remote(self._group, order, self._shares(self._available(), missing))
+
+    def sample(self, order: Order) -> list[Sample]:
+        """Collects exactly the rows that are ordered; see ``finish``."""
+        return self.finish(order, self.begin(order))
 
     def begin_episodes(self) -> None:
         """Gives up all open episodes: the next batch begins with new ones."""
@@ -138,7 +149,7 @@ class RolloutWorkers:
                 "what would have followed without the interruption"
             )
 
-    def _orders(self, workers: list[int], missing: int) -> dict[int, int]:
+    def _shares(self, workers: list[int], missing: int) -> dict[int, int]:
         """How many of the missing rows each worker is to collect, by its index.
 
         Whole vector steps where the total allows it: what a worker collects beyond its order opens its next

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from rayrl.algorithms.algorithm import ColumnarAlgorithm
 from rayrl.errors import PolicyError
+from rayrl.models.actor_critic import ActorCritic
 from rayrl.models.policy import Policy
 from rayrl.models.weights import LoadReport
 from rayrl.storage.spaces import Spaces
+
+_VALUE = ("value_encoder.", "value_head.")
 
 
 def warm_start(algorithm: ColumnarAlgorithm, policy: Policy, *, where: str) -> LoadReport:
@@ -33,7 +38,11 @@ def warm_start(algorithm: ColumnarAlgorithm, policy: Policy, *, where: str) -> L
                 where=where,
                 remedy="use a policy of the same environment and options",
             )
-    state = {name: tensor.numpy(force=True) for name, tensor in policy.network.state_dict().items()}
+    given = {name: tensor.numpy(force=True) for name, tensor in policy.network.state_dict().items()}
+    valued = algorithm.config.get_default_rl_module_spec().module_class is ActorCritic
+    # The policy of an algorithm with critics of its own has no use for a value.
+    unused = () if valued else tuple(name for name in given if name.startswith(_VALUE))
+    state = {name: value for name, value in given.items() if name not in unused}
     answers = algorithm.learner_group.foreach_learner(
         lambda learner, state=state, where=where: learner.start_from(state, where=where)
     )
@@ -43,7 +52,8 @@ def warm_start(algorithm: ColumnarAlgorithm, policy: Policy, *, where: str) -> L
             raise report
     algorithm.sync_weights()
     _check(algorithm, policy, where)
-    return reports[0]
+    algorithm.warm_started = True
+    return replace(reports[0], unused=unused)
 
 
 def _check(algorithm: ColumnarAlgorithm, policy: Policy, where: str) -> None:

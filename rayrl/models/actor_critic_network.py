@@ -16,6 +16,9 @@ from rayrl.models.normalizer import Normalizer
 from rayrl.models.observations import ACTION_MASK, ObservationLayout
 
 Parts = Mapping[str, torch.Tensor]
+Images = Sequence[torch.Tensor]
+
+_LARGEST_EPSILON = 1 - 1e-6
 
 
 class ActorCriticNetwork(nn.Module):
@@ -37,11 +40,14 @@ class ActorCriticNetwork(nn.Module):
     Attributes:
         distribution: the action distribution whose inputs ``policy`` gives.
         normalizer: running moments of the observations.
+        epsilon: float32 (), with ``epsilon_greedy`` how often an action is taken at random.
 
     Raises:
         ConfigError: options that do not fit the spaces, or a part of text.
         SpaceError: a space that is not supported.
     """
+
+    epsilon: torch.Tensor
 
     def __init__(
         self,
@@ -64,7 +70,7 @@ class ActorCriticNetwork(nn.Module):
             clip_actions=config.clip_actions,
         )
         layout = ObservationLayout(observation_space, convolutions=config.conv_filters is not None)
-        self._layout = layout
+        self.layout = layout
         self._maskable = self._check_mask(layout.mask_size)
 
         self.normalizer = Normalizer(
@@ -81,6 +87,14 @@ class ActorCriticNetwork(nn.Module):
                 )
             outputs //= 2
             self.log_std = nn.Parameter(torch.zeros(outputs))
+        if config.epsilon_greedy:
+            if not isinstance(self.distribution, Categorical):
+                raise SpaceError(
+                    f"actions of {action_space} have no list of values to choose the highest from",
+                    where="action space",
+                    remedy="epsilon_greedy = true needs Discrete actions",
+                )
+            self.register_buffer("epsilon", torch.ones(()))
         self.policy_head = policy_head(self.encoder.output_size, outputs, config)
         if not inference_only:
             if not config.vf_share_layers:
@@ -92,12 +106,34 @@ class ActorCriticNetwork(nn.Module):
     def policy(self, parts: Parts) -> torch.Tensor:
         """Inputs (B, D) of the action distribution."""
         _, encoder, head = self._actor
-        return self._distribution_inputs(head.forward(encoder.forward(*self._read(parts))), parts)
+        return self._distribution_inputs(head.forward(encoder.forward(*self.read(parts))), parts)
+
+    def policy_of(self, flat: torch.Tensor | None, images: Images, parts: Parts) -> torch.Tensor:
+        """``policy``, of what ``read`` gave of the parts."""
+        _, encoder, head = self._actor
+        return self._distribution_inputs(head.forward(encoder.forward(flat, images)), parts)
+
+    def action_values_of(self, flat: torch.Tensor | None, images: Images) -> torch.Tensor:
+        """Values (B, n) of all Discrete actions, allowed or not, of what ``read`` gave.
+
+        With a value network, the policy's layers give advantages (Wang et al. 2016, arXiv:1511.06581,
+        equation 9).
+        """
+        _, encoder, head = self._actor
+        features = encoder.forward(flat, images)
+        advantages = head.forward(features)
+        if self.inference_only:
+            return advantages
+        if not self.config.vf_share_layers:
+            features = self.value_encoder.forward(flat, images)
+        # Q(s, a) = V(s) + A(s, a) - mean A(s, ·)
+        centred: torch.Tensor = advantages - advantages.mean(dim=-1, keepdim=True)
+        return self.value_head.forward(features) + centred
 
     def value(self, parts: Parts) -> torch.Tensor:
         """Values (B,)."""
         encoder = self.encoder if self.config.vf_share_layers else self.value_encoder
-        return self.value_of(encoder.forward(*self._read(parts)))
+        return self.value_of(encoder.forward(*self.read(parts)))
 
     def policy_and_value(self, parts: Parts) -> tuple[torch.Tensor, torch.Tensor]:
         """``policy`` and ``value``, reading and (where shared) encoding the observation once."""
@@ -106,7 +142,7 @@ class ActorCriticNetwork(nn.Module):
 
     def policy_and_value_features(self, parts: Parts) -> tuple[torch.Tensor, torch.Tensor]:
         """``policy``, and the features (B, F) from which ``value_of`` gives the values."""
-        flat, images = self._read(parts)
+        flat, images = self.read(parts)
         features = self.encoder.forward(flat, images)
         inputs = self._distribution_inputs(self.policy_head.forward(features), parts)
         if self.config.vf_share_layers:
@@ -122,8 +158,9 @@ class ActorCriticNetwork(nn.Module):
         """Values (B,) from the value's features (B, F)."""
         return self.value_head.forward(features).squeeze(-1)
 
-    def _read(self, parts: Parts) -> tuple[torch.Tensor | None, Sequence[torch.Tensor]]:
-        layout, normalizer = self._layout, self._actor[0]
+    def read(self, parts: Parts) -> tuple[torch.Tensor | None, Images]:
+        """The flat vector (B, F), standardized where it is to be, and the images of observation parts."""
+        layout, normalizer = self.layout, self._actor[0]
         joined = normalizer.forward(parts) if layout.shapes else None
         if layout.joined_only:
             return joined, ()
@@ -133,11 +170,25 @@ class ActorCriticNetwork(nn.Module):
         if self.config.free_log_std:
             outputs = torch.cat([outputs, self.log_std.expand_as(outputs)], dim=-1)
         if self._maskable is None:
-            return outputs
+            return self._epsilon_greedy(outputs) if self.config.epsilon_greedy else outputs
         mask = parts[ACTION_MASK] != 0
         if mask.device.type == "cpu" and not self._maskable.leaves_a_choice(mask).all():
             raise DataError("an action mask forbids every action", where=ACTION_MASK)
-        return outputs.float().where(mask, MASKED_LOGIT)
+        masked = outputs.float().where(mask, MASKED_LOGIT)
+        return self._epsilon_greedy(masked, mask) if self.config.epsilon_greedy else masked
+
+    def _epsilon_greedy(self, values: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Logits (B, n) of the distribution that takes the highest value, and at times any action."""
+        # Below 1, so that the mode is the highest value's action even where all are as likely.
+        epsilon: torch.Tensor = self._buffers["epsilon"].clamp(max=_LARGEST_EPSILON)  # type: ignore[union-attr]
+        if mask is None:
+            share = (epsilon / values.shape[-1]).expand_as(values)
+        else:
+            share = mask * (epsilon / mask.sum(dim=-1, keepdim=True))
+        # log π(a|s) = log((1 - ε) [a = argmax Q] + ε / n)
+        best = values.argmax(dim=-1, keepdim=True)
+        likely = share.scatter_add(-1, best, (1 - epsilon).expand(best.shape))
+        return likely.log().clamp(min=MASKED_LOGIT)
 
     def _check_mask(self, size: int | None) -> Categorical | MultiCategorical | None:
         """The distribution that takes a mask of ``size`` elements, None where there is no mask."""

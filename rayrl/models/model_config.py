@@ -135,6 +135,9 @@ class ModelConfig(Config):
 
     squash_actions: bool = False
     """Box actions are the tanh of a Gaussian."""
+    epsilon_greedy: bool = False
+    """What the policy's layers give are values of Discrete actions: the policy takes the highest one's, and
+    with the probability of the buffer `epsilon` any."""
     normalize_actions: bool = True
     """`AlgorithmConfig.normalize_actions`; kept with the policy."""
     clip_actions: bool = False

@@ -16,14 +16,14 @@ from rayrl.errors import ConfigError
 from rayrl.models.model_config import Activation, ConvFilter, ModelConfig
 from rayrl.models.observations import ObservationLayout
 
-_ACTIVATIONS: dict[Activation, Callable[[torch.Tensor], torch.Tensor] | None] = {
+ACTIVATIONS: dict[Activation, Callable[[torch.Tensor], torch.Tensor] | None] = {
     "tanh": torch.tanh,
     "relu": torch.relu,
     "silu": functional.silu,
     "elu": functional.elu,
     "linear": None,
 }
-_LAYER_NORM_EPSILON = 1e-3  # RLlib's
+LAYER_NORM_EPSILON = 1e-3  # RLlib's
 
 
 @dataclass(frozen=True)
@@ -127,10 +127,10 @@ class MLP(nn.Module):
             linear = nn.Linear(inputs, outputs)
             initializer(linear, math.sqrt(2))
             self.linears.append(linear)
-            norm = nn.LayerNorm(outputs, eps=_LAYER_NORM_EPSILON) if layer_norm else None
+            norm = nn.LayerNorm(outputs, eps=LAYER_NORM_EPSILON) if layer_norm else None
             if norm is not None:
                 self.norms.append(norm)
-            layers.append((linear, norm, _ACTIVATIONS[activation]))
+            layers.append((linear, norm, ACTIVATIONS[activation]))
         if output_size is not None:
             linear = nn.Linear(sizes[-1], output_size)
             initializer(linear, output_gain)
@@ -168,7 +168,7 @@ class CNN(nn.Module):
         super().__init__()
         self.convolutions = nn.ModuleList()
         self._paddings: list[tuple[int, int, int, int]] = []
-        self._activation = _ACTIVATIONS[activation]
+        self._activation = ACTIVATIONS[activation]
         height, width, channels = shape
         for outputs, kernel, stride, padding in filters:
             layer = nn.Conv2d(channels, outputs, kernel, stride)
@@ -201,6 +201,19 @@ class CNN(nn.Module):
         return x.flatten(1)
 
 
+def convolutions(layout: ObservationLayout, config: ModelConfig) -> list[CNN]:
+    """A stack of convolutions for each image of an observation."""
+    return [
+        CNN(
+            shape,
+            config.conv_filters or (),
+            activation=config.conv_activation,
+            initializer=Initializer.of(config, "conv"),
+        )
+        for shape in layout.images.values()
+    ]
+
+
 class Encoder(nn.Module):
     """From the flat vector and the images of an observation to features.
 
@@ -210,15 +223,7 @@ class Encoder(nn.Module):
 
     def __init__(self, layout: ObservationLayout, config: ModelConfig) -> None:
         super().__init__()
-        cnns = [
-            CNN(
-                shape,
-                config.conv_filters or (),
-                activation=config.conv_activation,
-                initializer=Initializer.of(config, "conv"),
-            )
-            for shape in layout.images.values()
-        ]
+        cnns = convolutions(layout, config)
         self.cnns = nn.ModuleList(cnns)
         self.mlp = MLP(
             (layout.size + sum(cnn.output_size for cnn in cnns), *config.fcnet_hiddens),

@@ -24,7 +24,7 @@ class LoadReport:
         unexpected: names that the weights have and the module has not.
         mismatched: names whose shapes or element types differ, with what was given and what is needed.
         left: names that the module has and that were not asked for.
-        unused: names that the weights have and that were not asked for.
+        unused: names that the weights have and that were not asked for, or are of no use to the module.
     """
 
     loaded: tuple[str, ...]

@@ -9,12 +9,12 @@ import torch
 
 from rayrl.errors import ConfigError, PolicyError
 from rayrl.models.actor_critic_network import ActorCriticNetwork
-from rayrl.models.architectures import architecture, model_config
+from rayrl.models.architectures import architecture
 from rayrl.models.external_weights import ExternalWeights, read_external_weights
-from rayrl.models.model_config import ModelConfig
 from rayrl.models.policy_folder import read_description
 from rayrl.models.weights import LoadReport
 from rayrl.pipeline.experiment import Experiment
+from rayrl.pipeline.trial_spec import network_config
 from rayrl.storage.spaces import Spaces
 
 
@@ -94,7 +94,7 @@ def network_with(
             where="architectures",
             remedy=f"leave architectures out, or set it to [{named}]",
         )
-    config = ModelConfig.from_rllib(model_config(name, experiment.train.options.get("model_config")))
+    config = network_config(experiment, name, spaces.action)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = ActorCriticNetwork(spaces.observation, spaces.action, config)

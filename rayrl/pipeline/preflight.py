@@ -92,6 +92,12 @@ def check_algorithm(experiment: Experiment) -> None:
             raise ConfigError(error.message, where=_OPTIONS, remedy=error.remedy) from None
         except ValueError as error:
             raise ConfigError(str(error), where=_OPTIONS) from None
+        if experiment.pretrains and (remedy := config.refuses_clones):
+            raise ConfigError(
+                f"{experiment.train.algorithm} cannot start from a cloned policy",
+                where="conditions: with_pretrain",
+                remedy=remedy,
+            )
 
 
 def check_demonstrators(experiment: Experiment) -> None:
@@ -142,8 +148,7 @@ def check_environment(experiment: Experiment) -> Spaces:
         ConfigError: an architecture or one of its options is unknown or wrong.
     """
     from rayrl.models.actor_critic_network import ActorCriticNetwork
-    from rayrl.models.architectures import model_config
-    from rayrl.models.model_config import ModelConfig
+    from rayrl.pipeline.trial_spec import network_config
     from rayrl.rollout.vector_env import make_vector_env
 
     env = make_vector_env(experiment.env.id, experiment.env.config, num_envs=1)
@@ -152,7 +157,7 @@ def check_environment(experiment: Experiment) -> Spaces:
     finally:
         env.close()
     for name in experiment.architectures:
-        config = ModelConfig.from_rllib(model_config(name, experiment.train.options.get("model_config")))
+        config = network_config(experiment, name, spaces.action)
         ActorCriticNetwork(spaces.observation, spaces.action, config)
     return spaces
 

@@ -18,13 +18,12 @@ from typing import Any
 
 from rayrl.algorithms.bc import BC, BCConfig
 from rayrl.experience.dataset import open_dataset
-from rayrl.models.architectures import model_config
 from rayrl.models.policy_folder import save_policy
 from rayrl.pipeline.cloning_quality import held_out_agreements, warnings_of
 from rayrl.pipeline.collect_stage import demonstrations_folder, never_demonstrated
 from rayrl.pipeline.context import StageContext, StageOutputs
 from rayrl.pipeline.external_policy import external_weights, network_with
-from rayrl.pipeline.trial_spec import pretrain_folder
+from rayrl.pipeline.trial_spec import network_config, pretrain_folder
 from rayrl.rollout.demo_plan import spaces_of
 from rayrl.rollout.demo_share import never_taken
 from rayrl.storage.atomic import atomic_folder, remove_leftovers, write_json, write_text
@@ -125,8 +124,9 @@ class _Seed:
             input_noise=options.input_noise,
             balance=options.balance,
         )
-        replaced = self._context.experiment.train.options.get("model_config")
-        config.rl_module(model_config=model_config(self._name, replaced))
+        action_space = open_dataset(self._dataset).spaces.action
+        network = network_config(self._context.experiment, self._name, action_space)
+        config.rl_module(model_config=network.model_dump())
         config.debugging(seed=self._seed, log_level="ERROR")
         return config
 

@@ -161,7 +161,7 @@ for _kind in (
     StageKind(
         "pretrain",
         run="rayrl.pipeline.pretrain_stage:run",
-        reads=("env", "seeds", "pretrain", "train.options.model_config"),
+        reads=("env", "seeds", "pretrain", "train.algorithm", "train.options.model_config"),
         after=("collect",),
         check="rayrl.pipeline.preflight:check_pretraining",
         needed=lambda experiment: experiment.pretrains,

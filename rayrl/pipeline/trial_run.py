@@ -7,6 +7,7 @@
     tensorboard/        the same for TensorBoard
     trial.json          how far it is
     policy/             the final policy
+    replay_buffer/      what was kept of the rollouts, where anything was
     manifest.json       written last: the trial is done
 """
 
@@ -21,7 +22,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from rayrl.algorithms.algorithm import SAMPLING_SECONDS, UPDATE_SECONDS, ColumnarAlgorithm
+from rayrl.algorithms.algorithm import (
+    REPLAY,
+    REPLAY_SECONDS,
+    SAMPLING_SECONDS,
+    UPDATE_SECONDS,
+    ColumnarAlgorithm,
+)
 from rayrl.algorithms.config import ColumnarConfig
 from rayrl.algorithms.warm_start import warm_start
 from rayrl.errors import StorageError
@@ -38,6 +45,7 @@ from rayrl.storage.manifest import reason_to_run, write_manifest
 
 _CHECKPOINT = "step_{:012d}"
 _KEPT = 2
+REPLAY_FOLDER = "replay_buffer"
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +58,7 @@ class TrialRun:
         folder: the run folder.
         config: the algorithm's config.
         options: the experiment as plain JSON values.
-        total_steps: environment steps after which it ends, at the end of a train batch.
+        total_steps: environment steps after which it ends, at the end of an iteration.
         checkpoint_every_s: seconds between checkpoints.
         mark: what the learners' nodes must see of the folder before they write there; None asks nothing.
     """
@@ -94,13 +102,20 @@ class TrialRun:
                 learner's node does not share the folder.
         """
         checkpoint = self._prepare()
+        spool = self._config.replay_settings.spool_path
+        if checkpoint is None and spool is not None:
+            # It is of a trial that is begun anew.
+            shutil.rmtree(spool, ignore_errors=True)
         algorithm = self._config.build_algo()
+        if algorithm.replay is not None:
+            algorithm.replay.segments = self.path / "checkpoints" / "replay_segments"
         try:
             if self._mark is not None:
                 _check_learners(algorithm, self._mark)
             self._start(algorithm, checkpoint)
             finished = self._loop(algorithm, report, stop_requested)
             self._save(algorithm)
+            self._save_replay(algorithm)
             if finished:
                 self._finish(algorithm)
             else:
@@ -150,9 +165,9 @@ class TrialRun:
         return self._checkpoint(newest) if newest else None
 
     def _last_step(self) -> int:
-        """The first multiple of the train batch at or past ``total_steps``."""
-        batch: int = self._config.total_train_batch_size
-        return math.ceil(self._total_steps / batch) * batch
+        """The last step of the first iteration at or past ``total_steps``."""
+        steps = self._config.steps_per_iteration
+        return math.ceil(self._total_steps / steps) * steps
 
     def _forget_after(self, step: int) -> None:
         """Drops the checkpoints after a step; with none left, all that tells of the trial's past."""
@@ -220,7 +235,17 @@ class TrialRun:
                         )
         for step in sorted(self._steps())[:-_KEPT]:
             shutil.rmtree(self._checkpoint(step))
+        if algorithm.replay is not None:
+            algorithm.replay.sweep([self._checkpoint(step) for step in self._steps()])
         self._write_state(algorithm, "running")
+
+    def _save_replay(self, algorithm: ColumnarAlgorithm) -> None:
+        settings = self._config.replay_settings
+        if algorithm.replay is not None and settings.save_replay_buffer:
+            named = settings.replay_buffer_save_path
+            path = self.path / REPLAY_FOLDER if named is None else Path(named) / self.spec.name
+            algorithm.replay.buffer.save(path)
+            _log.info("%s: its replay buffer is in %s", self.spec.name, path)
 
     def _finish(self, algorithm: ColumnarAlgorithm) -> None:
         module = algorithm.learner_module()
@@ -296,9 +321,10 @@ def _check_learners(algorithm: ColumnarAlgorithm, mark: Mark) -> None:
 
 def progress_line(result: dict[str, Any]) -> dict[str, Any]:
     """What is kept of an iteration's result; a mean of no episodes is null, since JSON has no NaN."""
-    runners, learner = result["env_runners"], result["learners"]["default_policy"]
-    sample, learn = float(runners["sample_seconds"]), float(learner["seconds"])
-    line = {
+    # Before an algorithm that learns from replay has enough of it, its learners tell nothing.
+    runners, learner = result["env_runners"], result.get("learners", {}).get("default_policy", {})
+    sample, learn = float(runners["sample_seconds"]), float(learner.get("seconds", 0.0))
+    line: dict[str, Any] = {
         "step": int(result["num_env_steps_sampled_lifetime"]),
         "iteration": int(result["training_iteration"]),
         "episode_return_mean": float(runners["episode_return_mean"]),
@@ -318,6 +344,9 @@ def progress_line(result: dict[str, Any]) -> dict[str, Any]:
         line["temperature"] = {name: float(value) for name, value in result["temperature"].items()}
     if "stabilization_steps" in result:
         line["stabilization_steps"] = int(result["stabilization_steps"])
+    if REPLAY in result:
+        line["replay"] = {name: float(value) for name, value in result[REPLAY].items()}
+        line["seconds"]["replay"] = float(result["timers"][REPLAY_SECONDS])
     if "success_rate" in runners:
         line["success_rate"] = float(runners["success_rate"])
     if "actions" in runners:

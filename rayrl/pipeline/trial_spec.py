@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
+
 from rayrl.algorithms.config import ColumnarConfig
 from rayrl.algorithms.registry import algorithm_config, set_options
 from rayrl.errors import ConfigError
 from rayrl.models.architectures import model_config
+from rayrl.models.model_config import ModelConfig
 from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.trial import trial_folder
@@ -27,6 +30,7 @@ _SET_ELSEWHERE = {
     "num_cpus_per_learner": "train.cpus_per_learner",
     "seed": "seeds",
     "run_name": "name",
+    "replay_settings": "train.replay",
 }
 """Options of the algorithm's config that the experiment has fields of its own for."""
 _NOT_IDENTITY = (
@@ -40,6 +44,17 @@ _NOT_IDENTITY = (
 """Options that may change between the parts of a trial: none of them alters what it learns."""
 WARM_OPTIONS = ("kl_ref", "critic_warmup_updates")
 """Options of the algorithm for trials that start from a policy; the others do without."""
+_NOT_IDENTITY_OF_REPLAY = (
+    "save_replay_buffer",
+    "replay_buffer_save_path",
+    "replay_in_checkpoint",
+    "replay_after_restore",
+    "cpus_per_replay_shard",
+    "durability",
+    "spool_path",
+    "hot_bytes",
+)
+"""The same of ``train.replay``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +99,9 @@ class TrialSpec:
         """
         train = {name: value for name, value in config["train"].items() if name not in _NOT_IDENTITY}
         train["options"] = self.options(train["options"])
+        if "replay" in train:
+            kept = train["replay"].items()
+            train["replay"] = {name: value for name, value in kept if name not in _NOT_IDENTITY_OF_REPLAY}
         return {"env": config["env"], "train": train}
 
 
@@ -98,6 +116,19 @@ def trials_of(experiment: Experiment) -> Iterator[TrialSpec]:
 def pretrain_folder(run: RunFolder, architecture: str, seed: int) -> Path:
     """Where a seed's pretrained policy is."""
     return run.path / architecture / "pretrain" / f"seed_{seed}"
+
+
+def network_config(experiment: Experiment, architecture: str, action_space: gym.Space[Any]) -> ModelConfig:
+    """The options of an architecture's policy network, as cloning and the algorithm both have it.
+
+    Raises:
+        ConfigError: the architecture or one of its options is unknown or wrong.
+        SpaceError: the algorithm has no policy for such actions.
+    """
+    options = model_config(architecture, experiment.train.options.get("model_config"))
+    return algorithm_config(experiment.train.algorithm).fit_model(
+        ModelConfig.from_rllib(options), action_space
+    )
 
 
 def build_config(experiment: Experiment, spec: TrialSpec, *, run_name: str, gpus: float) -> ColumnarConfig:
@@ -133,5 +164,9 @@ def build_config(experiment: Experiment, spec: TrialSpec, *, run_name: str, gpus
     config.training(run_name=f"{run_name}/{spec.name}")
     config.rl_module(model_config=model_config(spec.architecture, train.options.get("model_config")))
     config.debugging(seed=spec.seed, log_level="ERROR")
+    replay = train.replay.model_dump()
+    if train.replay.spool_path is not None:
+        replay["spool_path"] = str(Path(train.replay.spool_path) / run_name / spec.name)
+    config.replay(**replay)
     set_options(config, options, where=_OPTIONS)
     return config

@@ -26,7 +26,7 @@ from rayrl.models.observations import ACTION_MASK
 from rayrl.rollout.step_buffer import StepBuffer
 
 if TYPE_CHECKING:
-    from rayrl.models.actor_critic import ActorCritic
+    from rayrl.models.policy_module import PolicyModule
 
 Array = NDArray[Any]
 Columns = dict[str, Any]
@@ -81,13 +81,23 @@ class PolicyBehavior:
     """Acts by a policy, by sampling or by its most likely action.
 
     Args:
-        module: the policy; its distribution inputs are kept with every step.
+        module: the policy.
         explore: sample actions; otherwise take the distribution's mode.
         temperature: at which actions are sampled; it is kept with every step then. None samples from the
             policy itself, and keeps nothing.
+        for_replay: keep the environment's actions, as datasets do, and nothing else; otherwise the policy's,
+            with the distribution inputs and log-probabilities that on-policy learners need.
     """
 
-    def __init__(self, module: ActorCritic, *, explore: bool, temperature: float | None = None) -> None:
+    def __init__(
+        self,
+        module: PolicyModule,
+        *,
+        explore: bool,
+        temperature: float | None = None,
+        for_replay: bool = False,
+    ) -> None:
+        self._for_replay = for_replay
         self._network = module.network
         self._distribution = module.distribution
         self._explore = explore
@@ -95,7 +105,12 @@ class PolicyBehavior:
 
     @property
     def columns(self) -> Mapping[str, ColumnSpec]:
-        """The inputs of the distribution at temperature 1, as RLlib names them, and the temperature."""
+        """The inputs of the distribution at temperature 1, as RLlib names them, and the temperature.
+
+        Nothing where it is for replay.
+        """
+        if self._for_replay:
+            return {}
         inputs = ColumnSpec(np.dtype(np.float32), (self._distribution.input_size,))
         kept = {ACTION_DIST_INPUTS: inputs}
         return kept if self._temperature is None else {**kept, TEMPERATURE: ColumnSpec(np.dtype(np.float32))}
@@ -112,8 +127,9 @@ class PolicyBehavior:
     def act(self, env: VectorEnv, buffer: StepBuffer, idle: NDArray[np.bool_] | None) -> tuple[Array, Array]:
         """Samples from, or takes the mode of, the policy's distribution."""
         time = buffer.length
-        inputs = buffer.steps[ACTION_DIST_INPUTS][time]
-        inputs[:] = self._network.policy(policy_parts(buffer, idle)).numpy()
+        inputs = self._network.policy(policy_parts(buffer, idle)).numpy()
+        if not self._for_replay:
+            buffer.steps[ACTION_DIST_INPUTS][time] = inputs
         if not self._explore:
             actions = self._distribution.mode(inputs)
         else:
@@ -123,10 +139,13 @@ class PolicyBehavior:
             self._drawn += 1
         if self._temperature is not None:
             buffer.steps[TEMPERATURE][time] = self._temperature
-        return actions, self._distribution.to_env(actions)
+        taken = self._distribution.to_env(actions)
+        return taken if self._for_replay else actions, taken
 
     def finish(self, columns: Columns) -> Columns:
         """Log-probabilities of the actions taken, by the learner's own formula, so that ratios start at 1."""
+        if self._for_replay:
+            return {}
         inputs = torch.from_numpy(columns[ACTION_DIST_INPUTS])
         if self._temperature is not None:
             # Not the present one for all: rows left from the batch before were drawn at another.
@@ -158,7 +177,7 @@ class RandomBehavior:
         module: the policy whose units the kept actions are to have; without one, the environment's.
     """
 
-    def __init__(self, action_space: gym.Space[Any], module: ActorCritic | None = None) -> None:
+    def __init__(self, action_space: gym.Space[Any], module: PolicyModule | None = None) -> None:
         self._space = action_space
         self._distribution = None if module is None else module.distribution
 

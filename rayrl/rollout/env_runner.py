@@ -32,7 +32,7 @@ from rayrl.config.seeding import Role
 from rayrl.envs.demonstrators import make_demonstrator
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.columns import ACTIONS, TEMPERATURE
-from rayrl.models.actor_critic import ActorCritic
+from rayrl.models.policy_module import PolicyModule
 from rayrl.rollout.behavior import Behavior, DemonstratorBehavior, PolicyBehavior, RandomBehavior
 from rayrl.rollout.collector import Collector
 from rayrl.rollout.origin import Origin
@@ -51,7 +51,7 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
     def __init__(self, *, config: AlgorithmConfig, **kwargs: Any) -> None:
         super().__init__(config=config, **kwargs)
         self.spaces = kwargs.get("spaces") or {}
-        self.module: ActorCritic | None = None
+        self.module: PolicyModule | None = None
         self._weights_seq_no = 0
         self._temperature: float | None = None
         self._collector: Collector | None = None
@@ -227,10 +227,16 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
     def _behavior(self, explore: bool, acting: str | None) -> Behavior:
         assert self.module is not None
         if acting is None:
-            return PolicyBehavior(self.module, explore=explore, temperature=self._temperature)
+            return PolicyBehavior(
+                self.module,
+                explore=explore,
+                temperature=self._temperature,
+                for_replay=self.config.rollouts_for_replay,
+            )
         collector = self._ready()
         if acting == RANDOM:
-            return RandomBehavior(collector.env.single_action_space, self.module)
+            module = None if self.config.rollouts_for_replay else self.module
+            return RandomBehavior(collector.env.single_action_space, module)
         # One for each batch, with a seed of the batch's own: it has no state to be saved.
         draws = collector.origin.action_generator(collector.epoch, collector.sequence)
         seed = int(draws.integers(2**63))

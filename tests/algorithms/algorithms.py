@@ -6,7 +6,9 @@ import ray
 import torch
 from ray.tune import register_env
 
+from rayrl.algorithms.actors import Order
 from rayrl.algorithms.algorithm import ColumnarAlgorithm
+from rayrl.algorithms.config import ColumnarConfig
 from rayrl.algorithms.ppo import PPOConfig
 from rayrl.algorithms.warm_start import warm_start
 from rayrl.experience.batch import TrajectoryBatch
@@ -80,6 +82,28 @@ def start(algorithm: ColumnarAlgorithm) -> Policy:
     return policy
 
 
+def off_policy(kind: type[ColumnarConfig], **training: Any) -> ColumnarConfig:
+    """SAC or DQN with all that has a state, on the environment that can be restored; 24 steps a round."""
+    register_env(STATEFUL, make_stateful_cartpole)
+    return (
+        kind()
+        .environment(STATEFUL)
+        .env_runners(num_envs_per_env_runner=3, num_cpus_per_env_runner=0.2, rollout_fragment_length=8)
+        .rl_module(model_config={"fcnet_hiddens": [16], "normalize_observations": True})
+        .replay(sampler="prioritized", capacity=150)
+        .training(
+            **{
+                "train_batch_size_per_learner": 16,
+                "num_steps_sampled_before_learning_starts": 40,
+                "gradient_steps_per_env_step": 0.3,
+                "n_step": 3,
+                **training,
+            }
+        )
+        .reporting(min_sample_timesteps_per_iteration=70)
+    )
+
+
 def state_of(algorithm: ColumnarAlgorithm) -> dict[str, Any]:
     """The complete state, but for the loggers of metrics, which hold timings."""
     state = algorithm.get_state()
@@ -94,6 +118,7 @@ def metrics_of(result: dict[str, Any]) -> dict[str, Any]:
         "learners",
         "temperature",
         "stabilization_steps",
+        "replay",
         "num_env_steps_sampled_lifetime",
         "training_iteration",
         "early_stop",
@@ -103,7 +128,7 @@ def metrics_of(result: dict[str, Any]) -> dict[str, Any]:
 
 def next_batches(algorithm: ColumnarAlgorithm) -> list[TrajectoryBatch]:
     """What the workers collect next."""
-    samples = algorithm.workers.sample(algorithm.weights)
+    samples = algorithm.workers.sample(Order(algorithm.weights, algorithm.config.total_train_batch_size))
     return [s.batch if isinstance(s.batch, TrajectoryBatch) else ray.get(s.batch) for s in samples]
 
 
@@ -111,5 +136,7 @@ def _untimed(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {
-        key: _untimed(item) for key, item in value.items() if not ("second" in key or "throughput" in key)
+        key: _untimed(item)
+        for key, item in value.items()
+        if not any(part in key for part in ("second", "throughput", "per_s", "bytes", "items_sampled"))
     }

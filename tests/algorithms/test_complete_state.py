@@ -4,8 +4,18 @@ import logging
 
 import pytest
 
+from rayrl.algorithms.dqn import DQNConfig
 from rayrl.algorithms.ppo import PPO
-from tests.algorithms.algorithms import held_ppo, metrics_of, next_batches, start, state_of, stateful_ppo
+from rayrl.algorithms.sac import SACConfig
+from tests.algorithms.algorithms import (
+    held_ppo,
+    metrics_of,
+    next_batches,
+    off_policy,
+    start,
+    state_of,
+    stateful_ppo,
+)
 from tests.algorithms.learners import assert_same
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -94,6 +104,46 @@ def test_a_policy_that_is_held_goes_on_where_it_was_saved(build, tmp_path, worke
     assert next_batches(whole) == next_batches(other)
     assert whole.exact
     assert other.exact
+
+
+@pytest.mark.parametrize("kind", [SACConfig, DQNConfig])
+def test_learning_from_replay_goes_on_where_it_was_saved(build, tmp_path, kind):
+    whole = build(off_policy(kind))
+    train(whole, 3)
+    whole.save_to_path(tmp_path)
+    expected = train(whole, 2)
+    state, held = state_of(whole), whole.replay_buffer.get_all_trajectories().batch
+
+    other = build(off_policy(kind))
+    other.restore_from_path(tmp_path)
+    assert_same(train(other, 2), expected)
+    assert_same(state_of(other), state)
+    assert other.replay_buffer.get_all_trajectories().batch == held
+    assert other.replay_buffer is other.local_replay_buffer
+
+    # The same in place: back to a checkpoint that is older than what runs.
+    whole.restore_from_path(tmp_path)
+    assert_same(train(whole, 2), expected)
+    assert_same(state_of(whole), state)
+    assert whole.replay_buffer.get_all_trajectories().batch == held
+    assert whole.exact
+    assert expected[-1]["learners"]["default_policy"]["gradient_steps"] > 0
+
+
+def test_a_checkpoint_without_replay_begins_with_an_empty_buffer(build, tmp_path, caplog):
+    algorithm = build(off_policy(SACConfig).replay(replay_in_checkpoint="none"))
+    train(algorithm, 2)
+    steps = algorithm.pace.steps
+    algorithm.save_to_path(tmp_path)
+    assert not (tmp_path / "replay_buffer").exists()
+    with caplog.at_level(logging.WARNING):
+        algorithm.restore_from_path(tmp_path)
+    assert "begins empty" in caplog.text
+    assert len(algorithm.replay_buffer) == 0
+    (result,) = train(algorithm, 1)
+    assert result["replay"]["steps"] == 72
+    # Nothing is made up for: the first round has nothing to learn from, the others have their seven.
+    assert algorithm.pace.steps - steps == result["learners"]["default_policy"]["gradient_steps"] == 14
 
 
 def test_saving_changes_nothing(build, tmp_path):

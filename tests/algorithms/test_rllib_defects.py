@@ -6,9 +6,10 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from rayrl.algorithms.bc import BC, BCConfig
 from rayrl.algorithms.ppo import PPOConfig
-from rayrl.errors import PolicyError
+from rayrl.algorithms.sac import SACConfig
+from rayrl.errors import ConfigError, PolicyError
 from rayrl.models.actor_critic import ActorCritic
-from tests.algorithms.algorithms import metrics_of, stateful_ppo
+from tests.algorithms.algorithms import metrics_of, off_policy, stateful_ppo
 from tests.algorithms.bc.demonstrations import ACTIONS, OBSERVATION, write_demonstrations
 from tests.algorithms.learners import assert_same
 
@@ -40,6 +41,38 @@ def trained(build, tmp_path):
 
 def weights_of(algorithm):
     return algorithm.learner_group.get_state("learner/rl_module")["learner"]["rl_module"]["default_policy"]
+
+
+def test_d1_the_replay_buffer_comes_back(build, tmp_path):
+    algorithm = build(off_policy(SACConfig))
+    algorithm.train()
+    algorithm.save_to_path(tmp_path / "checkpoint")
+    other = build(off_policy(SACConfig))
+    other.restore_from_path(tmp_path / "checkpoint")
+    held = [a.local_replay_buffer.get_all_trajectories().batch for a in (algorithm, other)]
+    assert held[0] == held[1]
+    assert held[0].num_steps == 72
+
+
+def test_d2_the_temperature_comes_back(build, tmp_path):
+    algorithm = build(off_policy(SACConfig, alpha_lr=0.1))
+    algorithm.train()
+    algorithm.train()
+    algorithm.save_to_path(tmp_path / "checkpoint")
+    other = build(off_policy(SACConfig, alpha_lr=0.1))
+    other.restore_from_path(tmp_path / "checkpoint")
+    learners = [a.learner_group._learner for a in (algorithm, other)]
+    temperatures = [learner.curr_log_alpha["default_policy"].item() for learner in learners]
+    assert temperatures[0] == temperatures[1] != 0.0
+
+
+def test_d16_any_buffer_setting_reaches_the_buffer(build):
+    algorithm = build(off_policy(SACConfig).replay(capacity=90, sampler="recent"))
+    algorithm.train()
+    algorithm.train()
+    assert len(algorithm.replay_buffer) == 90
+    with pytest.raises(ConfigError, match="replay_buffer_config"):
+        SACConfig().training(replay_buffer_config={"capacity": 5}).validate()
 
 
 def test_d3_the_adapted_kl_coefficient_comes_back(build, trained):

@@ -22,6 +22,7 @@ from rayrl.algorithms.config import ColumnarConfig
 from rayrl.algorithms.experience_data import ExperienceData
 from rayrl.algorithms.learner import ColumnarLearner
 from rayrl.models.actor_critic import ActorCritic
+from rayrl.models.policy_module import PolicyModule
 from rayrl.rollout.env_runner import ColumnarEnvRunner
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +65,8 @@ OVERRIDDEN = {
         "stop",
     ),
     (ColumnarEnvRunner, Checkpointable): ("get_state", "set_state", "get_ctor_args_and_kwargs"),
-    (ActorCritic, TorchRLModule): ("setup", "_forward", "_forward_train", "get_state", "set_state"),
+    (PolicyModule, TorchRLModule): ("_forward", "get_state", "set_state"),
+    (ActorCritic, TorchRLModule): ("setup", "_forward_train"),
 }
 """Ours and RLlib's class, and what the first one replaces of the second."""
 

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.utils.metrics import LEARNER_RESULTS
 
-from rayrl.algorithms.actors import Sample, observe_learners
+from rayrl.algorithms.actors import Order, observe_learners
 from rayrl.algorithms.algorithm import ColumnarAlgorithm
 from rayrl.algorithms.experience_data import ExperienceData
 from rayrl.algorithms.ppo.kl_watch import KLWatch
 from rayrl.algorithms.ppo.temperature import TemperatureController
 from rayrl.errors import TrainingError
 from rayrl.experience.columns import TEMPERATURE
+from rayrl.rollout.receipt import Receipt
 from rayrl.rollout.signals import mean_signals
 
 if TYPE_CHECKING:
@@ -69,9 +70,10 @@ class PPO(ColumnarAlgorithm):
         orders = super().orders()
         return orders if self._temperature is None else {**orders, TEMPERATURE: self._temperature.current}
 
-    def _log_samples(self, samples: list[Sample]) -> None:
-        super()._log_samples(samples)
-        self._signals = mean_signals([sample.receipt.signals for sample in samples])
+    def log_receipts(self, receipts: Sequence[Receipt]) -> None:
+        """Logs what an iteration's workers told, and at which temperature."""
+        super().log_receipts(receipts)
+        self._signals = mean_signals([receipt.signals for receipt in receipts])
         if self._temperature is not None:
             # As it was when these samples were drawn.
             self.metrics.log_dict(self._temperature.metrics(), key=TEMPERATURE, window=1)
@@ -114,7 +116,7 @@ class PPO(ColumnarAlgorithm):
         assert self.workers is not None
         while (left := options.steps - self._stabilized) > 0:
             steps = min(left, self.config.total_train_batch_size)
-            samples = self.workers.sample(self.weights, steps, acting=options.policy)
+            samples = self.workers.sample(Order(self.weights, steps, options.policy))
             data = ExperienceData(parts=[sample.part for sample in samples])
             observe_learners(self.learner_group, data, self.config.learner_timeout_s)
             self._stabilized += sum(sample.receipt.num_steps for sample in samples)

@@ -31,7 +31,7 @@ def load_buffer(kind: type[B], path: Path, env: Any, device: str, store: BlockSt
     manifest = saved.read_buffer_manifest(path)
     spaces = Spaces.from_json(manifest.spaces)
     if env is not None:
-        _check_env(spaces, env, path)
+        check_env(spaces, env, path)
     buffer = kind(spaces, manifest.env, manifest.options, store=store, device=device)
     storage = buffer.storage
     for of, partition in zip(manifest.partitions, storage.partitions, strict=True):
@@ -90,7 +90,12 @@ def _by_block(dataset: Dataset, block_rows: int) -> Iterator[tuple[int, Trajecto
         yield current, TrajectoryBatch.concat(parts)
 
 
-def _check_env(spaces: Spaces, env: Any, path: Path) -> None:
+def check_env(spaces: Spaces, env: Any, path: Path) -> None:
+    """Makes sure that an environment has a saved buffer's spaces.
+
+    Raises:
+        SpaceError: it has others; all differences are named.
+    """
     given = Spaces(
         getattr(env, "single_observation_space", env.observation_space),
         getattr(env, "single_action_space", env.action_space),

@@ -157,6 +157,14 @@ class SquashedGaussian(DiagGaussian):
         u = torch.atanh(actions.float().flatten(1).clamp(-limit, limit))
         return super().logp(inputs, u) - _log_tanh_derivative(u).sum(-1)
 
+    def reparameterized(self, inputs: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Actions (B, k) of noise (B, k), and their log-density (B,), both differentiable in the inputs."""
+        mean, log_std = self._mean_and_log_std(inputs)
+        # a = tanh(μ + σ ε), log π(a) = log N(ε) - Σ log σ - Σ log(1 - tanh² u)
+        u = mean + log_std.exp() * noise
+        per_element = -0.5 * noise.square() - log_std - _log_tanh_derivative(u)
+        return torch.tanh(u), per_element.sum(-1) - self.noise_size * _HALF_LOG_2PI
+
     def entropy(self, inputs: torch.Tensor) -> torch.Tensor:
         """H(N) + Σ E[log(1 − tanh² u)] (B,).
 

@@ -105,6 +105,11 @@ class ShardedReplayBuffer(Sampled):
         return sum(steps for steps, _ in self._ask("size"))
 
     @property
+    def lost_shards(self) -> int:
+        """How many shards died for good."""
+        return self._fleet.lost_shards
+
+    @property
     def num_trajectories(self) -> int:
         """Trajectories held; one whose shard was lost, and which went on elsewhere, counts there alone."""
         return sum(trajectories for _, trajectories in self._ask("size"))
