@@ -153,7 +153,7 @@ def test_sac_starts_from_a_cloned_policy_of_box_actions(prepare, caplog):
     save_policy(start, cloned, architecture="mlp_baseline", provenance={})
     with caplog.at_level("INFO"):
         assert train(folder, spec)
-    assert "left out: value_encoder" in caplog.text
+    assert "not used of the weights: value_encoder" in caplog.text
     # The first actions are the policy's own, and not uniform ones.
     line = json.loads((spec.folder(folder) / "progress.jsonl").read_text().splitlines()[-1])
     assert line["learner"]["gradient_steps"] > 0

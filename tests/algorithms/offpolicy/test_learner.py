@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import ray
 import torch
 
 from rayrl.algorithms.actors import make_steps as make_group_steps
@@ -124,8 +125,8 @@ def test_two_learners_do_what_one_does(ray_cluster, config, actions):
     double, rated_by_two, told_by_two = state_after(2, [[Here(half)] for half in halves])
     for name, value in single.items():
         np.testing.assert_allclose(double[name], value, atol=2e-6, rtol=1e-4, err_msg=name)
-    joined = np.concatenate([rating.td_errors for rating in rated_by_two])
-    order = np.argsort(np.concatenate([rating.row_ids for rating in rated_by_two]))
+    joined = np.concatenate(ray.get([rating.td_errors for rating in rated_by_two]))
+    order = np.argsort(np.concatenate(ray.get([rating.row_ids for rating in rated_by_two])))
     np.testing.assert_allclose(joined[order], rated[0].td_errors, atol=1e-5)
     for result in told_by_two:
         mean = float(result["default_policy"]["td_error"].peek())

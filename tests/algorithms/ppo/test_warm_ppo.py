@@ -4,12 +4,10 @@ import logging
 
 import numpy as np
 import pytest
-import ray
 
 from rayrl.algorithms.ppo import PPOConfig
 from rayrl.errors import TrainingError
-from rayrl.experience.batch import TrajectoryBatch
-from tests.algorithms.algorithms import held_ppo, metrics_of, start, state_of, stateful_ppo
+from tests.algorithms.algorithms import held_ppo, metrics_of, next_batches, start, state_of, stateful_ppo
 from tests.algorithms.learners import FirstRatios, assert_same
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -30,11 +28,6 @@ def build():
 
 def learner_results(result):
     return result["learners"]["default_policy"]
-
-
-def batches(algorithm):
-    samples = algorithm.workers.sample(algorithm.weights)
-    return [s.batch if isinstance(s.batch, TrajectoryBatch) else ray.get(s.batch) for s in samples]
 
 
 def test_the_reference_is_the_policy_that_training_starts_from(build):
@@ -69,7 +62,7 @@ def test_samples_tell_their_temperature_and_ratios_start_at_1(build):
     config.env_runners(num_envs_per_env_runner=4).learners(learner_class=FirstRatios)
     algorithm = build(config)
     told = [algorithm.train()["temperature"]["current"] for _ in range(4)]
-    (batch,) = batches(algorithm)
+    (batch,) = next_batches(algorithm)
     assert np.unique(batch.columns["temperature"]).tolist() == [np.float32(algorithm.weights["temperature"])]
     assert told[0] == 1.2
     assert len(set(told)) == 4
