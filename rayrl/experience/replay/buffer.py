@@ -17,12 +17,10 @@ from rayrl.experience.replay import scores
 from rayrl.experience.replay.adding import Added
 from rayrl.experience.replay.checkpoint_restoring import (
     deal_again,
-    load_shards,
     read_back,
     verify_checkpoint,
 )
 from rayrl.experience.replay.checkpoints import (
-    CHECKPOINT_FILE,
     SEGMENTS,
     CheckpointManifest,
     Mode,
@@ -244,10 +242,7 @@ class ReplayBuffer(Sampled):
             IntegrityError: the buffer is missing, cut short, altered or of an unknown version.
             SpaceError: the environment has other spaces; all differences are named.
         """
-        folder = Path(path)
-        if (folder / CHECKPOINT_FILE).is_file():  # it was over shards
-            return load_shards(cls, folder, env, device)
-        return load_buffer(cls, folder, env, device, store)
+        return load_buffer(cls, Path(path), env, device, store)
 
     def draw_request(self, request: Request, sizes: Sequence[int]) -> list[Drawn]:
         """Draws several samples of what a request asks for; see ``Sampled``."""

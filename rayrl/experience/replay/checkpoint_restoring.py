@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rayrl.errors import DataError, IntegrityError
 from rayrl.experience.batch import TrajectoryBatch
@@ -15,14 +15,13 @@ from rayrl.experience.replay.checkpoints import (
     CheckpointManifest,
     ShardState,
     locate_segments,
-    read_checkpoint,
     read_shard,
     restore_changing,
     save_reference,
     shard_folder,
 )
 from rayrl.experience.replay.lanes import Lanes
-from rayrl.experience.replay.loading import check_env, load_buffer
+from rayrl.experience.replay.loading import load_buffer
 from rayrl.experience.replay.restoring import Keep, copy_into, restore_state
 from rayrl.experience.replay.saved import read_buffer_manifest
 from rayrl.experience.replay.segments import REMEDY, bring_segment, read_segment
@@ -215,26 +214,3 @@ def _keep_aside(live: ReplayBuffer, spool: Spool, shard: ShardState | None) -> N
         "segments": sorted(path.name for path in folder.glob("*.arrow")),
     }
     write_text(folder / "aside.json", json.dumps(told, indent=2) + "\n", "what is kept aside")
-
-
-def load_shards(kind: type[B], folder: Path, env: Any, device: str) -> B:
-    """Reads what a buffer over shards saved, as one buffer; see ``ReplayBuffer.load``."""
-    shards = [shard_folder(folder, rank) for rank in range(read_checkpoint(folder).shards)]
-    if len(shards) == 1:
-        return load_buffer(kind, shards[0], env, device, None)
-    first, *others = [read_buffer_manifest(shard) for shard in shards]
-    partitions = {
-        name: one
-        if one.capacity is None
-        else one.model_copy(
-            update={"capacity": one.capacity + sum(m.options.partitions[name].capacity or 0 for m in others)}
-        )
-        for name, one in first.options.partitions.items()
-    }
-    spaces = Spaces.from_json(first.spaces)
-    if env is not None:
-        check_env(spaces, env, folder)
-    options = first.options.model_copy(update={"partitions": partitions})
-    buffer = kind(spaces, first.env, options, device=device)
-    buffer.restore_checkpoint(folder)
-    return buffer

@@ -60,7 +60,7 @@ def _restore(
     """Puts the blocks of one partition back as they were."""
     restorer = PartitionRestorer(storage, partition, copy_into(storage.store))
     due = iter(of.blocks)
-    for number, batch in _by_block(dataset, storage.index.block_rows):
+    for number, batch in by_block(dataset, storage.index.block_rows):
         expected, used = next(due, (None, 0))
         if number != expected:
             raise DataError(f"holds block {number} where the manifest names {expected}")
@@ -72,7 +72,7 @@ def _restore(
     restorer.order()
 
 
-def _by_block(dataset: Dataset, block_rows: int) -> Iterator[tuple[int, TrajectoryBatch]]:
+def by_block(dataset: Dataset, block_rows: int) -> Iterator[tuple[int, TrajectoryBatch]]:
     """The trajectories of each block in turn."""
     parts: list[TrajectoryBatch] = []
     current = -1

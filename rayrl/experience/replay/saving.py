@@ -30,12 +30,7 @@ _EXTRA_TRAJECTORY_BYTES = 40
 
 def save_buffer(buffer: ReplayBuffer, path: Path) -> Path:
     """Writes a buffer to a folder, in constant memory; see ``ReplayBuffer.save``."""
-    if path.exists() and not saved.is_saved_buffer(path):
-        raise RunError(
-            "is there already, and is no saved replay buffer",
-            where=str(path),
-            remedy="choose another folder, or delete this one",
-        )
+    check_target(path)
     _check_space(buffer.storage, path)
     storage = buffer.storage
     storage.drop_empty()
@@ -57,6 +52,20 @@ def save_buffer(buffer: ReplayBuffer, path: Path) -> Path:
         )
         write_json(folder / MANIFEST_FILE, manifest.model_dump(mode="json"), "the buffer's manifest")
     return path
+
+
+def check_target(path: Path) -> None:
+    """Checks that a buffer may be saved to a folder.
+
+    Raises:
+        RunError: something else is there.
+    """
+    if path.exists() and not saved.is_saved_buffer(path):
+        raise RunError(
+            "is there already, and is no saved replay buffer",
+            where=str(path),
+            remedy="choose another folder, or delete this one",
+        )
 
 
 def saved_bytes(storage: ReplayStorage) -> int:

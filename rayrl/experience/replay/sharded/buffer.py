@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,11 +29,13 @@ from rayrl.experience.replay.checkpoints import (
     write_checkpoint,
 )
 from rayrl.experience.replay.groups import Wanted, Where
+from rayrl.experience.replay.joining import join_saved
 from rayrl.experience.replay.live_view import LiveView, merge_views
 from rayrl.experience.replay.options import ReplayOptions
 from rayrl.experience.replay.requests import Request
 from rayrl.experience.replay.samples import TrajectorySample
 from rayrl.experience.replay.sampling import Sampled, with_split
+from rayrl.experience.replay.saving import check_target
 from rayrl.experience.replay.sharded.fleet import Fleet
 from rayrl.experience.replay.sharded.options import ShardOptions, share_of
 from rayrl.experience.replay.sharded.server import ShardSetup, Survey
@@ -260,14 +263,8 @@ class ShardedReplayBuffer(Sampled):
         self.flush()
         resolved = resolve_mode(mode, sum(self._ask("disk_bytes")) if mode == "auto" else 0)
         beside = segments or folder.absolute().parent / SEGMENTS
-        self._ask("save_checkpoint", folder.absolute(), resolved, beside)
+        self._save_shards(folder, resolved, beside)
         shards = self.shards.shards
-        if missing := [rank for rank in range(shards) if not shard_folder(folder, rank).is_dir()]:
-            raise StorageError(
-                f"shards {missing} have written where this process sees nothing, or are lost",
-                where=str(folder),
-                remedy="put checkpoints on a file system that all nodes share",
-            )
         write_checkpoint(folder, CheckpointManifest(mode=resolved, shards=shards, draws=self.draws))
 
     def restore_checkpoint(self, folder: Path, after: After = "checkpoint") -> None:
@@ -308,10 +305,35 @@ class ShardedReplayBuffer(Sampled):
         return swept if segments is None else [*swept, *sweep(segments, checkpoints)]
 
     def save(self, path: Path | str) -> Path:
-        """Writes all of the buffer to a folder, whole or not at all; see ``save_checkpoint``."""
-        with atomic_folder(Path(path), "a replay buffer") as folder:
-            self.save_checkpoint(folder, "full")
-        return Path(path)
+        """Writes the buffer to a folder, whole or not at all, as ``ReplayBuffer.save`` does.
+
+        What it writes is one saved buffer, which ``ReplayBuffer.load`` reads. Shards write theirs first, so
+        it takes twice the space on the way, on a file system that their nodes share.
+
+        Raises:
+            StorageError: there is not room enough, or the disk cannot be written.
+            RunError: something else stands there.
+        """
+        path = Path(path)
+        check_target(path)
+        with atomic_folder(path, "a replay buffer") as folder:
+            parts = folder / "shards"
+            self._save_shards(parts, "full", parts)
+            shards = [shard_folder(parts, link.rank) for link in self._fleet.alive]
+            join_saved(shards, folder, self.options, draws=self.draws)
+            shutil.rmtree(parts)
+        return path
+
+    def _save_shards(self, folder: Path, mode: str, segments: Path) -> None:
+        self.flush()
+        self._ask("save_checkpoint", folder.absolute(), mode, segments)
+        ranks = [link.rank for link in self._fleet.alive]
+        if missing := [rank for rank in ranks if not shard_folder(folder, rank).is_dir()]:
+            raise StorageError(
+                f"shards {missing} have written where this process sees nothing",
+                where=str(folder),
+                remedy="choose a folder on a file system that all nodes share",
+            )
 
     def close(self) -> None:
         """Ends the shards; what is in a spool stays there."""
