@@ -36,11 +36,12 @@ from rayrl.experience.replay.requests import Request
 from rayrl.experience.replay.samples import TrajectorySample
 from rayrl.experience.replay.sampling import Sampled, with_split
 from rayrl.experience.replay.saving import check_target
+from rayrl.experience.replay.sharded.drawing import draw_from_all, draw_from_one
 from rayrl.experience.replay.sharded.fleet import Fleet
 from rayrl.experience.replay.sharded.options import ShardOptions, share_of
-from rayrl.experience.replay.sharded.server import ShardSetup, Survey
+from rayrl.experience.replay.sharded.server import ShardSetup
 from rayrl.experience.replay.statistics import merge_partitions, merge_trajectories
-from rayrl.experience.replay.union import Drawn, split, unite
+from rayrl.experience.replay.union import Drawn
 from rayrl.storage.atomic import atomic_folder
 from rayrl.storage.spaces import Spaces
 
@@ -186,9 +187,11 @@ class ShardedReplayBuffer(Sampled):
         they outlive the shards that they are from.
         """
         self._fleet.raise_failures()
-        draw = self._draw_alone if self.shards.shards == 1 else self._draw
+        draw = draw_from_one if self.shards.shards == 1 else draw_from_all
         drawn = self._fleet.persist(
-            lambda: draw(request, sizes, generator(self.options.seed, Role.replay, 0, self.draws))
+            lambda: draw(
+                self._fleet, request, sizes, generator(self.options.seed, Role.replay, 0, self.draws)
+            )
         )
         self.draws += 1
         return drawn
@@ -350,50 +353,6 @@ class ShardedReplayBuffer(Sampled):
         return self._fleet.persist(
             lambda: self._fleet.ask(lambda link: getattr(link.actor, method).remote(*arguments))
         )
-
-    def _draw_alone(self, request: Request, sizes: Sequence[int], random: np.random.Generator) -> list[Drawn]:
-        """One shard needs no census, and plans by itself."""
-        (link,) = self._fleet.alive
-        returns = link.actor.draw_alone.options(num_returns=1 + len(sizes))
-        receipt, *parts = returns.remote(request, list(sizes), random)
-        plan, life = link.ask(receipt)
-        link.heard(life)
-        return [
-            Drawn((part,), (link.rank,), request, plan.mass, plan.items, child)
-            for part, child in zip(parts, random.spawn(len(sizes)), strict=True)
-        ]
-
-    def _draw(self, request: Request, sizes: Sequence[int], random: np.random.Generator) -> list[Drawn]:
-        links = self._fleet.alive
-        surveys: list[Survey] = self._fleet.ask(lambda link: link.actor.survey.remote(request))
-        for link, survey in zip(links, surveys, strict=True):
-            link.heard(survey.life)
-        union = unite([survey.census for survey in surveys])
-        if union:
-            offers = self._fleet.ask(lambda link: link.actor.offer.remote(request, union))
-        else:
-            offers = [survey.offer for survey in surveys]
-        plan = split(offers, request, sizes, random)
-        children = random.spawn(len(sizes))
-        streams = [child.spawn(len(links)) for child in children]
-        parts: list[dict[int, Any]] = [{} for _ in sizes]
-        receipts: dict[int, Any] = {}
-        for i, link in enumerate(links):
-            wanted = np.flatnonzero(plan.counts[:, i]).tolist()
-            if not wanted:
-                continue
-            returns = link.actor.draw.options(num_returns=1 + len(wanted))
-            counts = plan.counts[wanted, i].tolist()
-            receipts[i], *drawn = returns.remote(request, counts, union, [streams[j][i] for j in wanted])
-            for j, part in zip(wanted, drawn, strict=True):
-                parts[j][link.rank] = part
-        for i, receipt in receipts.items():
-            # Once it is here the samples are complete, and owned by this process.
-            links[i].heard(links[i].ask(receipt))
-        return [
-            Drawn(tuple(part.values()), tuple(part), request, plan.mass, plan.items, child)
-            for part, child in zip(parts, children, strict=True)
-        ]
 
 
 def _sent(values: Any) -> Any:
