@@ -36,6 +36,7 @@ from rayrl.experience.replay.lanes import Lanes
 from rayrl.experience.replay.loading import load_buffer
 from rayrl.experience.replay.options import ReplayOptions
 from rayrl.experience.replay.reading import (
+    check_picked,
     common_specs,
     read_fragments,
     read_trajectories,
@@ -43,7 +44,7 @@ from rayrl.experience.replay.reading import (
     trajectory_batch,
 )
 from rayrl.experience.replay.requests import Fragments, Request, Trajectories
-from rayrl.experience.replay.samplers import Census, make_sampler
+from rayrl.experience.replay.samplers import Census, is_rayrls_own, make_sampler
 from rayrl.experience.replay.samples import Sample, TrajectorySample
 from rayrl.experience.replay.sampling import Sampled, with_split
 from rayrl.experience.replay.saving import save_buffer
@@ -305,6 +306,8 @@ class ReplayBuffer(Sampled):
         """As a shard: draws n items from here alone."""
         self.items_sampled += n
         picked = request.sampler.draw(self._view(request), n, union, generator)
+        if not is_rayrls_own(request.sampler):
+            check_picked(self.storage, picked, request, n)
         specs = common_specs(self.storage, request)
         target = request.target
         if isinstance(target, Fragments):

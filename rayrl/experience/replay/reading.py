@@ -57,6 +57,32 @@ def common_specs(storage: ReplayStorage, request: Request) -> BatchSpecs:
     return BatchSpecs(steps, common.trajectory_columns)
 
 
+def check_picked(storage: ReplayStorage, picked: Picked, request: Request, n: int) -> None:
+    """Makes sure that what a sampler drew can be read: reading itself does not look.
+
+    Raises:
+        DataError: there are not as many items as asked for, or one of them is not held.
+    """
+    index = storage.index
+    block, row = (np.asarray(where, np.int64) for where in (picked.block, picked.row))
+    held = (block >= 0) & (block < len(index.blocks.rows))
+    stored = np.where(held, index.blocks.rows["stored"][np.where(held, block, 0)], 0)
+    held &= (index.blocks.rows["number"][np.where(held, block, 0)] >= 0) & (row >= 0) & (row < stored)
+    held[held] = index.piece_of[block[held], row[held]] >= 0
+    if isinstance(request.target, Fragments):
+        long_enough = np.empty(int(held.sum()), np.bool_)
+        pieces = index.pieces.rows
+        kernels.goes_on(block[held], row[held], request.target.length, index.piece_of, pieces, long_enough)
+        held[held] = long_enough
+    missing = len(held) - int(held.sum())
+    if missing or len(held) != n:
+        raise DataError(
+            f"drew {missing} items that are not held, of {len(held)} where {n} {request.target} are wanted",
+            where=f"sampler {request.sampler.name!r}",
+            remedy="draw with the view's methods, which give items that are held",
+        )
+
+
 def read_transitions(
     storage: ReplayStorage, picked: Picked, target: Transitions, specs: BatchSpecs, device: str
 ) -> TransitionSample:

@@ -266,3 +266,26 @@ def test_a_sampler_of_the_users_own_is_registered_by_name() -> None:
     drawn = of.sample_transitions(50, sampler="first_steps")
     assert (drawn.columns["actions"] % 1000 == 0).all()  # type: ignore[operator]
     assert len(drawn.row_ids) == 50
+
+
+@pytest.mark.parametrize(
+    ("block", "row"),
+    [(0, 2), (0, 9), (0, -1), (40, 0), (-1, 0)],
+    ids=["too near the end", "beyond the rows", "before them", "no such block", "a negative one"],
+)
+def test_what_a_users_sampler_draws_is_looked_at_before_it_is_read(block: int, row: int) -> None:
+    class Astray(Sampler):
+        """Draws one item that is there, and one that is not."""
+
+        def mass(self, view: View, union: Census) -> float:
+            return 1.0
+
+        def draw(self, view: View, n: int, union: Census, rng: np.random.Generator) -> Picked:
+            return Picked(np.array([0, block]), np.array([0, row]))
+
+    of = buffer()
+    of.add(batch([(0, 0, 4, TERMINATED)]))
+    with pytest.raises(
+        DataError, match="drew 1 items that are not held, of 2 where 2 fragments"
+    ):
+        of.sample_fragments(2, sampler=Astray())

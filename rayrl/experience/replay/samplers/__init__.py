@@ -3,6 +3,7 @@
 from rayrl.experience.replay.samplers.base import (
     Census,
     Sampler,
+    is_rayrls_own,
     make_sampler,
     register_sampler,
     sampler_names,
@@ -20,6 +21,7 @@ __all__ = [
     "Recent",
     "Sampler",
     "Uniform",
+    "is_rayrls_own",
     "make_sampler",
     "register_sampler",
     "sampler_names",

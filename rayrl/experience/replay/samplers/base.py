@@ -80,6 +80,11 @@ def make_sampler(sampler: str | Sampler, **options: Any) -> Sampler:
     return _SAMPLERS[sampler].parse(options, where=f"sampler {sampler!r}")
 
 
+def is_rayrls_own(sampler: Sampler) -> bool:
+    """Whether a sampler comes with rayrl; what others draw is checked before it is read."""
+    return type(sampler).__module__.startswith(f"{__package__}.")
+
+
 def sampler_names() -> list[str]:
     """Names of all samplers."""
     return sorted(_SAMPLERS)
