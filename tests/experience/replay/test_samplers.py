@@ -285,7 +285,5 @@ def test_what_a_users_sampler_draws_is_looked_at_before_it_is_read(block: int, r
 
     of = buffer()
     of.add(batch([(0, 0, 4, TERMINATED)]))
-    with pytest.raises(
-        DataError, match="drew 1 items that are not held, of 2 where 2 fragments"
-    ):
+    with pytest.raises(DataError, match="drew 1 items that are not held, of 2 where 2 fragments"):
         of.sample_fragments(2, sampler=Astray())
