@@ -12,7 +12,7 @@ import pytest
 import ray
 
 from rayrl.errors import StorageError, TrainingError
-from rayrl.experience.replay import PartitionOptions, ReplayOptions
+from rayrl.experience.replay import PartitionOptions, ReplayBuffer, ReplayOptions
 from rayrl.experience.replay.sharded import ShardedReplayBuffer, ShardOptions
 from tests.experience.replay.building import ENV, OPEN, SPACES, came_from
 
@@ -99,6 +99,25 @@ def test_without_a_spool_the_rest_goes_on_and_says_what_is_lost(
     kill(of, 1)
     with pytest.raises(TrainingError, match="all 2 replay shards are lost, with 12"):
         of.sample_transitions(1)
+
+
+@pytest.mark.parametrize("mode", ["full", "reference"])
+def test_what_is_left_without_a_spool_is_saved_and_restored(build: Build, tmp_path: Path, mode: Any) -> None:
+    of = build()
+    for sequence in range(20):
+        for producer in (0, 1):
+            of.add(part(producer, sequence), producer=producer)
+    of.flush()
+    kill(of, 0)
+    left = shown(of)
+    assert 0 < len(left) < 400
+    saved = ReplayBuffer.load(of.save(tmp_path / "saved"))
+    assert len(saved) == len(left)
+    of.save_checkpoint(tmp_path / "checkpoint", mode)
+    # Into as many shards as there were.
+    other = build()
+    other.restore_checkpoint(tmp_path / "checkpoint")
+    assert shown(other) == left
 
 
 def test_what_was_on_its_way_to_a_dead_shard_goes_to_the_others(build: Build) -> None:

@@ -266,8 +266,7 @@ class ShardedReplayBuffer(Sampled):
         self.flush()
         resolved = resolve_mode(mode, sum(self._ask("disk_bytes")) if mode == "auto" else 0)
         beside = segments or folder.absolute().parent / SEGMENTS
-        self._save_shards(folder, resolved, beside)
-        shards = self.shards.shards
+        shards = len(self._save_shards(folder, resolved, beside))
         write_checkpoint(folder, CheckpointManifest(mode=resolved, shards=shards, draws=self.draws))
 
     def restore_checkpoint(self, folder: Path, after: After = "checkpoint") -> None:
@@ -321,22 +320,27 @@ class ShardedReplayBuffer(Sampled):
         check_target(path)
         with atomic_folder(path, "a replay buffer") as folder:
             parts = folder / "shards"
-            self._save_shards(parts, "full", parts)
-            shards = [shard_folder(parts, link.rank) for link in self._fleet.alive]
-            join_saved(shards, folder, self.options, draws=self.draws)
+            join_saved(self._save_shards(parts, "full", parts), folder, self.options, draws=self.draws)
             shutil.rmtree(parts)
         return path
 
-    def _save_shards(self, folder: Path, mode: str, segments: Path) -> None:
+    def _save_shards(self, folder: Path, mode: str, segments: Path) -> list[Path]:
+        """Has all shards that are left write their parts of a checkpoint; gives their folders."""
         self.flush()
-        self._ask("save_checkpoint", folder.absolute(), mode, segments)
-        ranks = [link.rank for link in self._fleet.alive]
-        if missing := [rank for rank in ranks if not shard_folder(folder, rank).is_dir()]:
+
+        def save() -> list[Path]:
+            parts = {link.rank: shard_folder(folder, i) for i, link in enumerate(self._fleet.alive)}
+            self._fleet.ask(lambda link: link.actor.save_checkpoint.remote(parts[link.rank], mode, segments))
+            return list(parts.values())
+
+        parts = self._fleet.persist(save)
+        if missing := [part.name for part in parts if not part.is_dir()]:
             raise StorageError(
-                f"shards {missing} have written where this process sees nothing",
+                f"{', '.join(missing)}: shards have written where this process sees nothing",
                 where=str(folder),
                 remedy="choose a folder on a file system that all nodes share",
             )
+        return parts
 
     def close(self) -> None:
         """Ends the shards; what is in a spool stays there."""

@@ -252,9 +252,8 @@ class ShardServer:
         """About how many bytes a full checkpoint of it takes."""
         return checkpoint_bytes(self.buffer)
 
-    def save_checkpoint(self, folder: Path, mode: str, segments: Path) -> None:
-        """Writes its part of a checkpoint; see ``ShardedReplayBuffer.save_checkpoint``."""
-        part = shard_folder(folder, self._setup.rank)
+    def save_checkpoint(self, part: Path, mode: str, segments: Path) -> None:
+        """Writes its part of a checkpoint to a folder; see ``ShardedReplayBuffer.save_checkpoint``."""
         if mode == "full":
             self.buffer.save(part)
         elif self._spool is not None:
