@@ -141,7 +141,11 @@ class ColumnarAlgorithm(Algorithm):
 
         It is not once a worker was lost, or an environment or the replay buffer could not be restored.
         """
-        return self.exact_replay and (self.workers is None or self.workers.exact)
+        return self._replay_is_exact and (self.workers is None or self.workers.exact)
+
+    @property
+    def _replay_is_exact(self) -> bool:
+        return self.exact_replay and (self.replay is None or self.replay.lost_shards == 0)
 
     def training_step(self) -> None:
         """Collects one train batch, and learns from it."""
@@ -252,7 +256,7 @@ class ColumnarAlgorithm(Algorithm):
             "env_steps": self.env_steps,
             "episodes": self._episodes.get_state(),
             "warm_started": self.warm_started,
-            "exact_replay": self.exact_replay,
+            "exact_replay": self._replay_is_exact,
         }
         state[COMPONENT_METRICS_LOGGER] = self.metrics.get_state()
         state[TRAINING_ITERATION] = self.training_iteration

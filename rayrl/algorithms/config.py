@@ -202,6 +202,13 @@ class ColumnarConfig(AlgorithmConfig):
                 "offline_dataset: nothing is learned from replay",
                 "use SAC or DQN, or leave it out",
             )
+        rows = self.train_batch_size_per_learner
+        if settings.offline_dataset is not None and not 0 < round(settings.offline_fraction * rows) < rows:
+            raise self._error(
+                f"offline_fraction = {settings.offline_fraction}: of a minibatch of {rows} steps that is "
+                f"{round(settings.offline_fraction * rows)}",
+                "choose a share that leaves steps of both kinds, or a larger train_batch_size_per_learner",
+            )
         if not self.keeps_replay and settings != ReplaySettings():
             raise self._error("there is no replay buffer to set up", "set record: true")
 

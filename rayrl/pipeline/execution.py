@@ -39,7 +39,7 @@ def why_run(unit: StageUnit, folder: RunFolder, experiment: Experiment) -> str |
         if not (folder.stage(other.name) / MANIFEST_FILE).exists()
     ]
     if missing:
-        return f"{', '.join(missing)} has not finished yet"
+        return f"{', '.join(missing)} {'has' if len(missing) == 1 else 'have'} not finished yet"
     return reason_to_run(
         folder.stage(unit.name),
         inputs=_inputs(unit, folder, experiment),

@@ -117,6 +117,11 @@ class ExperienceReplay:
         self._begin()
 
     @property
+    def lost_shards(self) -> int:
+        """How many shards have died with what they held."""
+        return self.buffer.lost_shards if isinstance(self.buffer, ShardedReplayBuffer) else 0
+
+    @property
     def prioritized(self) -> bool:
         """Whether TD errors are wanted back."""
         return self._sampler.name == PRIORITIZED

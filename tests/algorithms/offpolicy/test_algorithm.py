@@ -126,6 +126,15 @@ def test_a_share_of_each_minibatch_is_offline(build, demonstrations, folder, kin
     assert result["learners"]["default_policy"]["gradient_steps"] > 0
 
 
+@pytest.mark.parametrize("fraction", [0.03, 0.97])
+def test_a_share_that_leaves_steps_of_one_kind_alone_is_refused(demonstrations, fraction):
+    config = off_policy(SACConfig).replay(offline_dataset=demonstrations / "demos", offline_fraction=fraction)
+    with pytest.raises(
+        ConfigError, match=f"offline_fraction = {fraction}: of a minibatch of 16 steps that is"
+    ):
+        config.validate()
+
+
 def test_offline_experience_of_other_spaces_is_refused(build, demonstrations):
     config = pendulum().replay(offline_dataset=demonstrations / "demos", offline_fraction=0.5)
     with pytest.raises(ConfigError, match="other spaces"):
