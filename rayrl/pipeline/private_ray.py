@@ -132,8 +132,10 @@ class PrivateRay:
     def _read(self, deadline: float) -> bytes:
         """One line of the supervisor; empty when it and its guard have ended, or at the deadline."""
         assert self._process.stdout is not None
+        output = select.poll()  # not select(), which knows no file descriptors above 1023
+        output.register(self._process.stdout, select.POLLIN)
         while time.monotonic() < deadline:
-            if select.select([self._process.stdout], [], [], 0.2)[0]:
+            if output.poll(200):
                 return self._process.stdout.readline()
         return b""
 
