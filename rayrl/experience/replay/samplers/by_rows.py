@@ -33,8 +33,7 @@ class Recent(Sampler):
 
     Steps and fragments: those whose first step is among the newest share of the steps of its partition.
     Trajectories: the newest share of them, by when they began. Each shard gives the newest share of its own,
-        which
-    is that of the union where shards are filled at the same pace.
+    which is that of the union where shards are filled at the same pace.
     """
 
     fraction: Share = 0.1

@@ -170,14 +170,10 @@ class ShardLink:
         except RayActorError as error:
             if error.actor_id not in (None, self.actor._actor_id.hex()):
                 # What the call was to work on never came.
-                raise DataError(
-                    f"what it was sent is lost: {error}", where=f"replay shard {self.rank}"
-                ) from error
+                raise self._lost_input(error) from error
             raise ShardLostError(self.rank, str(error)) from error
         except ObjectLostError as error:
-            raise DataError(
-                f"what it was sent is lost: {error}", where=f"replay shard {self.rank}"
-            ) from error
+            raise self._lost_input(error) from error
         except GetTimeoutError:
             self.kill()
             reason = f"it did not answer within {self._options.answer_timeout_s:g} s, and was killed"
