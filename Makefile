@@ -28,7 +28,7 @@ test: .venv/dev chromium ## run the tests; ARGS="-k dataset" for some of them
 	@$(PYTEST) $(ARGS)
 
 test-all: .venv/dev chromium ## run those as well that take minutes or kill processes
-	@$(PYTEST) -m "" $(ARGS)
+	@$(PYTEST) -m "" --hypothesis-profile=new $(ARGS)
 
 check: .venv/dev ## lint, check the format and the types
 	@.venv/bin/ruff check .

@@ -138,6 +138,7 @@ def read_into_spool(
         places = dict.fromkeys(found, spool.folder)
         buffer = _rebuild(kind, folder, shard, places, new, keep, live.device)
     new.begin(buffer.storage)
+    spool.close()
     return buffer, new
 
 

@@ -295,7 +295,8 @@ def _write_table(path: Path, table: pa.RecordBatch) -> None:
 
 def _read_table(path: Path) -> pa.RecordBatch:
     try:
-        return pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+        with pa.memory_map(str(path)) as source:
+            return pa.ipc.open_file(source).get_batch(0)
     except (OSError, pa.ArrowException) as error:
         raise IntegrityError(f"cannot be read: {error}", where=str(path)) from error
 

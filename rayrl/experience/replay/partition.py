@@ -156,6 +156,7 @@ class Partition:
     def remove_next(self) -> None:
         """Takes the trajectory that ``next_to_go`` named out of the order."""
         if self.options.eviction == "reservoir":
-            self.threshold = -heapq.heappop(self._highest)[0]
+            # After a restore, what goes again had gone before later ones lowered the threshold.
+            self.threshold = min(self.threshold, -heapq.heappop(self._highest)[0])
         else:
             self._oldest.popleft()

@@ -111,7 +111,10 @@ class PartitionRestorer:
         where = (last[name].astype(np.int64) for name in ("block", "row"))
         episodes: Any = storage.columns.read(c.EPISODE_ID, spec, *where)
         partition.begun(entries, reservoir_keys(episodes, storage.options))
-        for i in np.flatnonzero(~(records["terminated"] | records["truncated"])):
+        # Of an episode with a gap, only the part after it can go on.
+        newest = len(entries) - 1 - np.unique(episodes[::-1], axis=0, return_index=True)[1]
+        over = records["terminated"] | records["truncated"]
+        for i in np.sort(newest[~over[newest]]):
             due = int(records["first_step"][i] + records["length"][i])
             partition.open(episodes[i].tobytes(), int(entries[i]), due)
         if partition.by_steps:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rayrl.errors import IntegrityError
@@ -27,17 +27,34 @@ from tests.experience.replay.test_saving import same_draws
 from tests.experience.replay.test_spool import contents, opened, options
 
 
-@settings(max_examples=5, deadline=None)
-@given(histories(), histories(), st.integers(17, 80), st.sampled_from(["fifo", "reservoir"]), st.booleans())
+@settings(max_examples=10, deadline=None)
+@given(
+    histories(), st.integers(1, 11), st.integers(1, 80), st.sampled_from(["fifo", "reservoir"]), st.booleans()
+)
+@example(  # of the sealed block an episode is evicted, and then one with a lower key
+    [
+        [(0, 0, 1, TERMINATED), (3, 0, 1, OPEN)],
+        [(3, 1, 1, OPEN), (1, 0, 1, OPEN)],
+        [(3, 2, 41, OPEN)],
+        [(3, 43, 4, OPEN)],
+        [(1, 1, 1, OPEN)],
+        [(4, 0, 1, OPEN)],
+    ],
+    5,
+    48,
+    "reservoir",
+    False,
+)
 def test_a_restored_buffer_goes_on_as_the_saved_one(
     tmp_path_factory: pytest.TempPathFactory,
-    before: list[list[Part]],
-    after: list[list[Part]],
+    history: list[list[Part]],
+    saved_after: int,
     capacity: int,
     eviction: str,
     prioritized: bool,
 ) -> None:
     path = tmp_path_factory.mktemp("checkpoints")
+    before, after = history[:saved_after], history[saved_after:]
     priorities = PriorityOptions() if prioritized else None
     of = buffer(capacity, eviction=eviction, priorities=priorities)
     for number, parts in enumerate(before):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
 
 from rayrl.storage.atomic import storage_errors
@@ -10,6 +11,8 @@ from rayrl.storage.atomic import storage_errors
 
 class AppendOnly:
     """A file to append to. What was appended is with the operating system, and outlives the process.
+
+    It is closed by ``close``, or when nothing refers to it any more.
 
     Args:
         path: the file; what it holds already stays.
@@ -24,6 +27,7 @@ class AppendOnly:
         self._what = what
         with storage_errors(path, what):
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._close = weakref.finalize(self, os.close, self._file)
         self._size = os.fstat(self._file).st_size
 
     def append(self, data: bytes | memoryview) -> None:
@@ -44,5 +48,5 @@ class AppendOnly:
         self._size += len(view)
 
     def close(self) -> None:
-        """Closes the file."""
-        os.close(self._file)
+        """Closes the file, unless it is closed."""
+        self._close()

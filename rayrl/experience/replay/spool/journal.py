@@ -12,7 +12,7 @@ from rayrl.config.base import Config
 from rayrl.errors import ConfigError, IntegrityError
 from rayrl.experience.replay.spool.append_only import AppendOnly
 from rayrl.experience.replay.spool.write_ahead import Position
-from rayrl.experience.replay.state import BlockState, BufferState, PartitionState
+from rayrl.experience.replay.state import BufferState, PartitionState
 from rayrl.experience.replay.store import Segment
 from rayrl.storage.atomic import write_bytes
 
@@ -47,6 +47,8 @@ class Sealed(Config):
     position: Position
     partition: PartitionState
     """Of its blocks only the one that was sealed, which may be empty and have gone."""
+    changed: list[tuple[int, Segment | None]]
+    """Other segments of its blocks since the one before was sealed; None: the block has gone."""
 
 
 class Recovered(Config):
@@ -92,6 +94,10 @@ class Journal:
             StorageError: the disk is full or not writable.
         """
         self._file.append(_line(entry))
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
 
 
 def newest_life(folder: Path) -> int:
@@ -186,15 +192,14 @@ class _Replay:
         self._ticket = line.ticket
         self._positions[name], self._following[name] = line.position, line.next_trajectory
         self._reserved.pop(name, None)
-        blocks = [*self._partitions[name].blocks, *line.partition.blocks]
+        changed = dict(line.changed)
+        kept = [
+            block.model_copy(update={"segment": changed.get(block.number, block.segment)})
+            for block in self._partitions[name].blocks
+            if changed.get(block.number, block.segment) is not None
+        ]
+        blocks = [*kept, *line.partition.blocks]
         self._partitions[name] = line.partition.model_copy(update={"blocks": blocks, "open": None})
-
-    def _rewritten(self, value: Any) -> None:
-        number, segment = value
-        self._change(number, Segment.parse(segment, where="rewritten"))
-
-    def _dropped(self, number: int) -> None:
-        self._change(number, None)
 
     def _retain(self, value: Any) -> None:
         self._retained |= set(value)
@@ -202,23 +207,10 @@ class _Replay:
     def _release(self, value: Any) -> None:
         self._retained = set(value)
 
-    def _change(self, number: int, segment: Segment | None) -> None:
-        """Gives a block another segment, or none any more."""
-        for name, partition in self._partitions.items():
-            blocks: list[BlockState] = []
-            for block in partition.blocks:
-                if block.number != number:
-                    blocks.append(block)
-                elif segment is not None:
-                    blocks.append(block.model_copy(update={"segment": segment}))
-            self._partitions[name] = partition.model_copy(update={"blocks": blocks})
-
 
 _CHANGES = {
     "opened": _Replay._opened,
     "sealed": _Replay._sealed,
-    "rewritten": _Replay._rewritten,
-    "dropped": _Replay._dropped,
     "retained": _Replay._retain,
     "released": _Replay._release,
 }

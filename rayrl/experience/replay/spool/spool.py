@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 from rayrl.errors import StorageError
 from rayrl.experience.batch import TrajectoryBatch
@@ -34,6 +35,13 @@ from rayrl.experience.replay.store import Marks, Segment
 from rayrl.storage.atomic import remove_leftovers, storage_errors
 
 SEGMENTS = "segments"
+
+
+class _Journaled(NamedTuple):
+    """A sealed block as the journal knows it."""
+
+    partition: str
+    segment: Segment
 
 
 class Spool:
@@ -71,7 +79,8 @@ class Spool:
         self.identity = secrets.token_hex(8)
         self.segments: dict[int, Segment] = {}
         self.retained: set[str] = set()
-        self._journaled: set[int] = set()
+        self._journaled: dict[int, _Journaled] = {}
+        self._changed: set[int] = set()
         self._ahead: dict[str, WriteAhead] = {}
         self._journal: Journal | None = None
         self._storage: ReplayStorage | None = None
@@ -125,7 +134,12 @@ class Spool:
         )
         self._journal = Journal(self.path, self.life + 1, snapshot)
         self.life += 1
-        self._journaled = set(self.segments)
+        self._journaled = {
+            block.number: _Journaled(partition.name, block.segment)
+            for partition in now.partitions
+            for block in partition.blocks
+        }
+        self._changed = set()
         self._ahead = {
             partition.name: WriteAhead(self.path, _ahead_prefix(self.life, partition.code))
             for partition in storage.partitions
@@ -134,6 +148,13 @@ class Spool:
         self._opening = {of.open.segment.sha256 for of in now.partitions if of.open is not None}
         storage.log = self
         self._clean(now)
+
+    def close(self) -> None:
+        """Closes the files of this life; nothing is written after it."""
+        if self._journal is not None:
+            self._journal.close()
+        for ahead in self._ahead.values():
+            ahead.close()
 
     def state(self, storage: ReplayStorage, opened: Path) -> BufferState:
         """The state of the buffer; what its open blocks hold is written to segments in a folder."""
@@ -159,11 +180,9 @@ class Spool:
         self._check_life()
         segment = write_segment(self.folder, marked(block, marks))
         before = self.segments.get(number)
-        if self._journal is not None and number in self._journaled:
-            self._journal.write(rewritten=[number, segment.model_dump()])
         self.segments[number] = segment
         if before is not None and before != segment:
-            self._remove(before)
+            self._replaced(number, before)
         return self.get(number)
 
     def get(self, number: int) -> TrajectoryBatch:
@@ -171,12 +190,9 @@ class Spool:
         return unmarked(read_segment(self.folder, self.segments[number]))[0]
 
     def drop(self, number: int) -> None:
-        """Deletes a block's segment, unless a checkpoint names it."""
+        """Lets go of a block's segment, which is deleted unless a checkpoint names it."""
         self._check_life()
-        if self._journal is not None and number in self._journaled:
-            self._journal.write(dropped=number)
-            self._journaled.remove(number)
-        self._remove(self.segments.pop(number))
+        self._replaced(number, self.segments.pop(number))
 
     def segment_of(self, number: int) -> Segment | None:
         """The file that a block is in."""
@@ -202,6 +218,7 @@ class Spool:
         index = self._storage.index
         position = self._ahead[partition.name].seal(done)
         used = int(index.blocks.rows["used"][partition.blocks[-1]])
+        changed = {one: self.segments.get(one) for one in self._changed_of(partition.name)}
         line = Sealed(
             next_block=index.next_number,
             next_trajectory=index.next_trajectory,
@@ -217,10 +234,12 @@ class Spool:
                 else [],
                 open=None,
             ),
+            changed=list(changed.items()),
         )
         self._journal.write(sealed=line.model_dump(mode="json"))
+        self._settle(partition.name)
         if number in self.segments:
-            self._journaled.add(number)
+            self._journaled[number] = _Journaled(partition.name, self.segments[number])
         self._ahead[partition.name].cut(position)
 
     def retain(self, hashes: set[str]) -> None:
@@ -239,11 +258,39 @@ class Spool:
         """Deletes segments that neither a checkpoint nor this buffer needs; gives their names."""
         if self._storage is None:
             return []
-        needed = self.retained | {segment.sha256 for segment in self.segments.values()} | self._opening
+        journaled = {known.segment.sha256 for known in self._journaled.values()}
+        held = {segment.sha256 for segment in self.segments.values()}
+        needed = self.retained | held | journaled | self._opening
         swept = [path for path in sorted(self.folder.glob("*.arrow")) if path.stem not in needed]
         for path in swept:
             path.unlink()
         return [path.name for path in swept]
+
+    def _replaced(self, number: int, before: Segment) -> None:
+        """Deletes what a block was in, or notes that the journal is to be told.
+
+        It is told when the partition seals its next block. Until then a process that takes over adds again
+        what is not sealed, and then needs all that was held when the last block was.
+        """
+        known = self._journaled.get(number)
+        if known is not None:
+            self._changed.add(number)
+        if known is None or known.segment != before:
+            self._remove(before)
+
+    def _settle(self, partition: str) -> None:
+        """Takes it that the journal knows of all that became of a partition's blocks."""
+        for number in self._changed_of(partition):
+            before = self._journaled.pop(number).segment
+            self._changed.remove(number)
+            now = self.segments.get(number)
+            if now is not None:
+                self._journaled[number] = _Journaled(partition, now)
+            if now != before:
+                self._remove(before)
+
+    def _changed_of(self, partition: str) -> list[int]:
+        return sorted(number for number in self._changed if self._journaled[number].partition == partition)
 
     def _remove(self, segment: Segment) -> None:
         """Deletes a segment; while a life is being taken over it may still be needed, and is left."""

@@ -114,9 +114,13 @@ class WriteAhead:
         if position.file > self._number:
             self._next_file()
 
-    def _next_file(self) -> None:
+    def close(self) -> None:
+        """Closes the file that is being written."""
         if self._file is not None:
             self._file.close()
+
+    def _next_file(self) -> None:
+        self.close()
         self._file, self._number = None, self._number + 1
         self._records = self._rows = 0
         self._sealed = False
@@ -142,11 +146,9 @@ def read_ahead(folder: Path, prefix: str, position: Position) -> Iterator[Record
 
 def _batches(path: Path) -> Iterator[TrajectoryBatch]:
     try:
-        reader = pa.ipc.open_stream(pa.memory_map(str(path)))
-        while True:
-            yield from_arrow(reader.read_next_batch())
-    except StopIteration:
-        return
+        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
+            for batch in reader:
+                yield from_arrow(batch)
     except (pa.ArrowInvalid, OSError) as error:
         _log.warning("%s ends in an add that was cut off and never acknowledged: %s", path, error)
 
