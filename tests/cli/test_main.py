@@ -290,7 +290,8 @@ def test_report_of_several_runs_compares_them(rayrl, file, folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "nowhere/config.json"),
+        (["nowhere"], "error: nowhere: there is no run in this folder\n  name a run folder"),
+        (["run", "nowhere"], "error: nowhere: there is no run in this folder"),
         (["run", "run"], "is named twice"),
         (["run", "--out", "."], "holds something besides a report"),
     ],
