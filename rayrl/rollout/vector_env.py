@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import gymnasium as gym
@@ -19,6 +21,11 @@ from rayrl.errors import EnvError, RayrlError
 AUTO = "auto"
 """Vectorization by the environment's own vector implementation where it has one, else one after the other."""
 MODES = (AUTO, "sync", "async", "vector_entry_point")
+
+_VERSION = re.compile(r"-v\d+$")
+"""How the id of a registered environment ends; the name of a class cannot."""
+
+_BUILDING_BLOCKS = ("gymnasium.core", "gymnasium.vector", "gymnasium.wrappers")
 
 EnvFactory: TypeAlias = Callable[..., gym.Env[Any, Any]] | type[VectorEnv]
 
@@ -115,6 +122,20 @@ def find_env(env: str) -> EnvSpec | EnvFactory:
     try:
         return gym.spec(name)
     except gym.error.Error:
-        raise EnvError(
-            "is not a registered environment", where=f"env {env}", remedy=nearest(name, gym.registry)
-        ) from None
+        if module is None or _VERSION.search(name):
+            message, remedy = "is not a registered environment", nearest(name, gym.registry)
+        else:
+            message, classes = f"module {module.__name__!r} has no {name!r}", _env_classes(module)
+            remedy = nearest(name, classes) if classes else "it has no class of environments"
+        raise EnvError(message, where=f"env {env}", remedy=remedy) from None
+
+
+def _env_classes(module: ModuleType) -> list[str]:
+    """Names of a module's classes of environments, without Gymnasium's building blocks."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if inspect.isclass(value)
+        and issubclass(value, gym.Env | VectorEnv)
+        and not value.__module__.startswith(_BUILDING_BLOCKS)
+    ]
