@@ -60,6 +60,7 @@ def run(context: StageContext) -> StageOutputs | None:
         _train_here(context, unfinished)
     elif unfinished:
         errors = _tune(context, unfinished, done=len(trials) - len(unfinished))
+    _warn(context, unfinished)
     left = [spec for spec in trials if make_run(context.folder, spec).reason_to_run() is not None]
     if left and context.stop_requested():
         return None
@@ -70,6 +71,14 @@ def run(context: StageContext) -> StageOutputs | None:
             remedy="mend the cause; the same command goes on from their newest checkpoints",
         )
     return StageOutputs(tuple(spec.folder(context.folder) / "manifest.json" for spec in trials))
+
+
+def _warn(context: StageContext, specs: list[TrialSpec]) -> None:
+    """Says what the report will warn of as well."""
+    for spec in specs:
+        state = read_trial(context.folder, spec.architecture, spec.condition, spec.seed)
+        for warning in state.warnings if state else ():
+            context.warn(f"{spec.name}: {warning}")
 
 
 def make_run(folder: RunFolder, spec: TrialSpec, mark: Mark | None = None) -> TrialRun:
