@@ -63,6 +63,8 @@ class ColumnarConfig(AlgorithmConfig):
         # checkpoint holds.
         self.seed = 0
         self.sample_timeout_s = 300.0
+        # RLlib's True measures the machine, not the trial, and asks to install a package that is no more.
+        self.log_sys_usage = False
         # There are no connectors, and weights travel with each order to sample.
         self._dont_auto_sync_env_runner_states = True
         self.merge_env_runner_states = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import statistics
 import threading
 import time
@@ -115,6 +116,9 @@ def _tune(context: StageContext, specs: list[TrialSpec], *, done: int) -> dict[s
     config = build_config(context.experiment, specs[0], run_name="", gpus=_gpus())
     resources = config.algo_class.default_resource_request(config)
     progress = _Progress(context, specs, done, resources)
+    # Tune's newer output prints a banner even if it is to be silent, with a folder for TensorBoard in which
+    # nothing stays.
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     tuner = tune.Tuner(
         tune.with_resources(_train_trial, resources),
         param_space={

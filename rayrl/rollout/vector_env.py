@@ -10,13 +10,14 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 import rayrl.envs  # noqa: F401  (registers rayrl's environments)
 from rayrl.config.base import nearest
 from rayrl.envs.spec import import_env_module
 from rayrl.errors import EnvError, RayrlError
+from rayrl.rollout.mujoco_warnings import log_mujoco_warnings
 
 AUTO = "auto"
 """Vectorization by the environment's own vector implementation where it has one, else one after the other."""
@@ -91,7 +92,7 @@ def _vectorized(
         native = found.vector_entry_point is not None and not found.additional_wrappers
         if mode == "vector_entry_point" or (mode == AUTO and native):
             return gym.make_vec(found, num_envs, "vector_entry_point", **config)
-        found = partial(gym.make, found)
+        found = partial(_make_registered, found)
     elif mode == "vector_entry_point":
         raise ValueError("it is no class of vector environments")
     make = partial(_make_one, found, config)
@@ -102,7 +103,16 @@ def _vectorized(
     return SyncVectorEnv([make] * num_envs, copy=False, autoreset_mode=AutoresetMode.DISABLED)
 
 
+def _make_registered(spec: EnvSpec, **config: Any) -> gym.Env[Any, Any]:
+    if isinstance(spec.entry_point, str):
+        # Where that imports MuJoCo, its warnings are taken before it loads a model.
+        load_env_creator(spec.entry_point)
+        log_mujoco_warnings()
+    return gym.make(spec, **config)
+
+
 def _make_one(make: Callable[..., Any], config: Mapping[str, Any]) -> gym.Env[Any, Any]:
+    log_mujoco_warnings()
     env = make(**config)
     if not isinstance(env, gym.Env):
         raise TypeError(f"{env!r} is no gymnasium.Env")
