@@ -103,7 +103,7 @@ def test_training_that_was_killed_goes_on_from_its_checkpoint_to_the_same_end(tm
         "--set=train.options.minibatch_size=64",
     )
     trial_file = folder / "mlp_baseline" / "no_pretrain" / "seed_0" / "trial.json"
-    first = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, text=True, start_new_session=True)
+    first = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 300
     while not (trial_file.exists() and 0 < json.loads(trial_file.read_text())["step"] < 1024):
         assert time.monotonic() < deadline
