@@ -136,7 +136,7 @@ def _intervals(chart: IntervalChart) -> tuple[list[dict[str, Any]], dict[str, An
 
 
 def _room(chart: IntervalChart) -> dict[str, Any]:
-    """Room at both sides of the origin, which may be the outermost thing to see; a tick for a single number."""
+    """Room at both sides of the origin, which may be the outermost thing; a tick for a single number."""
     values = [row.estimate.value for row in chart.rows if row.estimate.value is not None]
     ends = [end for row in chart.rows for end in (row.estimate.low, row.estimate.high) if end is not None]
     if chart.origin is None and len({*values, *ends, *(x for row in chart.rows for x in row.points)}) == 1:
