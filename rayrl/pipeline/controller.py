@@ -128,7 +128,7 @@ def run_experiment(file: Path, options: RunOptions, view: RunView) -> RunFolder:
                         run_one = stack.enter_context(local_runner(folder, experiment, view))
                     else:
                         jobs = stack.enter_context(_jobs(cluster, folder, lock, view))
-                        jobs.require_shared(unit)
+                        jobs.require_shared(unit, signature(unit, folder, experiment))
                         run_one = _runner_of(jobs, folder, experiment)
                 view.started(unit, reason)
                 _run(unit, folder, run_one, view)

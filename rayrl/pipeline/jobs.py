@@ -77,17 +77,21 @@ class JobRunner:
         self._is_here = is_here
         self._check = check
 
-    def require_shared(self, first: StageUnit) -> None:
+    def require_shared(self, first: StageUnit, signature: str) -> None:
         """Makes sure that the nodes of a cluster that is not this machine share the run folder.
+
+        They have been asked where a job of the run is there already.
 
         Args:
             first: the unit that is to run first.
+            signature: digest of its inputs and options.
 
         Raises:
             StorageError: nodes do not, naming them.
+            RunError: a job of the run still runs with other options.
             RayrlError: the cluster cannot run rayrl, or not import the environment's module.
         """
-        if not self._is_here:
+        if not self._is_here and self._find(first, signature) is None:
             probe(self._client, self._folder, self._environment(first.kind.script), self._view)
 
     def run(self, unit: StageUnit, signature: str) -> bool:
@@ -103,6 +107,8 @@ class JobRunner:
             RunError: the cluster does not answer any more.
         """
         found = self._find(unit, signature)
+        if found:
+            self._view.job(unit, found, found=True)
         info = self._wait(unit, found or self._submit(unit, signature))
         if found and info.status == JobStatus.STOPPED and not self._folder.stop_file.exists():
             # Whoever stopped it did so before this controller came.
@@ -131,7 +137,6 @@ class JobRunner:
                 where=str(self._folder),
                 remedy=f"wait until it ends, or end it with `rayrl stop {self._folder}`",
             )
-        self._view.job(unit, info.submission_id, found=True)
         return str(info.submission_id)
 
     def _submit(self, unit: StageUnit, signature: str) -> str:
