@@ -100,7 +100,7 @@ PPO = {
     "optimizer_type": "`adam` or `adamw`",
     "optimizer_options": "`betas`, `eps`, `weight_decay`, `amsgrad`",
     "precision": "`fp32`; `tf32` and `bf16` on GPUs that have them; `fp16` with dynamic loss scaling",
-    "max_env_failures": "how often in a row an environment may raise",
+    "max_env_failures": "how often an environment may raise with no episode or batch finished in between",
     "learner_timeout_s": "seconds that an update may take",
     "native_vectorization": "use the environment's own vector implementation",
     "metrics_num_episodes_for_smoothing": "finished episodes that `episode_return_mean` is over",

@@ -65,6 +65,7 @@ class ColumnarAlgorithm(Algorithm):
 
     Attributes:
         env_steps: environment steps sampled in the trial's life.
+        env_failures: how often an environment raised in the trial's life, and was rebuilt.
         workers: the env runners; None for an algorithm that has none.
         weights: what env runners need of the newest weights, and their version.
         stop_reason: why training is to end before its last step; None where nothing says so.
@@ -76,6 +77,7 @@ class ColumnarAlgorithm(Algorithm):
     def setup(self, config: Any) -> None:
         """Builds workers and learners."""
         self.env_steps = 0
+        self.env_failures = 0
         self.stop_reason: str | None = None
         self.workers: RolloutWorkers | None = None
         self.warm_started = False
@@ -133,7 +135,13 @@ class ColumnarAlgorithm(Algorithm):
     @property
     def warnings(self) -> list[str]:
         """What should not have happened so far, a sentence each with the option to change."""
-        return []
+        if not self.env_failures:
+            return []
+        return [
+            f"the environment raised {self.env_failures:,} times, and its open episodes were lost: mend it; "
+            f"train.options.max_env_failures ({self.config.max_env_failures}) is how often it may with no "
+            "episode or batch finished in between"
+        ]
 
     @property
     def exact(self) -> bool:
@@ -190,13 +198,15 @@ class ColumnarAlgorithm(Algorithm):
     def log_receipts(self, receipts: Sequence[Receipt]) -> None:
         """Logs what an iteration's workers told, and what the replay buffer holds."""
         steps = sum(receipt.num_steps for receipt in receipts)
+        failures = sum(receipt.env_failures for receipt in receipts)
+        self.env_failures += failures
         for receipt in receipts:
             self._episodes.add(receipt.episodes)
         values: dict[str, Any] = {
             **self._episodes.metrics(),
             NUM_ENV_STEPS_SAMPLED: steps,
             NUM_EPISODES_LIFETIME: self._episodes.total,
-            "env_failures": sum(receipt.env_failures for receipt in receipts),
+            "env_failures": failures,
             "sample_seconds": slowest_seconds(receipts),
             "exact": float(self.exact),
         }
@@ -254,6 +264,7 @@ class ColumnarAlgorithm(Algorithm):
             state[WORKERS] = self.workers.get_state()
         state[PROGRESS] = {
             "env_steps": self.env_steps,
+            "env_failures": self.env_failures,
             "episodes": self._episodes.get_state(),
             "warm_started": self.warm_started,
             "exact_replay": self._replay_is_exact,
@@ -268,6 +279,7 @@ class ColumnarAlgorithm(Algorithm):
             self.learner_group.set_state(state[COMPONENT_LEARNER_GROUP])
         if PROGRESS in state:
             self.env_steps = state[PROGRESS]["env_steps"]
+            self.env_failures = state[PROGRESS]["env_failures"]
             self._episodes.set_state(state[PROGRESS]["episodes"])
             self.warm_started = state[PROGRESS]["warm_started"]
             self.exact_replay = state[PROGRESS]["exact_replay"]

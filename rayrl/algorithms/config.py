@@ -42,7 +42,7 @@ class ColumnarConfig(AlgorithmConfig):
         optimizer_type: ``adam`` or ``adamw``.
         optimizer_options: the optimizer's own parameters (``betas``, ``eps``, ``weight_decay``, ``amsgrad``).
         normalize_rewards: divide rewards by the spread of discounted returns, in the learner.
-        max_env_failures: how often in a row an environment may raise before the run fails.
+        max_env_failures: how often an environment may raise with no episode or batch finished in between.
         learner_timeout_s: how long an update may take before the run fails.
     """
 
@@ -63,6 +63,8 @@ class ColumnarConfig(AlgorithmConfig):
         # checkpoint holds.
         self.seed = 0
         self.sample_timeout_s = 300.0
+        # RLlib's True measures the machine, not the trial, and asks to install a package that is no more.
+        self.log_sys_usage = False
         # There are no connectors, and weights travel with each order to sample.
         self._dont_auto_sync_env_runner_states = True
         self.merge_env_runner_states = False

@@ -141,10 +141,13 @@ def stage(
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Runs one stage in this process, as jobs/<stage>.py does in a Ray Job."""
+    """Runs one stage in this process, as jobs/<stage>.py does in a Ray Job; prints where its results are."""
     from rayrl.pipeline.entry import run_stage
+    from rayrl.pipeline.progress import RunView
 
-    run_stage(name, file, run_dir, overrides or (), architecture)
+    with RunView() as view:
+        folder = run_stage(name, file, run_dir, overrides or (), architecture, view=view)
+    typer.echo(folder.report_file if name == "report" else folder.path)
 
 
 @app.command()

@@ -10,6 +10,7 @@ import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
+from ray.util.debug import log_once
 
 from rayrl.models.actor_critic_network import ActorCriticNetwork, Parts
 from rayrl.models.distributions import ActionDistribution
@@ -17,6 +18,9 @@ from rayrl.models.normalizer import Normalizer
 from rayrl.models.observations import to_parts
 from rayrl.models.rllib_distribution import RLlibDistribution, rllib_distribution
 from rayrl.models.weights import load_weights
+
+# RLlib's own constructor makes such a config, whatever a module is made of, and says, once, not to.
+log_once("RLModule(config=[RLModuleConfig object])")
 
 
 class PolicyModule(TorchRLModule, InferenceOnlyAPI):

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 import requests
-from ray.exceptions import RayError
+from ray.exceptions import AuthenticationError, RayError
 from ray.job_submission import JobDetails, JobSubmissionClient
 
 from rayrl.errors import RunError
@@ -125,11 +125,17 @@ def connect(address: str, access: Access | None = None) -> JobsClient:
     try:
         client = JobsClient(address, headers=headers)
         client.list_jobs()
-    except (RayError, RuntimeError, OSError, ValueError) as error:
+    except AuthenticationError as error:
         # Ray goes on for a page about its tokens.
-        reason = str(error).partition("\n")[0]
+        reason = error.message.partition("\n")[0]
         raise RunError(
-            f"the cluster does not answer: {reason}",
+            f"the cluster wants a token: {reason}",
+            where=f"--address {address}",
+            remedy="set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's",
+        ) from None
+    except (RayError, RuntimeError, OSError, ValueError) as error:
+        raise RunError(
+            f"the cluster does not answer: {error}",
             where=f"--address {address}",
             remedy="give its dashboard's URL; if it has a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN",
         ) from None

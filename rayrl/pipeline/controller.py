@@ -45,6 +45,7 @@ from rayrl.pipeline.stop import first_signal, request_stop, who_requested_stop
 if TYPE_CHECKING:
     # Ray takes a second to import, and reads its environment then: a run imports it where it is needed.
     from rayrl.pipeline.cluster import JobsClient
+    from rayrl.pipeline.jobs import JobRunner
     from rayrl.pipeline.working_dir import Package
 
 RunOne = Callable[[StageUnit], bool]
@@ -122,12 +123,14 @@ def run_experiment(file: Path, options: RunOptions, view: RunView) -> RunFolder:
                     view.skipped(unit)
                     continue
                 folder.set_finished(False)
-                view.started(unit, reason)
                 if run_one is None:
                     if options.local:
                         run_one = stack.enter_context(local_runner(folder, experiment, view))
                     else:
-                        run_one = stack.enter_context(_job_runner(cluster, folder, experiment, lock, view))
+                        jobs = stack.enter_context(_jobs(cluster, folder, lock, view))
+                        jobs.require_shared(unit, signature(unit, folder, experiment))
+                        run_one = _runner_of(jobs, folder, experiment)
+                view.started(unit, reason)
                 _run(unit, folder, run_one, view)
             folder.set_finished(True)
             forced_warm_start.forget(folder)
@@ -178,24 +181,25 @@ def _end_leftovers(lock: Lock) -> None:
         end_private_ray(before.mark, Path(before.ray_temp))
 
 
+def _runner_of(jobs: JobRunner, folder: RunFolder, experiment: Experiment) -> RunOne:
+    return lambda unit: jobs.run(unit, signature(unit, folder, experiment))
+
+
 @contextmanager
-def _job_runner(
-    cluster: Cluster | None, folder: RunFolder, experiment: Experiment, lock: Lock, view: RunView
-) -> Iterator[RunOne]:
+def _jobs(cluster: Cluster | None, folder: RunFolder, lock: Lock, view: RunView) -> Iterator[JobRunner]:
     """Runs units as jobs of the named cluster, or else of a private Ray."""
     from rayrl.pipeline.cluster import connect
     from rayrl.pipeline.jobs import JobRunner
 
     with ExitStack() as stack:
         if cluster is not None:
-            jobs = JobRunner(cluster.client, folder, view, package=cluster.package)
+            yield JobRunner(cluster.client, folder, view, package=cluster.package)
         else:
             view.say("starting a private Ray")
             ray = stack.enter_context(_private_ray(folder, lock))
             access = ray.wait()
             client = connect(access.dashboard, access)
-            jobs = JobRunner(client, folder, view, is_here=True, check=ray.check)
-        yield lambda unit: jobs.run(unit, signature(unit, folder, experiment))
+            yield JobRunner(client, folder, view, is_here=True, check=ray.check)
 
 
 def _private_ray(folder: RunFolder, lock: Lock) -> PrivateRay:

@@ -9,14 +9,16 @@ import argparse
 import contextlib
 import logging
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from rayrl.errors import RayrlError, RunError, StageError
 from rayrl.pipeline import stage_error
-from rayrl.pipeline.execution import run_unit, why_run
+from rayrl.pipeline.execution import require_inputs, run_unit, why_run
 from rayrl.pipeline.experiment import Experiment, load_experiment
 from rayrl.pipeline.lock import hold
+from rayrl.pipeline.progress import RunView
 from rayrl.pipeline.ray_session import asked_by_controller, in_ray_job, ray_session
 from rayrl.pipeline.records import ROOT
 from rayrl.pipeline.run_folder import RunFolder, invocation_of
@@ -52,8 +54,14 @@ def main(stage: str, arguments: Sequence[str] | None = None) -> int:
 
 
 def run_stage(
-    stage: str, file: Path, run_dir: Path, overrides: Sequence[str] = (), architecture: str | None = None
-) -> None:
+    stage: str,
+    file: Path,
+    run_dir: Path,
+    overrides: Sequence[str] = (),
+    architecture: str | None = None,
+    *,
+    view: RunView | None = None,
+) -> RunFolder:
     """Runs one stage in this process, as far as it is not done.
 
     The first Ctrl-C, SIGTERM or SIGHUP asks it to write a checkpoint and end.
@@ -64,6 +72,10 @@ def run_stage(
         run_dir: the run folder; made when it is not there.
         overrides: ``key.path=value``.
         architecture: the architecture whose part to run; all when not given.
+        view: shows how far it is; only the log has that when not given.
+
+    Returns:
+        The run folder.
 
     Raises:
         ConfigError: the file or an override is wrong.
@@ -94,7 +106,11 @@ def run_stage(
         # Ray installs handlers of its own when it is initialized.
         stack.enter_context(first_signal(signals.append))
         for unit in units:
-            _run(unit, folder, experiment, signals)
+            if view is None:
+                _run(unit, folder, experiment, signals)
+            else:
+                _show(unit, folder, experiment, signals, view)
+    return folder
 
 
 def _open(folder: RunFolder, file: Path, overrides: Sequence[str]) -> Experiment:
@@ -113,6 +129,26 @@ def _run(unit: StageUnit, folder: RunFolder, experiment: Experiment, signals: li
         _log.warning("%s is done already", unit.name)
     elif not run_unit(unit, folder, experiment, interrupted=lambda: bool(signals)):
         _log.warning("%s stopped on request; the same command goes on", unit.name)
+
+
+def _show(
+    unit: StageUnit, folder: RunFolder, experiment: Experiment, signals: list[int], view: RunView
+) -> None:
+    """The same as ``_run``, with all that `rayrl run` shows of a unit."""
+    require_inputs(unit, folder, experiment)
+    reason, start, how = why_run(unit, folder, experiment), time.monotonic(), "failed"
+    if reason is None:
+        view.skipped(unit)
+        return
+    view.started(unit, reason)
+    try:
+        with view.records_of(unit):
+            done = run_unit(unit, folder, experiment, interrupted=lambda: bool(signals))
+        how = "done" if done else "stopped"
+    finally:
+        view.ended(unit, how, time.monotonic() - start)
+    if how == "stopped":
+        view.say(f"{unit.name}: the same command goes on")
 
 
 if __name__ == "__main__":

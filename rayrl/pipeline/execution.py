@@ -52,6 +52,21 @@ def signature(unit: StageUnit, folder: RunFolder, experiment: Experiment) -> str
     return sha256_json([_inputs(unit, folder, experiment), unit.options(folder.config)])
 
 
+def require_inputs(unit: StageUnit, folder: RunFolder, experiment: Experiment) -> None:
+    """Makes sure that what a unit builds on is done.
+
+    Raises:
+        StageError: it is not.
+    """
+    for other in consumed_by(unit, plan(experiment)):
+        if not (folder.stage(other.name) / MANIFEST_FILE).exists():
+            raise StageError(
+                f"it builds on {other.name}, which has not finished",
+                where=f"stage {unit.name}",
+                remedy=f"run `rayrl stage {other.kind.name}` first, or `rayrl run`",
+            )
+
+
 def run_unit(
     unit: StageUnit,
     folder: RunFolder,
@@ -78,14 +93,8 @@ def run_unit(
     """
     home, start = folder.stage(unit.name), time.monotonic()
     with hold(home / "lock", timeout_s=_LOCK_TIMEOUT_S), _recorded(folder, unit) as log, _disk_errors(folder):
-        consumed = consumed_by(unit, plan(experiment))
-        for other in consumed:
-            if not (folder.stage(other.name) / MANIFEST_FILE).exists():
-                raise StageError(
-                    f"it builds on {other.name}, which has not finished",
-                    where=f"stage {unit.name}",
-                    remedy=f"run `rayrl stage {other.kind.name}` first, or `rayrl run`",
-                )
+        require_inputs(unit, folder, experiment)
+        for other in consumed_by(unit, plan(experiment)):
             verify_outputs(folder.stage(other.name))
         (home / MANIFEST_FILE).unlink(missing_ok=True)
         context = StageContext(experiment, folder, unit, interrupted=interrupted, local=local)

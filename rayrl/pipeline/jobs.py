@@ -56,7 +56,7 @@ class JobRunner:
         view: told of each job, and of what it records.
         package: what of the working directory is sent along; None where nothing is needed of it.
         is_here: whether the cluster is this machine, which has this interpreter, the scripts in ``jobs/`` and
-            the working directory itself; to others, the first job asks whether they share the folder.
+            the working directory itself.
         check: called several times a second while a job runs; raises when the cluster is gone.
     """
 
@@ -75,8 +75,24 @@ class JobRunner:
         self._view = view
         self._package = package
         self._is_here = is_here
-        self._is_shared = is_here
         self._check = check
+
+    def require_shared(self, first: StageUnit, signature: str) -> None:
+        """Makes sure that the nodes of a cluster that is not this machine share the run folder.
+
+        They have been asked where a job of the run is there already.
+
+        Args:
+            first: the unit that is to run first.
+            signature: digest of its inputs and options.
+
+        Raises:
+            StorageError: nodes do not, naming them.
+            RunError: a job of the run still runs with other options.
+            RayrlError: the cluster cannot run rayrl, or not import the environment's module.
+        """
+        if not self._is_here and self._find(first, signature) is None:
+            probe(self._client, self._folder, self._environment(first.kind.script), self._view)
 
     def run(self, unit: StageUnit, signature: str) -> bool:
         """Runs a unit to its end; whether it is done, or stopped on request.
@@ -88,10 +104,11 @@ class JobRunner:
         Raises:
             RayrlError: what the unit's process raised.
             StageError: the job ended otherwise, or is done without having written its manifest.
-            StorageError: nodes of the cluster do not share the run folder.
             RunError: the cluster does not answer any more.
         """
         found = self._find(unit, signature)
+        if found:
+            self._view.job(unit, found, found=True)
         info = self._wait(unit, found or self._submit(unit, signature))
         if found and info.status == JobStatus.STOPPED and not self._folder.stop_file.exists():
             # Whoever stopped it did so before this controller came.
@@ -120,15 +137,10 @@ class JobRunner:
                 where=str(self._folder),
                 remedy=f"wait until it ends, or end it with `rayrl stop {self._folder}`",
             )
-        self._view.job(unit, info.submission_id, found=True)
         return str(info.submission_id)
 
     def _submit(self, unit: StageUnit, signature: str) -> str:
         """Submits the unit's next attempt."""
-        if not self._is_shared:
-            environment = self._environment(unit.kind.script)
-            probe(self._client, self._folder, environment, self._view)
-            self._is_shared = True
         record, run_id = self._record(unit), self._folder.record.run_id
         attempt = record.attempt + 1 if record else 1
         while self._client.find_job(submission_id := f"{run_id}-{unit.name}-{attempt}") is not None:

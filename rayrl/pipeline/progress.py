@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -89,9 +91,32 @@ class RunView:
             self._next_plain = time.monotonic() + _PLAIN_EVERY_S
             self._console.print(f"{unit.name}: {record['message']}", markup=False)
 
+    @contextmanager
+    def records_of(self, unit: StageUnit) -> Iterator[None]:
+        """Shows what a unit records that runs in this process, for the length of a block."""
+        root, shown = logging.getLogger(ROOT), _Shown(self, unit)
+        root.addHandler(shown)
+        try:
+            yield
+        finally:
+            root.removeHandler(shown)
+
     def ended(self, unit: StageUnit, how: str, seconds: float) -> None:
         """A unit has ended."""
         if self._bars and self._bar is not None:
             self._bars.remove_task(self._bar)
             self._bar = None
         self.say(f"{unit.name}: {how} after {seconds:.1f} s", event=how, stage=unit.name, seconds=seconds)
+
+
+class _Shown(logging.Handler):
+    """Shows what a unit records on the terminal."""
+
+    def __init__(self, view: RunView, unit: StageUnit) -> None:
+        super().__init__()
+        self._view = view
+        self._unit = unit
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields = getattr(record, "fields", {})
+        self._view.record(self._unit, {"message": record.getMessage(), **fields})

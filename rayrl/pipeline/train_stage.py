@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import statistics
 import threading
 import time
@@ -60,6 +61,7 @@ def run(context: StageContext) -> StageOutputs | None:
         _train_here(context, unfinished)
     elif unfinished:
         errors = _tune(context, unfinished, done=len(trials) - len(unfinished))
+    _warn(context, unfinished)
     left = [spec for spec in trials if make_run(context.folder, spec).reason_to_run() is not None]
     if left and context.stop_requested():
         return None
@@ -70,6 +72,14 @@ def run(context: StageContext) -> StageOutputs | None:
             remedy="mend the cause; the same command goes on from their newest checkpoints",
         )
     return StageOutputs(tuple(spec.folder(context.folder) / "manifest.json" for spec in trials))
+
+
+def _warn(context: StageContext, specs: list[TrialSpec]) -> None:
+    """Says what the report will warn of as well."""
+    for spec in specs:
+        state = read_trial(context.folder, spec.architecture, spec.condition, spec.seed)
+        for warning in state.warnings if state else ():
+            context.warn(f"{spec.name}: {warning}")
 
 
 def make_run(folder: RunFolder, spec: TrialSpec, mark: Mark | None = None) -> TrialRun:
@@ -106,6 +116,9 @@ def _tune(context: StageContext, specs: list[TrialSpec], *, done: int) -> dict[s
     config = build_config(context.experiment, specs[0], run_name="", gpus=_gpus())
     resources = config.algo_class.default_resource_request(config)
     progress = _Progress(context, specs, done, resources)
+    # Tune's newer output prints a banner even if it is to be silent, with a folder for TensorBoard in which
+    # nothing stays.
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     tuner = tune.Tuner(
         tune.with_resources(_train_trial, resources),
         param_space={

@@ -33,7 +33,8 @@ def build_report(run_dir: Path | str, out: Path | str | None = None) -> Path:
         The page.
 
     Raises:
-        IntegrityError: the folder has no readable ``config.json``.
+        RunError: the folder holds no run.
+        IntegrityError: its ``config.json`` is damaged.
         StorageError: the disk is full or not writable, or ``out`` holds something else.
     """
     run = read_run(Path(run_dir))
@@ -54,7 +55,8 @@ def compare_runs(run_dirs: Sequence[Path | str], out: Path | str) -> Path:
 
     Raises:
         ConfigError: a run is named twice, or there are too many.
-        IntegrityError: a folder has no readable ``config.json``.
+        RunError: a folder holds no run.
+        IntegrityError: a ``config.json`` is damaged.
         StorageError: the disk is full or not writable, or ``out`` holds something else.
     """
     comparison = read_comparison([Path(path) for path in run_dirs])

@@ -111,7 +111,8 @@ def read_comparison(paths: Sequence[Path]) -> Comparison:
 
     Raises:
         ConfigError: a run is named twice, or there are more than there are letters.
-        IntegrityError: a folder has no readable ``config.json``.
+        RunError: a folder holds no run.
+        IntegrityError: a ``config.json`` is damaged.
     """
     places = [path.resolve() for path in paths]
     if twice := {str(place) for place in places if places.count(place) > 1}:

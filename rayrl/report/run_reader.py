@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
-from rayrl.errors import ConfigError, IntegrityError
+from rayrl.errors import ConfigError, IntegrityError, RunError
 from rayrl.evaluation.result import EvaluationResult, load_result
 from rayrl.report.curves import Curve, read_curve
 from rayrl.report.records import (
@@ -29,9 +29,16 @@ def read_run(path: Path) -> RunData:
     """Reads what the stages of a run have written so far.
 
     Raises:
-        IntegrityError: ``config.json`` is missing or damaged; anything else may be.
+        RunError: the folder holds no run.
+        IntegrityError: ``config.json`` is damaged; anything else may be.
     """
     file = path / "config.json"
+    if not file.exists():
+        raise RunError(
+            "there is no run in this folder",
+            where=str(path),
+            remedy="name a run folder, such as one below runs/",
+        )
     config = read_json(file, "the run's experiment")
     try:
         experiment = ExperimentRecord.parse(config, where=str(file))

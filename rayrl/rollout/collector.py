@@ -150,7 +150,7 @@ class Collector:
 
         Raises:
             ValueError: unless one of ``num_steps`` and ``num_episodes`` is given, and positive.
-            EnvError: the environment raised more often in a row than allowed; with its traceback.
+            EnvError: the environment raised too often with nothing finished in between; with its traceback.
         """
         if (num_steps is None) == (num_episodes is None) or (num_steps or num_episodes or 0) < 1:
             raise ValueError(f"num_steps = {num_steps}, num_episodes = {num_episodes}: give one, at least 1")
@@ -183,7 +183,7 @@ class Collector:
             A rollout whose trajectory i comes from sub-environment i.
 
         Raises:
-            EnvError: the environment raised more often in a row than allowed; with its traceback.
+            EnvError: the environment raised too often with nothing finished in between; with its traceback.
         """
         call, buffer = _Call(behavior, policy_version), self._begin(behavior, 64)
         call.wanted = call.missing = np.ones(self.num_envs, np.bool_)
@@ -354,10 +354,10 @@ class Collector:
             self._failures_in_a_row += 1
             if self._failures_in_a_row > self._max_env_failures:
                 raise EnvError(
-                    f"raised {self._failures_in_a_row} times in a row; the last time:\n"
-                    + "".join(traceback.format_exception(error)),
+                    f"raised {self._failures_in_a_row} times with no episode or batch finished in between; "
+                    "the last time:\n" + "".join(traceback.format_exception(error)),
                     where=f"environment of worker {self.origin.producer}",
-                    remedy="mend the environment, or allow more by max_env_failures",
+                    remedy="mend the environment; in training, train.options.max_env_failures allows more",
                 ) from error
             _log.warning("environment of worker %d is rebuilt, as it raised %r", self.origin.producer, error)
             with contextlib.suppress(Exception):  # it is broken already, and may not even close

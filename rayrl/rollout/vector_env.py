@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 import rayrl.envs  # noqa: F401  (registers rayrl's environments)
 from rayrl.config.base import nearest
 from rayrl.envs.spec import import_env_module
 from rayrl.errors import EnvError, RayrlError
+from rayrl.rollout.mujoco_warnings import log_mujoco_warnings
 
 AUTO = "auto"
 """Vectorization by the environment's own vector implementation where it has one, else one after the other."""
 MODES = (AUTO, "sync", "async", "vector_entry_point")
+
+_VERSION = re.compile(r"-v\d+$")
+"""How the id of a registered environment ends; the name of a class cannot."""
+
+_BUILDING_BLOCKS = ("gymnasium.core", "gymnasium.vector", "gymnasium.wrappers")
 
 EnvFactory: TypeAlias = Callable[..., gym.Env[Any, Any]] | type[VectorEnv]
 
@@ -84,7 +92,7 @@ def _vectorized(
         native = found.vector_entry_point is not None and not found.additional_wrappers
         if mode == "vector_entry_point" or (mode == AUTO and native):
             return gym.make_vec(found, num_envs, "vector_entry_point", **config)
-        found = partial(gym.make, found)
+        found = partial(_make_registered, found)
     elif mode == "vector_entry_point":
         raise ValueError("it is no class of vector environments")
     make = partial(_make_one, found, config)
@@ -95,7 +103,16 @@ def _vectorized(
     return SyncVectorEnv([make] * num_envs, copy=False, autoreset_mode=AutoresetMode.DISABLED)
 
 
+def _make_registered(spec: EnvSpec, **config: Any) -> gym.Env[Any, Any]:
+    if isinstance(spec.entry_point, str):
+        # Where that imports MuJoCo, its warnings are taken before it loads a model.
+        load_env_creator(spec.entry_point)
+        log_mujoco_warnings()
+    return gym.make(spec, **config)
+
+
 def _make_one(make: Callable[..., Any], config: Mapping[str, Any]) -> gym.Env[Any, Any]:
+    log_mujoco_warnings()
     env = make(**config)
     if not isinstance(env, gym.Env):
         raise TypeError(f"{env!r} is no gymnasium.Env")
@@ -115,6 +132,20 @@ def find_env(env: str) -> EnvSpec | EnvFactory:
     try:
         return gym.spec(name)
     except gym.error.Error:
-        raise EnvError(
-            "is not a registered environment", where=f"env {env}", remedy=nearest(name, gym.registry)
-        ) from None
+        if module is None or _VERSION.search(name):
+            message, remedy = "is not a registered environment", nearest(name, gym.registry)
+        else:
+            message, classes = f"module {module.__name__!r} has no {name!r}", _env_classes(module)
+            remedy = nearest(name, classes) if classes else "it has no class of environments"
+        raise EnvError(message, where=f"env {env}", remedy=remedy) from None
+
+
+def _env_classes(module: ModuleType) -> list[str]:
+    """Names of a module's classes of environments, without Gymnasium's building blocks."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if inspect.isclass(value)
+        and issubclass(value, gym.Env | VectorEnv)
+        and not value.__module__.startswith(_BUILDING_BLOCKS)
+    ]

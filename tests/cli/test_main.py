@@ -1,6 +1,7 @@
 """The `rayrl` command: its surface, its errors and what it prints."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from rayrl.cli.main import app, main
 from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.run_folder import RunFolder, invocation_of
 from rayrl.pipeline.trial import TrialState, write_trial
+from rayrl.storage.manifest import write_manifest
 
 EXPERIMENT = """
 name: small
@@ -262,6 +264,24 @@ def test_stage_refuses_what_the_experiment_does_not_have(rayrl, file, tmp_path):
     assert "there is no stage 'trian'\n  did you mean 'train'?" in err
 
 
+def test_a_stage_by_hand_says_how_far_it_is_and_last_where_its_results_are(rayrl, folder):
+    by_hand = "stage", "report", folder.config_file, "--run-dir", folder
+    code, out, err = rayrl(*by_hand)
+    assert (code, out) == (1, "")
+    assert err.startswith(
+        "error: stage report: it builds on train, which has not finished\n  run `rayrl stage"
+    )
+    for stage in ("train", "evaluate"):
+        write_manifest(folder.stage(stage), name=stage, inputs={}, options={}, outputs=())
+    code, out, _ = rayrl(*by_hand)
+    first, second, last = out.splitlines()
+    assert (code, last) == (0, str(folder.report_file))
+    assert first == "report: runs, because it has not finished yet"
+    assert re.fullmatch(r"report: done after [0-9.]+ s", second)
+    code, out, _ = rayrl(*by_hand)
+    assert (code, out) == (0, f"report: done already\n{folder.report_file}\n")
+
+
 def test_a_relative_run_folder_in_a_ray_job_is_an_error(rayrl, file, monkeypatch):
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
     code, _, err = rayrl("stage", "train", file, "--run-dir", "run")
@@ -290,7 +310,8 @@ def test_report_of_several_runs_compares_them(rayrl, file, folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "nowhere/config.json"),
+        (["nowhere"], "error: nowhere: there is no run in this folder\n  name a run folder"),
+        (["run", "nowhere"], "error: nowhere: there is no run in this folder"),
         (["run", "run"], "is named twice"),
         (["run", "--out", "."], "holds something besides a report"),
     ],

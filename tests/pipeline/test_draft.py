@@ -107,7 +107,8 @@ def test_an_environment_that_is_slow(draft):
     [
         ("CartPol-v1", EnvError, "did you mean 'CartPole-v1'"),
         ("no_module:Env", EnvError, "module 'no_module' cannot be imported"),
-        ("drafted_envs:NoSuch", EnvError, "env drafted_envs:NoSuch: is not a registered environment"),
+        ("drafted_envs:NoSuch", EnvError, "env drafted_envs:NoSuch: module 'drafted_envs' has no 'NoSuch'"),
+        ("drafted_envs:Sloww", EnvError, "did you mean 'Slow'?"),
         ("drafted_envs:NeverStarts", EnvError, "raised FileNotFoundError in reset: level.map"),
         ("drafted_envs:Greedy", EnvError, "missing 1 required positional argument: 'level'"),
         ("drafted_envs:Pair", SpaceError, "no action distribution for Tuple"),

@@ -51,6 +51,10 @@ def test_a_smoke_run_goes_from_demonstrations_to_the_report_and_repeats_nothing(
     assert report == folder / "report" / "report.html"
     assert report.stat().st_size > 100_000
     assert "not recorded" not in report.read_text()
+    printed = "".join(file.read_text() for file in (folder / "logs").glob("*.log"))
+    assert "finished in" in printed
+    for noise in ("DeprecationWarning", "gputil", "tensorboard --logdir", "Configuration for experiment"):
+        assert noise not in printed
     assert json.loads((folder / "environment.json").read_text())["hardware"]["processor"]
     dataset = open_dataset(folder / "collect")
     dataset.verify()
@@ -96,9 +100,10 @@ def test_training_that_was_killed_goes_on_from_its_checkpoint_to_the_same_end(tm
         folder,
         *QUICK,
         "--set=train.options.train_batch_size_per_learner=64",
+        "--set=train.options.minibatch_size=64",
     )
     trial_file = folder / "mlp_baseline" / "no_pretrain" / "seed_0" / "trial.json"
-    first = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, text=True, start_new_session=True)
+    first = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 300
     while not (trial_file.exists() and 0 < json.loads(trial_file.read_text())["step"] < 1024):
         assert time.monotonic() < deadline

@@ -1,5 +1,6 @@
 """The train stage with its trials under Tune: what they fail of is told, and tried once."""
 
+import re
 import resource
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 from rayrl.errors import ResourceError, StageError
 from rayrl.pipeline.context import StageContext
 from rayrl.pipeline.experiment import load_experiment
+from rayrl.pipeline.records import last_records, recorded
 from rayrl.pipeline.run_folder import RunFolder, invocation_of
 from rayrl.pipeline.stages import StageUnit, stage_kind
 from rayrl.pipeline.stop import request_stop
@@ -31,6 +33,20 @@ class Forgetful(StatefulCartPole):
 
     def get_state(self):
         raise ZeroDivisionError("cannot say")
+
+
+class Shaky(StatefulCartPole):
+    """Each that is built raises in its fortieth step."""
+
+    def __init__(self):
+        super().__init__()
+        self._left = 40
+
+    def step(self, action):
+        self._left -= 1
+        if not self._left:
+            raise ConnectionError("the simulator hung up")
+        return super().step(action)
 
 
 @pytest.fixture
@@ -70,6 +86,17 @@ def test_what_a_trial_fails_of_is_told_and_not_tried_again(context, env, message
     assert (state.state, state.resumed_from) == ("failed", ())
     (attempt,) = (train.folder.path / "tune").glob("*/mlp_baseline-no_pretrain-seed_0")
     assert len((attempt / "result.json").read_text().splitlines()) == 2  # an iteration, and the error
+
+
+def test_what_a_trial_warns_of_is_said_when_the_stage_ends(context):
+    train = context(Shaky, total_steps=640)
+    with recorded(train.folder.logs / "train.jsonl", run="cart"):
+        assert run(train) is not None
+    told = [record for record in last_records(train.folder.logs / "train.jsonl") if "event" in record]
+    assert told[-1]["event"] == "warning"
+    assert re.match(
+        "mlp_baseline-no_pretrain-seed_0: the environment raised [1-9][0-9]* times", told[-1]["message"]
+    )
 
 
 def test_a_run_that_is_to_stop_does_not_wait_for_room(context):

@@ -1,6 +1,7 @@
 """Trials as the train stage runs them, without Tune: to the end, on after a stop, anew, and failing."""
 
 import json
+import math
 import shutil
 
 import numpy as np
@@ -42,6 +43,20 @@ SPEC = TrialSpec("mlp_baseline", "no_pretrain", 0)
 class Broken(StatefulCartPole):
     def step(self, action):
         raise RuntimeError("the pole fell off")
+
+
+class Shaky(StatefulCartPole):
+    """Each that is built raises in its sixtieth step."""
+
+    def __init__(self):
+        super().__init__()
+        self._steps = 0
+
+    def step(self, action):
+        self._steps += 1
+        if self._steps == 60:
+            raise ConnectionError("the simulator hung up")
+        return super().step(action)
 
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -250,6 +265,22 @@ def test_a_trial_that_ends_itself_is_done_and_says_why(prepare):
     assert make_run(folder, SPEC).reason_to_run() is None
     # A longer training ends there as well: what its options say has not changed.
     assert train(prepare(options=options, total_steps=600)) == (True, [])
+
+
+def test_how_often_the_environment_raised_is_warned_of_also_after_a_resume(prepare):
+    folder = prepare(env={"id": f"{__name__}:Shaky"}, total_steps=1000)
+    told = []
+    for stop_after in (8, math.inf):
+        failures = []
+        make_run(folder, SPEC).train(
+            lambda result, failures=failures: failures.append(result["env_runners"]["env_failures"]),
+            lambda failures=failures, stop_after=stop_after: len(failures) >= stop_after,
+        )
+        told.append(sum(failures))
+    assert min(told) > 0
+    (warning,) = read_trial(folder, "mlp_baseline", "no_pretrain", 0).warnings
+    assert warning.startswith(f"the environment raised {sum(told):.0f} times, and its open episodes")
+    assert "train.options.max_env_failures (10)" in warning
 
 
 def test_a_pretrained_policy_of_another_architecture_is_refused(prepare):

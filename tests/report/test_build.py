@@ -7,7 +7,7 @@ from importlib import resources
 
 import pytest
 
-from rayrl.errors import ConfigError, IntegrityError
+from rayrl.errors import ConfigError, RunError
 from rayrl.report import build_report
 from rayrl.report.figures.style import COLORS
 from rayrl.report.run_reader import read_run
@@ -161,7 +161,7 @@ def test_building_again_replaces_the_report(complete):
 
 
 def test_no_run_no_report(tmp_path):
-    with pytest.raises(IntegrityError):
+    with pytest.raises(RunError, match="there is no run in this folder\n  name a run folder"):
         build_report(tmp_path)
     assert not (tmp_path / "report").exists()
 

@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,9 +104,20 @@ def test_plotly_gets_the_curves_with_names_that_are_no_markup():
     assert bold["y"] == [0.1, 0.333333]
     assert bold["name"] == "&lt;/script&gt;&lt;b&gt;$x$&lt;/b&gt; &amp; co"
     assert (faint["line"]["dash"], bold["line"]["dash"]) == ("solid", "dash")
-    assert figure["layout"]["yaxis"]["tickformat"] == ".0%"
+    assert figure["layout"]["yaxis"]["tickformat"] == ".2~%"
     (rule,) = figure["layout"]["shapes"]
     assert (rule["y0"], rule["y1"], rule["xref"]) == (0.9, 0.9, "paper")
+
+
+def test_an_axis_on_which_all_is_at_one_number_has_that_tick():
+    point = replace(LINES, lines=[Line("a", np.array([2048.0]), np.array([0.5]), 0)])
+    assert json.loads(to_plotly(point))["layout"]["xaxis"]["tickvals"] == [2048]
+    estimate = Estimate(value=2048.0, low=None, high=None, n=1)
+    same = replace(
+        INTERVALS, rows=[IntervalRow("a", estimate, 0), IntervalRow("b", estimate, 1)], origin=None
+    )
+    assert json.loads(to_plotly(same))["layout"]["xaxis"]["tickvals"] == [2048]
+    assert "tickvals" not in json.loads(to_plotly(INTERVALS))["layout"]["xaxis"]
 
 
 def test_plotly_gets_the_arms_of_an_interval():

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from rayrl.errors import IntegrityError
+from rayrl.errors import IntegrityError, RunError
 from rayrl.report.run_reader import read_run
 from tests.report.run_folder import write_demonstrators, write_experiment, write_run
 
@@ -74,10 +74,14 @@ def test_what_is_damaged_is_named(tmp_path):
     assert all(any(problem.startswith(start) for problem in run.problems) for start in starts)
 
 
-@pytest.mark.parametrize("text", [None, "{", '{"name": "x"}'])
-def test_without_an_experiment_there_is_no_run(tmp_path, text):
-    if text is not None:
-        (tmp_path / "config.json").write_text(text)
+def test_without_an_experiment_there_is_no_run(tmp_path):
+    with pytest.raises(RunError, match="there is no run in this folder"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", '{"name": "x"}'])
+def test_of_a_damaged_experiment_nothing_can_be_reported(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
     with pytest.raises(IntegrityError, match=r"config\.json"):
         read_run(tmp_path)
 

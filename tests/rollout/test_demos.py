@@ -249,7 +249,7 @@ def test_a_share_of_nothing_is_empty(tmp_path: Path) -> None:
         (COUNTING, {"rigt": 1}, ConfigError, "did you mean 'right'"),
         (COUNTING, {"wrong": 1}, DataError, "demonstrator wrong: gave"),
         (f"{HERE}:Doomed", {"right": 1}, EnvError, "doomed"),
-        (f"{HERE}:Missing", {"random": 1}, EnvError, "not a registered"),
+        (f"{HERE}:Missing", {"random": 1}, EnvError, "has no 'Missing'"),
         ("CartPol-v1", {"random": 1}, EnvError, "did you mean 'CartPole-v1'"),
     ],
 )

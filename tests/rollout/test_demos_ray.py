@@ -59,7 +59,7 @@ def test_what_actors_began_may_be_finished_without_them(
     ("env", "demonstrator", "error", "message"),
     [
         (COUNTING, "wrong", DataError, "demonstrator wrong: gave"),
-        (f"{HERE}:Doomed", "right", EnvError, "raised 11 times in a row.*doomed"),
+        (f"{HERE}:Doomed", "right", EnvError, "raised 11 times with no episode or batch.*doomed"),
     ],
 )
 def test_what_an_actor_raises_is_raised(

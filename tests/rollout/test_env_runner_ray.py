@@ -61,7 +61,7 @@ def test_an_environment_that_keeps_raising_is_told_with_its_traceback(
     with pytest.raises(EnvError, match="the simulator crashed") as raised:
         ray.get(receipt)
     flag.unlink()
-    assert "environment of worker 1: raised 3 times in a row" in str(raised.value)
+    assert "environment of worker 1: raised 3 times with no episode or batch finished" in str(raised.value)
     assert "runner_envs.py" in str(raised.value)
     # It is the environment that is broken, not the worker.
     assert ray.get(order(group, 1, 30)[0]).num_steps == 30

@@ -75,7 +75,7 @@ def _draw_lines(chart: LineChart, axes: Axes) -> None:
         )
     axes.set_ylabel(_plain(chart.y_label))
     if chart.percent:
-        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
     axes.locator_params(axis="x", integer=True)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     if any(not line.faint for line in chart.lines):

@@ -71,16 +71,23 @@ def _lines(chart: LineChart) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         }
         for level in chart.levels
     ]  # fmt: skip
-    y_axis = {"title": {"text": _plain(chart.y_label)}} | ({"tickformat": ".0%"} if chart.percent else {})
-    few = max((line.x[-1] - line.x[0] for line in chart.lines if len(line.x)), default=0) <= _FEW_TICKS
+    y_axis = {"title": {"text": _plain(chart.y_label)}} | ({"tickformat": ".2~%"} if chart.percent else {})
+    xs = [x for line in chart.lines for x in line.x[[0, -1][: len(line.x)]]]
     layout = {
-        "xaxis": {"title": {"text": _plain(chart.x_label)}} | ({"dtick": 1} if few else {}),
+        "xaxis": {"title": {"text": _plain(chart.x_label)}} | _ticks(xs),
         "yaxis": y_axis,
         "shapes": [_rule("y", level.y) for level in chart.levels],
         "annotations": notes,
         "height": 400,
     }
     return data, layout
+
+
+def _ticks(xs: Sequence[float]) -> dict[str, Any]:
+    """Whole numbers where there are few, and the number itself where there is but one."""
+    if len(set(xs)) == 1:
+        return {"tickvals": [float(xs[0])], "tickformat": ","}
+    return {"dtick": 1} if max(xs, default=0) - min(xs, default=0) <= _FEW_TICKS else {}
 
 
 def _intervals(chart: IntervalChart) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -129,8 +136,11 @@ def _intervals(chart: IntervalChart) -> tuple[list[dict[str, Any]], dict[str, An
 
 
 def _room(chart: IntervalChart) -> dict[str, Any]:
-    """Room at both sides of the origin, which may be the outermost thing to see."""
+    """Room at both sides of the origin, which may be the outermost thing; a tick for a single number."""
     values = [row.estimate.value for row in chart.rows if row.estimate.value is not None]
+    ends = [end for row in chart.rows for end in (row.estimate.low, row.estimate.high) if end is not None]
+    if chart.origin is None and len({*values, *ends, *(x for row in chart.rows for x in row.points)}) == 1:
+        return _ticks(values)
     if chart.origin is None or not values:
         return {}
     low, high = min(*values, chart.origin), max(*values, chart.origin)
