@@ -44,6 +44,7 @@ class ColumnarConfig(AlgorithmConfig):
         normalize_rewards: divide rewards by the spread of discounted returns, in the learner.
         max_env_failures: how often in a row an environment may raise before the run fails.
         learner_timeout_s: how long an update may take before the run fails.
+        save_optimizer_state: whether checkpoints hold the optimizer's state.
     """
 
     honoured: ClassVar[frozenset[str]] = COMMON | ROLLOUT
@@ -75,6 +76,7 @@ class ColumnarConfig(AlgorithmConfig):
         self.normalize_rewards = False
         self.max_env_failures = 10
         self.learner_timeout_s = 600.0
+        self.save_optimizer_state = True
         self.replay_settings = ReplaySettings()
 
     def training(
@@ -86,6 +88,7 @@ class ColumnarConfig(AlgorithmConfig):
         normalize_rewards: bool = NotProvided,
         max_env_failures: int = NotProvided,
         learner_timeout_s: float = NotProvided,
+        save_optimizer_state: bool = NotProvided,
         run_name: str = NotProvided,
         native_vectorization: bool = NotProvided,
         **kwargs: Any,
@@ -99,6 +102,7 @@ class ColumnarConfig(AlgorithmConfig):
             "normalize_rewards": normalize_rewards,
             "max_env_failures": max_env_failures,
             "learner_timeout_s": learner_timeout_s,
+            "save_optimizer_state": save_optimizer_state,
             "run_name": run_name,
             "native_vectorization": native_vectorization,
         }

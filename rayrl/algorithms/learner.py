@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core import COMPONENT_OPTIMIZER, DEFAULT_MODULE_ID
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.learner.training_data import TrainingData
+from ray.rllib.utils import force_list
 from ray.rllib.utils.metrics import (
     ALL_MODULES,
     NUM_ENV_STEPS_TRAINED,
@@ -326,6 +327,8 @@ class ColumnarLearner(TorchLearner):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """RLlib's state, completed by what the next update depends on."""
+        if not self.config.save_optimizer_state:
+            not_components = [*force_list(not_components), COMPONENT_OPTIMIZER]
         state: dict[str, Any] = super().get_state(components, not_components=not_components, **kwargs)
         if self._check_component(TRAINING, components, not_components):
             state[TRAINING] = self.get_training_state()

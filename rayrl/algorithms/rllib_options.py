@@ -47,6 +47,7 @@ COMMON = frozenset(
         "optimizer_type",
         "optimizer_options",
         "learner_timeout_s",
+        "save_optimizer_state",
     }
 )
 """Options that all algorithms honour."""

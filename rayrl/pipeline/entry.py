@@ -31,20 +31,23 @@ def main(stage: str, arguments: Sequence[str] | None = None) -> int:
 
     Args:
         stage: the stage's name.
-        arguments: ``FILE --run-dir DIR [--set key=value]… [--architecture NAME]``; the process's own when not
-            given.
+        arguments: ``FILE --run-dir DIR [--set key=value]… [--architecture NAME] [--chunk N]``; the process's
+            own when not given.
     """
     parser = argparse.ArgumentParser(prog=stage, description=f"Runs the {stage} stage of an experiment.")
     parser.add_argument("file", type=Path, metavar="FILE", help="experiment file")
     parser.add_argument("--run-dir", type=Path, required=True, metavar="DIR", help="run folder")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="replaces an option")
     parser.add_argument("--architecture", metavar="NAME", help="only its part of the stage")
+    parser.add_argument("--chunk", type=int, metavar="N", help="only this chunk of training")
     options = parser.parse_args(arguments)
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
     )
     try:
-        run_stage(stage, options.file, options.run_dir, options.set, options.architecture)
+        run_stage(
+            stage, options.file, options.run_dir, options.set, options.architecture, chunk=options.chunk
+        )
     except RayrlError as error:
         print(f"{error}\n{stage_error.to_line(error)}", file=sys.stderr, flush=True)
         return 1
@@ -52,7 +55,13 @@ def main(stage: str, arguments: Sequence[str] | None = None) -> int:
 
 
 def run_stage(
-    stage: str, file: Path, run_dir: Path, overrides: Sequence[str] = (), architecture: str | None = None
+    stage: str,
+    file: Path,
+    run_dir: Path,
+    overrides: Sequence[str] = (),
+    architecture: str | None = None,
+    *,
+    chunk: int | None = None,
 ) -> None:
     """Runs one stage in this process, as far as it is not done.
 
@@ -64,6 +73,7 @@ def run_stage(
         run_dir: the run folder; made when it is not there.
         overrides: ``key.path=value``.
         architecture: the architecture whose part to run; all when not given.
+        chunk: the chunk of training to run, from 1; all when not given.
 
     Raises:
         ConfigError: the file or an override is wrong.
@@ -79,9 +89,15 @@ def run_stage(
     kind = stage_kind(stage)
     folder = RunFolder(run_dir)
     experiment = _open(folder, file, overrides)
-    units = [unit for unit in units_of(kind, experiment) if architecture in (None, unit.architecture)]
+    units = [
+        unit
+        for unit in units_of(kind, experiment)
+        if architecture in (None, unit.architecture)
+        and chunk in (None, unit.chunk.number if unit.chunk else 1)
+    ]
     if not units:
         part = f" for architecture {architecture!r}" if architecture else ""
+        part += f" with a chunk {chunk}" if chunk else ""
         raise StageError(f"the experiment has no stage {stage!r}{part}", where=str(file))
     signals: list[int] = []
     with contextlib.ExitStack() as stack:
@@ -94,7 +110,8 @@ def run_stage(
         # Ray installs handlers of its own when it is initialized.
         stack.enter_context(first_signal(signals.append))
         for unit in units:
-            _run(unit, folder, experiment, signals)
+            if not _run(unit, folder, experiment, signals):
+                break
 
 
 def _open(folder: RunFolder, file: Path, overrides: Sequence[str]) -> Experiment:
@@ -108,11 +125,14 @@ def _open(folder: RunFolder, file: Path, overrides: Sequence[str]) -> Experiment
     return folder.experiment()
 
 
-def _run(unit: StageUnit, folder: RunFolder, experiment: Experiment, signals: list[int]) -> None:
+def _run(unit: StageUnit, folder: RunFolder, experiment: Experiment, signals: list[int]) -> bool:
+    """Runs a unit that is not done; whether it is then, or was asked to stop."""
     if why_run(unit, folder, experiment) is None:
         _log.warning("%s is done already", unit.name)
     elif not run_unit(unit, folder, experiment, interrupted=lambda: bool(signals)):
         _log.warning("%s stopped on request; the same command goes on", unit.name)
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -65,7 +65,10 @@ class RunView:
 
     def started(self, unit: StageUnit, reason: str) -> None:
         """A unit runs."""
-        self.say(f"{unit.name}: runs, because {reason}", event="started", stage=unit.name, reason=reason)
+        part = f" of {unit.chunk.of}" if unit.chunk else ""
+        self.say(
+            f"{unit.name}{part}: runs, because {reason}", event="started", stage=unit.name, reason=reason
+        )
         self._next_plain = time.monotonic() + _PLAIN_EVERY_S
         if self._bars:
             self._bar = self._bars.add_task("starting", total=None, name=unit.name)

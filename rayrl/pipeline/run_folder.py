@@ -6,6 +6,7 @@ environment.json what it was trained on: versions, hardware
 inputs/          copies of the files that the experiment names, by hash
 logs/            <unit>.log as the job printed it; <unit>.jsonl and <trial>.jsonl as structured records
 stages/<unit>/   manifest.json (its presence says that the unit is done), job.json, lock
+training_progress.json   how far training is, chunk by chunk
 collect/  <architecture>/  tune/  report/  all_results.json      what the stages write
 """
 
