@@ -36,7 +36,9 @@ def check_losses(
         return
     rows = {key: column for key, column in columns.items() if column.is_floating_point()}
     bad_columns = [key for key, column in rows.items() if not bool(column.isfinite().all())]
-    seen = f", where {', '.join(bad_columns)} of the batch {_is_not_finite(bad_columns)}" if bad_columns else ""
+    seen = (
+        f", where {', '.join(bad_columns)} of the batch {_is_not_finite(bad_columns)}" if bad_columns else ""
+    )
     kept = "training"
     if folder is not None:
         file = folder / f"{name}.safetensors"

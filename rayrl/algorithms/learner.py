@@ -234,10 +234,10 @@ class ColumnarLearner(TorchLearner):
         sum_over_learners(sums)
         steps = epochs * plan.steps
         values = torch.cat([sums / sum(counts), torch.stack([norms / steps, skipped])]).tolist()
-        statistics = dict(zip(self.statistics, values, strict=False))
-        self.check_losses(statistics, columns)
+        means = dict(zip(self.statistics, values, strict=False))
+        self.check_losses(means, columns)
         return {
-            **statistics,
+            **means,
             "gradient_norm": values[-2],
             "gradient_steps": float(steps),
             "gradient_steps_skipped": values[-1],
@@ -249,9 +249,7 @@ class ColumnarLearner(TorchLearner):
         Raises:
             TrainingError: one of them is not.
         """
-        check_losses(
-            statistics, columns, self.fault_folder, name=f"update_{self._updates}_learner_{rank()}"
-        )
+        check_losses(statistics, columns, self.fault_folder, name=f"update_{self._updates}_learner_{rank()}")
 
     def end_epoch(self, sums: Tensor, rows: int) -> bool:
         """Whether the update ends with this epoch; all learners must give the same answer.

@@ -26,6 +26,16 @@ app.add_typer(data.app, name="data")
 app.add_typer(imports.app, name="import")
 app.add_typer(policy.app, name="policy")
 
+
+class Resume(StrEnum):
+    """Whether ``rayrl run`` goes on with an unfinished run."""
+
+    auto = "auto"
+    must = "must"
+    never = "never"
+    ask = "ask"
+
+
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Experiment file (YAML).")]
 RunFolderPath = Annotated[
     Path, typer.Argument(metavar="RUN_DIR", help="Run folder.", autocompletion=completion.run_folders)
@@ -75,11 +85,16 @@ def run(
             help="Pretrains and trains again from the warm start; keeps what was there aside.",
         ),
     ] = False,
+    resume: Annotated[
+        Resume | None,
+        typer.Option(help="Whether to go on with an unfinished run: short for --set resume=…."),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Runs an experiment to its report, skipping what is done; the report's path is printed last."""
-    from rayrl.pipeline.controller import RunOptions, run_experiment
+    from rayrl.pipeline.controller import run_experiment
     from rayrl.pipeline.progress import RunView
+    from rayrl.pipeline.resume import RunOptions
 
     if local and address:
         raise typer.BadParameter("--local runs in this process, and takes no --address")
@@ -88,6 +103,8 @@ def run(
     overrides = list(overrides or ())
     if external_pretrain is not None:
         overrides.append(f"pretrain.from={json.dumps(str(external_pretrain))}")
+    if resume is not None:
+        overrides.append(f"resume={resume.value}")
     if force_warmstart:
         overrides.append("pretrain.force_warmstart=true")
     options = RunOptions(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -54,6 +56,38 @@ class RunView:
         """
         self._console.print(text, markup=False)
         _log.info("%s", text, extra={"fields": fields})
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is a terminal to ask on."""
+        return self._console.is_terminal and sys.stdin.isatty()
+
+    def ask(self, question: str, choices: Sequence[str], *, default: str) -> str:
+        """Has the user choose; the default is taken for an empty answer, and where the input ends.
+
+        Args:
+            question: what it is about.
+            choices: what can be chosen, in words.
+            default: one of them.
+        """
+        if self._bars:
+            self._bars.stop()
+        lines = [f"  {number}  {choice}" for number, choice in enumerate(choices, 1)]
+        self._console.print("\n".join([f"{question}:", *lines]), markup=False)
+        chosen = None
+        while chosen is None:
+            try:
+                text = self._console.input(f"which (1 to {len(choices)}; {choices.index(default) + 1}): ")
+            except EOFError:
+                text = ""
+            if not text.strip():
+                chosen = default
+            elif text.strip().isdecimal() and 1 <= int(text) <= len(choices):
+                chosen = choices[int(text) - 1]
+        if self._bars:
+            self._bars.start()
+        self.say(f"chosen: {chosen}", event="chosen")
+        return chosen
 
     def waiting(self, holder: Holder | None) -> None:
         """Another process runs this run already."""
