@@ -293,6 +293,32 @@ def doctor(
         raise typer.Exit(1)
 
 
+@app.command()
+def verify_resume(
+    file: File,
+    overrides: Overrides = None,
+    iterations: Annotated[
+        int, typer.Option(metavar="N", min=2, help="Iterations to train; the kill comes in the middle.")
+    ] = 4,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Tries whether training that is killed goes on exactly; exit code 1 if it does not."""
+    from rayrl.cli.tables import print_finding
+    from rayrl.doctor.resume import verify_resume as verify
+
+    diagnosis = verify(
+        file,
+        overrides or (),
+        iterations=iterations,
+        say=(lambda finding: None) if as_json else print_finding,
+    )
+    if as_json:
+        typer.echo(json.dumps(diagnosis.model_dump(), indent=2))
+    if not diagnosis.healthy:
+        raise typer.Exit(1)
+
+
 class Kind(StrEnum):
     """What ``rayrl list`` lists."""
 
