@@ -127,7 +127,6 @@ def test_killed_in_chunk_2_it_finishes_on_the_second_call(home):
 
 
 def test_a_chunk_is_repeated_from_wherever_its_trials_were_left(home):
-    """Half a checkpoint, and lines after it, are what a kill can leave; a repeated chunk leaves none of both."""
     done = start(home, "run", "--set", "train.chunks.size=2000", "--set", "train.total_steps=4000")
     assert done.wait(900) == 0, (home / "run.out").read_text()
     run, trial = home / "run", TRIALS[0]

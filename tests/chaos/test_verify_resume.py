@@ -1,4 +1,4 @@
-"""`rayrl verify-resume` with its SIGKILLs: each algorithm, with workers and learners of its own, goes on exactly."""
+"""`rayrl verify-resume` with its SIGKILLs: each algorithm, with workers and learners, goes on exactly."""
 
 import json
 
@@ -51,9 +51,9 @@ def file(tmp_path):
                 "gpus_per_learner": 0,
                 "cpus_per_env_runner": 0.2,
                 "cpus_per_learner": 0.2,
-                "replay": {"cpus_per_replay_shard": 0.2},
                 "options": options,
             }
+            | ({} if algorithm == "ppo" else {"replay": {"cpus_per_replay_shard": 0.2}})
             | train,
         }
         path.write_text(yaml.safe_dump(values))
