@@ -39,7 +39,6 @@ _DEMO_STEPS = 2048
 _SHOWN = 3
 _NEVER_S = 1e9
 _REMEDIES = {
-    "optimizer": "set train.save_optimizer_state: true",
     "environments": "get_state must give, and set_state take back, all that the next step depends on, "
     "random numbers included; Gymnasium's np_random is saved beside it",
     "rollouts": "look whether the environment draws from random numbers of its own module or process, and "
@@ -94,6 +93,13 @@ def _findings(file: Path, overrides: Sequence[str], iterations: int, home: Path)
         return
     environment = _environment(experiment)
     yield environment
+    if not experiment.train.save_optimizer_state:
+        yield Finding(
+            check="optimizer",
+            state="warning",
+            message="checkpoints do not hold its state, so weights cannot be the same",
+            remedy="set train.save_optimizer_state: true",
+        )
     warm_up = _warm_up(experiment)
     kept = warm_up + iterations // 2
     small = _in_small(experiment, iterations, kept_every=kept, last=warm_up + iterations)

@@ -67,7 +67,7 @@ COLLECTOR = ("workers", "workers", 1, "collector")
     [
         (WEIGHTS, np.array([0, 1, 2 + 1e-15]), "weights", "same steps"),
         (WEIGHTS, np.arange(3.0, dtype="f4"), "weights", "same steps"),
-        ((*LEARNER, "optimizer"), {}, "optimizer", "train.save_optimizer_state: true"),
+        ((*LEARNER, "optimizer", "adam", "state"), [], "optimizer", "same steps"),
         ((*LEARNER, "training", "kl_coeff"), 0.2 + 1e-16, "coefficients", "same steps"),
         ((*COLLECTOR, "env", "envs", 0), {"own": {"x": 2}}, "environments", "get_state must give"),
         ((*COLLECTOR, "sequence"), 5, "rollouts", "reset(seed"),
