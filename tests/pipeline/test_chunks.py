@@ -11,10 +11,13 @@ import yaml
 from rayrl.errors import TrainingError
 from rayrl.models.policy_folder import load_policy
 from rayrl.pipeline.chunk_record import read_record
+from rayrl.pipeline.context import StageContext
+from rayrl.pipeline.execution import run_unit, why_run
 from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.run_folder import RunFolder, invocation_of
-from rayrl.pipeline.stages import Chunk
-from rayrl.pipeline.train_stage import make_run
+from rayrl.pipeline.stages import Chunk, plan
+from rayrl.pipeline.stop import request_stop
+from rayrl.pipeline.train_stage import make_run, run
 from rayrl.pipeline.training_progress import TrainingProgress, read_progress
 from rayrl.pipeline.trial import read_trial
 from rayrl.pipeline.trial_spec import TrialSpec
@@ -134,6 +137,48 @@ def test_in_chunks_it_learns_what_it_does_in_one_piece(prepare):
     assert (told.status, told.completed_chunks, told.chunk_size) == ("completed", 3, 130)
     assert [chunk.requests for chunk in told.chunks] == [130, 130, 40]
     assert told.end_time is not None
+
+
+def unit_context(folder, number):
+    return StageContext(folder.experiment(), folder, plan_of(folder)[number - 1], local=True)
+
+
+def plan_of(folder):
+    return [unit for unit in plan(folder.experiment()) if unit.kind.name == "train"]
+
+
+def test_the_stage_trains_chunk_after_chunk_and_keeps_the_runs_progress(prepare):
+    folder = prepare(total_steps=200, chunks={"size": 100})
+    first, second = plan_of(folder)
+    assert (first.name, second.name) == ("train-chunk1", "train-chunk2")
+    assert why_run(second, folder, folder.experiment()) == "train-chunk1 has not finished yet"
+    assert run_unit(first, folder, folder.experiment(), local=True)
+    told = read_progress(folder)
+    assert (told.status, told.completed_chunks, told.end_time) == ("running", 1, None)
+    assert told.chunks[0].log_file == "logs/train-chunk1.log"
+
+    request_stop(folder, "a test")
+    assert not run_unit(second, folder, folder.experiment(), local=True)
+    assert [chunk.status for chunk in read_progress(folder).chunks] == ["completed", "stopped"]
+    folder.stop_file.unlink()
+    assert run_unit(second, folder, folder.experiment(), local=True)
+    told = read_progress(folder)
+    assert (told.status, told.completed_chunks, told.requests_done) == ("completed", 2, 256)
+    assert why_run(second, folder, folder.experiment()) is None
+
+    # Longer, it has only the new chunk to do.
+    longer = prepare(total_steps=300, chunks={"size": 100})
+    reasons = [why_run(unit, longer, longer.experiment()) for unit in plan_of(longer)]
+    assert reasons == [None, None, "it has not finished yet"]
+
+
+def test_a_chunk_that_fails_is_told(prepare):
+    folder = prepare(env="tests.pipeline.test_chunks:Poisoned", chunks={"size": 200})
+    with pytest.raises(TrainingError):
+        run(unit_context(folder, 1))
+    told = read_progress(folder)
+    assert (told.status, [chunk.status for chunk in told.chunks]) == ("failed", ["failed", "waiting"])
+    assert "are not finite" in told.error_message
 
 
 def test_a_chunk_that_was_stopped_goes_on_and_may_be_cut_elsewhere_then(prepare):
