@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from rayrl.errors import RayrlError, RunError
+from rayrl.errors import RunError, StageError
 from rayrl.pipeline import forced_warm_start, preflight
 from rayrl.pipeline.execution import signature, why_run
 from rayrl.pipeline.experiment import Experiment, load_experiment
@@ -29,6 +29,7 @@ from rayrl.pipeline.lock import Holder, Lock, hold
 from rayrl.pipeline.private_ray import PrivateRay
 from rayrl.pipeline.processes import end_private_ray
 from rayrl.pipeline.progress import RunView
+from rayrl.pipeline.progress_record import note_end
 from rayrl.pipeline.ray_session import choose_token
 from rayrl.pipeline.records import ROOT, recorded
 from rayrl.pipeline.resources import this_machine
@@ -201,10 +202,13 @@ def _run(unit: StageUnit, folder: RunFolder, run_one: RunOne, view: RunView) -> 
             how = "done" if run_one(unit) else "stopped"
     except KeyboardInterrupt:
         how = "interrupted"
-        _note_end(unit, folder, "stopped", None)
+        if unit.kind.in_chunks:
+            note_end(folder, "stopped", None)
         raise
-    except RayrlError as error:
-        _note_end(unit, folder, "failed", str(error))
+    except StageError as error:
+        # Its process may not have been able to say so.
+        if unit.kind.in_chunks:
+            note_end(folder, "failed", str(error))
         raise
     finally:
         view.ended(unit, how, time.monotonic() - start)
@@ -218,18 +222,6 @@ def _run(unit: StageUnit, folder: RunFolder, run_one: RunOne, view: RunView) -> 
             where=str(folder),
             remedy="the same command goes on",
         )
-
-
-def _note_end(
-    unit: StageUnit, folder: RunFolder, status: Literal["stopped", "failed"], error: str | None
-) -> None:
-    """Notes in ``training_progress.json`` how a chunk ended whose process could not say so."""
-    if unit.kind.in_chunks:
-        from rayrl.pipeline.training_progress import TrainingProgress, read_progress
-
-        told = read_progress(folder)
-        if told is not None and told.status == "running":
-            TrainingProgress(folder, folder.experiment()).write(status, error=error)
 
 
 @contextmanager

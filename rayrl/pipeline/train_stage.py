@@ -57,7 +57,7 @@ def run(context: StageContext) -> StageOutputs | None:
     try:
         outputs = _run_chunk(context, progress)
     except Exception as error:
-        progress.write("failed", error=str(error))
+        progress.fail(error)
         raise
     if outputs is None:
         progress.write("stopped")

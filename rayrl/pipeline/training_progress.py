@@ -1,78 +1,30 @@
-"""``training_progress.json``: how far training is, chunk by chunk, for people and scripts.
-
-It is made from what the trials write and kept for those who read it; nothing goes by it. An environment step
-is a request where the environment is a router, hence the names.
-"""
+"""Writes ``training_progress.json`` from what the trials have written: their checkpoints and records."""
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
 
-from pydantic import Field
-
-from rayrl.config import Config
+from rayrl.errors import ConfigError, IntegrityError, StorageError
 from rayrl.pipeline.checkpoints import Checkpoints
 from rayrl.pipeline.chunk_record import ChunkRecord, read_record
 from rayrl.pipeline.experiment import Experiment
+from rayrl.pipeline.progress_record import (
+    ChunkProgress,
+    ProgressRecord,
+    Status,
+    read_progress,
+    write_progress,
+)
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.stages import StageUnit, stage_kind, units_of
 from rayrl.pipeline.trial_spec import TrialSpec, trials_of
-from rayrl.storage.atomic import read_json, write_json
 
-FILE = "training_progress.json"
-_WHAT = "the progress of training"
 _EVERY_S = 5.0
 
-Status = Literal["running", "completed", "stopped", "failed"]
-
-
-class ChunkProgress(Config):
-    """How far one chunk is."""
-
-    chunk_id: int
-    """From 1."""
-    status: Literal["waiting", "running", "completed", "stopped", "failed"]
-    """``completed`` once all trials are."""
-    requests: int
-    """Environment steps of each trial in it."""
-    trials_completed: int
-    checkpoint: dict[str, str] = Field(default={})
-    """Where each trial's training stood at its end, by trial, relative to the run folder; checkpoints rotate,
-    so of chunks that are long over there is none."""
-    memory_bytes: dict[str, int] = Field(default={})
-    """Memory of each trial's processes at its end."""
-    log_file: str
-    timestamp: str | None = None
-    """When it was completed."""
-
-
-class ProgressRecord(Config):
-    """How far training is."""
-
-    total_chunks: int
-    chunk_size: int
-    total_requests: int
-    """Environment steps of each trial, in all."""
-    completed_chunks: int
-    requests_done: int
-    """Environment steps of the trial that is least far, as of its newest checkpoint."""
-    latest_checkpoint: dict[str, str]
-    """By trial, relative to the run folder."""
-    start_time: str
-    last_update: str
-    end_time: str | None = None
-    status: Status
-    error_message: str | None = None
-    output_dir: str
-    config_file: str
-    external_pretrain: str | None
-    """The policy that training starts from, where one is given."""
-    num_replicas: int | None
-    qps: float | None
-    chunks: tuple[ChunkProgress, ...]
+_log = logging.getLogger(__name__)
 
 
 class TrainingProgress:
@@ -94,6 +46,20 @@ class TrainingProgress:
         if time.monotonic() >= self._next:
             self.write("running")
 
+    def fail(self, error: Exception) -> None:
+        """Says that training failed, if the disk is not what is full."""
+        try:
+            self.write("failed", error=str(error))
+        except StorageError as problem:
+            _log.error("%s", problem)
+
+    def _before(self) -> ProgressRecord | None:
+        try:
+            return read_progress(self._folder)
+        except (IntegrityError, ConfigError) as error:
+            _log.warning("the progress of training begins anew: %s", error)
+            return None
+
     def write(self, status: Status, *, error: str | None = None) -> None:
         """Writes it anew.
 
@@ -106,7 +72,7 @@ class TrainingProgress:
             IntegrityError: the record of a chunk is damaged.
         """
         self._next = time.monotonic() + _EVERY_S
-        now, before = datetime.now(UTC).isoformat(timespec="seconds"), read_progress(self._folder)
+        now, before = datetime.now(UTC).isoformat(timespec="seconds"), self._before()
         known = {chunk.chunk_id: chunk for chunk in before.chunks} if before else {}
         units = units_of(stage_kind("train"), self._experiment)
         chunks: list[ChunkProgress] = []
@@ -142,7 +108,7 @@ class TrainingProgress:
             qps=env.get("qps"),
             chunks=tuple(chunks),
         )
-        write_json(self._folder.path / FILE, record.model_dump(), _WHAT)
+        write_progress(self._folder, record)
 
     def _chunk(self, number: int, unit: StageUnit, before: ChunkProgress | None, now: str) -> ChunkProgress:
         ends = self._experiment.train.chunk_ends
@@ -178,16 +144,3 @@ class TrainingProgress:
 
     def _relative(self, path: Path) -> str:
         return str(path.relative_to(self._folder.path))
-
-
-def read_progress(folder: RunFolder) -> ProgressRecord | None:
-    """What the file of a run says; None before training.
-
-    Raises:
-        IntegrityError: it is damaged.
-    """
-    file = folder.path / FILE
-    if not file.exists():
-        return None
-    values: dict[str, Any] = read_json(file, _WHAT)
-    return ProgressRecord.parse(values, where=str(file))

@@ -14,11 +14,12 @@ from rayrl.pipeline.chunk_record import read_record
 from rayrl.pipeline.context import StageContext
 from rayrl.pipeline.execution import run_unit, why_run
 from rayrl.pipeline.experiment import load_experiment
+from rayrl.pipeline.progress_record import note_end, read_progress
 from rayrl.pipeline.run_folder import RunFolder, invocation_of
 from rayrl.pipeline.stages import Chunk, plan
 from rayrl.pipeline.stop import request_stop
 from rayrl.pipeline.train_stage import make_run, run
-from rayrl.pipeline.training_progress import TrainingProgress, read_progress
+from rayrl.pipeline.training_progress import TrainingProgress
 from rayrl.pipeline.trial import read_trial
 from rayrl.pipeline.trial_spec import TrialSpec
 from tests.algorithms.stateful_env import StatefulCartPole
@@ -170,6 +171,24 @@ def test_the_stage_trains_chunk_after_chunk_and_keeps_the_runs_progress(prepare)
     longer = prepare(total_steps=300, chunks={"size": 100})
     reasons = [why_run(unit, longer, longer.experiment()) for unit in plan_of(longer)]
     assert reasons == [None, None, "it has not finished yet"]
+
+
+def test_how_a_chunk_ended_that_was_killed_is_noted_by_who_saw_it(prepare):
+    folder = prepare()
+    note_end(folder, "failed", "killed")
+    assert read_progress(folder) is None
+    progress = TrainingProgress(folder, folder.experiment())
+    progress.write("running")
+    note_end(folder, "failed", "killed")
+    told = read_progress(folder)
+    assert (told.status, told.error_message, told.end_time) == ("failed", "killed", told.last_update)
+    assert [chunk.status for chunk in told.chunks] == ["failed", "waiting", "waiting"]
+    # What the process itself has said, stays.
+    note_end(folder, "stopped", None)
+    assert read_progress(folder) == told
+    (folder.path / "training_progress.json").write_text("{")
+    progress.write("running")
+    assert read_progress(folder).status == "running"
 
 
 def test_a_chunk_that_fails_is_told(prepare):
