@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pydantic
 
+from rayrl.algorithms.options import ChunkOptions
 from rayrl.algorithms.ppo.options import ReferenceKL, Stabilization, TemperatureControl
 from rayrl.algorithms.registry import algorithm_config
 from rayrl.config.reference import Option, options_of, summary_of, yaml_text
@@ -160,6 +161,8 @@ def page() -> str:
                 for title, model in ENTRIES.items():
                     parts.append(_part(title, model, "[guides/demonstrations.md](guides/demonstrations.md)"))
             if option.name == "train":
+                chunks = "[guides/resuming.md](guides/resuming.md#chunks)"
+                parts.append(_part("`train.chunks`", ChunkOptions, chunks))
                 parts += [_algorithm(name, meanings) for name, meanings in OPTIONS.items()]
                 for name, section in SECTIONS.items():
                     parts.append(_part(f"`train.options.{name}`", section, WARM_START))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from ray.rllib.core.learner.learner_group import LearnerGroup
@@ -178,6 +179,29 @@ def restore_workers(group: EnvRunnerGroup, states: Mapping[int, dict[str, Any]])
         if worker in states
     }
     return exact | _answers(group, refs, "its state is not restored")
+
+
+def resident_bytes(env_runners: EnvRunnerGroup | None, learners: LearnerGroup) -> int:
+    """Memory of this process and of all env runners and learners in others, without what they share.
+
+    What processes share is Ray's object store, which has a bound of its own.
+    """
+    total = _own_bytes()
+    if env_runners is not None:
+        actors = env_runners._worker_manager.actors()
+        refs = {
+            worker: actors[worker].apply.remote(lambda runner: _own_bytes())
+            for worker in healthy_workers(env_runners)
+        }
+        total += sum(_answers(env_runners, refs, "its memory is not counted").values())
+    if not learners.is_local:
+        total += sum(answer.get() for answer in learners.foreach_learner(lambda learner: _own_bytes()))
+    return total
+
+
+def _own_bytes() -> int:
+    memory = psutil.Process().memory_info()
+    return int(memory.rss - getattr(memory, "shared", 0))
 
 
 def begin_epochs(group: EnvRunnerGroup, epochs: Mapping[int, int]) -> list[int]:

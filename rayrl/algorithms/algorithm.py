@@ -11,6 +11,7 @@ The schedule is synchronous: batch i is collected by the weights of update i-1, 
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -39,7 +40,7 @@ from ray.rllib.utils.metrics import (
 from ray.tune import PlacementGroupFactory
 from ray.tune.result import TRAINING_ITERATION
 
-from rayrl.algorithms.actors import Order, learner_weights, update_learners
+from rayrl.algorithms.actors import Order, learner_weights, resident_bytes, update_learners
 from rayrl.algorithms.config import ColumnarConfig
 from rayrl.algorithms.experience_data import ExperienceData
 from rayrl.algorithms.recent_episodes import RecentEpisodes
@@ -59,6 +60,8 @@ WORKERS = "workers"
 PROGRESS = "progress"
 REPLAY = "replay"
 
+_log = logging.getLogger(__name__)
+
 
 class ColumnarAlgorithm(Algorithm):
     """Base of rayrl's algorithms.
@@ -71,6 +74,7 @@ class ColumnarAlgorithm(Algorithm):
         stop_reason: why training is to end before its last step; None where nothing says so.
         warm_started: whether training began with another policy's weights.
         exact_replay: the replay buffer is what it would be without any interruption.
+        exact_optimizer: the optimizer's moments are so, too.
         replay: what is kept of the rollouts, and drawn by the learners; None where nothing is.
     """
 
@@ -82,6 +86,7 @@ class ColumnarAlgorithm(Algorithm):
         self.workers: RolloutWorkers | None = None
         self.warm_started = False
         self.exact_replay = True
+        self.exact_optimizer = True
         self.replay: ExperienceReplay | None = None
         super().setup(config)
         self._episodes = RecentEpisodes(self.config.metrics_num_episodes_for_smoothing)
@@ -132,6 +137,15 @@ class ColumnarAlgorithm(Algorithm):
             self.replay.close()
         super().cleanup()
 
+    def begin_episodes(self) -> None:
+        """Gives up all open episodes: the next batch begins with new ones."""
+        if self.workers is not None:
+            self.workers.begin_episodes()
+
+    def memory_bytes(self) -> int:
+        """Memory of the trial's process, its workers and learners; Ray's object store is not counted."""
+        return resident_bytes(self.env_runner_group, self.learner_group)
+
     @property
     def warnings(self) -> list[str]:
         """What should not have happened so far, a sentence each with the option to change."""
@@ -147,9 +161,11 @@ class ColumnarAlgorithm(Algorithm):
     def exact(self) -> bool:
         """Whether this run is what an undisturbed one would be.
 
-        It is not once a worker was lost, or an environment or the replay buffer could not be restored.
+        It is not once a worker was lost, or an environment, the replay buffer or the optimizer could not be
+        restored.
         """
-        return self._replay_is_exact and (self.workers is None or self.workers.exact)
+        learned = self._replay_is_exact and self.exact_optimizer
+        return learned and (self.workers is None or self.workers.exact)
 
     @property
     def _replay_is_exact(self) -> bool:
@@ -268,6 +284,8 @@ class ColumnarAlgorithm(Algorithm):
             "episodes": self._episodes.get_state(),
             "warm_started": self.warm_started,
             "exact_replay": self._replay_is_exact,
+            "exact_optimizer": self.exact_optimizer,
+            "has_optimizer": self.config.save_optimizer_state,
         }
         state[COMPONENT_METRICS_LOGGER] = self.metrics.get_state()
         state[TRAINING_ITERATION] = self.training_iteration
@@ -283,6 +301,9 @@ class ColumnarAlgorithm(Algorithm):
             self._episodes.set_state(state[PROGRESS]["episodes"])
             self.warm_started = state[PROGRESS]["warm_started"]
             self.exact_replay = state[PROGRESS]["exact_replay"]
+            self.exact_optimizer = state[PROGRESS]["exact_optimizer"] and state[PROGRESS]["has_optimizer"]
+            if not state[PROGRESS]["has_optimizer"]:
+                _log.warning("the optimizer's state was not saved (save_optimizer_state: false): it has none")
         if WORKERS in state and self.workers is not None:
             self.workers.set_state(state[WORKERS])
         if COMPONENT_METRICS_LOGGER in state:

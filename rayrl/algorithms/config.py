@@ -44,6 +44,7 @@ class ColumnarConfig(AlgorithmConfig):
         normalize_rewards: divide rewards by the spread of discounted returns, in the learner.
         max_env_failures: how often an environment may raise with no episode or batch finished in between.
         learner_timeout_s: how long an update may take before the run fails.
+        save_optimizer_state: whether checkpoints hold the optimizer's state.
     """
 
     honoured: ClassVar[frozenset[str]] = COMMON | ROLLOUT
@@ -77,6 +78,7 @@ class ColumnarConfig(AlgorithmConfig):
         self.normalize_rewards = False
         self.max_env_failures = 10
         self.learner_timeout_s = 600.0
+        self.save_optimizer_state = True
         self.replay_settings = ReplaySettings()
 
     def training(
@@ -88,6 +90,7 @@ class ColumnarConfig(AlgorithmConfig):
         normalize_rewards: bool = NotProvided,
         max_env_failures: int = NotProvided,
         learner_timeout_s: float = NotProvided,
+        save_optimizer_state: bool = NotProvided,
         run_name: str = NotProvided,
         native_vectorization: bool = NotProvided,
         **kwargs: Any,
@@ -101,6 +104,7 @@ class ColumnarConfig(AlgorithmConfig):
             "normalize_rewards": normalize_rewards,
             "max_env_failures": max_env_failures,
             "learner_timeout_s": learner_timeout_s,
+            "save_optimizer_state": save_optimizer_state,
             "run_name": run_name,
             "native_vectorization": native_vectorization,
         }

@@ -15,14 +15,16 @@ import contextlib
 import time
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core import COMPONENT_OPTIMIZER, DEFAULT_MODULE_ID
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.learner.training_data import TrainingData
+from ray.rllib.utils import force_list
 from ray.rllib.utils.metrics import (
     ALL_MODULES,
     NUM_ENV_STEPS_TRAINED,
@@ -35,6 +37,7 @@ from ray.rllib.utils.metrics import (
 from torch import Tensor
 
 from rayrl.algorithms.collective import copy_from_first, gather_counts, rank, sum_over_learners, time_limit
+from rayrl.algorithms.faults import check_losses
 from rayrl.algorithms.gpu_usage import gpu_usage
 from rayrl.algorithms.gradients import FlatGradient, LossScale
 from rayrl.algorithms.minibatches import plan_minibatches
@@ -57,8 +60,12 @@ class ColumnarLearner(TorchLearner):
     """Base of rayrl's learners: everything but what to prepare and what to minimize.
 
     Subclasses name their per-row statistics in ``statistics`` and implement ``learn`` and ``loss``.
+
+    Attributes:
+        fault_folder: where a batch is kept that cannot be learned from; None for nowhere.
     """
 
+    fault_folder: Path | None = None
     statistics: Sequence[str] = ()
     """Names of what ``loss`` reports, in its order; reported as means over the rows of the last epoch."""
 
@@ -198,6 +205,9 @@ class ColumnarLearner(TorchLearner):
         Returns:
             Means of the statistics over all learners' rows of the last epoch, the mean gradient norm, the
             number of optimizer steps, and how many were left out because the gradient was not finite.
+
+        Raises:
+            TrainingError: a statistic is not finite.
         """
         rows = len(next(iter(columns.values())))
         counts = gather_counts(rows, self._device)
@@ -224,12 +234,22 @@ class ColumnarLearner(TorchLearner):
         sum_over_learners(sums)
         steps = epochs * plan.steps
         values = torch.cat([sums / sum(counts), torch.stack([norms / steps, skipped])]).tolist()
+        means = dict(zip(self.statistics, values, strict=False))
+        self.check_losses(means, columns)
         return {
-            **dict(zip(self.statistics, values, strict=False)),
+            **means,
             "gradient_norm": values[-2],
             "gradient_steps": float(steps),
             "gradient_steps_skipped": values[-1],
         }
+
+    def check_losses(self, statistics: Mapping[str, float], columns: Columns) -> None:
+        """Refuses an update whose numbers are not all finite, and keeps what it learned from.
+
+        Raises:
+            TrainingError: one of them is not.
+        """
+        check_losses(statistics, columns, self.fault_folder, name=f"update_{self._updates}_learner_{rank()}")
 
     def end_epoch(self, sums: Tensor, rows: int) -> bool:
         """Whether the update ends with this epoch; all learners must give the same answer.
@@ -326,6 +346,8 @@ class ColumnarLearner(TorchLearner):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """RLlib's state, completed by what the next update depends on."""
+        if not self.config.save_optimizer_state:
+            not_components = [*force_list(not_components), COMPONENT_OPTIMIZER]
         state: dict[str, Any] = super().get_state(components, not_components=not_components, **kwargs)
         if self._check_component(TRAINING, components, not_components):
             state[TRAINING] = self.get_training_state()

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import math
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from rayrl.algorithms.replay.settings import LEARN_FROM_REPLAY, ReplaySettings
 from rayrl.config import Config
@@ -16,6 +25,13 @@ def _gpus(value: Any) -> Any:
     return value
 
 
+class ChunkOptions(Config):
+    """How training is cut into parts, each with processes of its own; without it, training is one part."""
+
+    size: PositiveInt
+    """Environment steps of a chunk, for each trial: there are ceil(`total_steps` / `size`) of them."""
+
+
 class TrainOptions(Config):
     """How trials are trained, and what each of them asks of the cluster."""
 
@@ -23,6 +39,9 @@ class TrainOptions(Config):
     """Name of the algorithm; ``rayrl list algorithms`` shows those that are known."""
     total_steps: PositiveInt = 100_000
     """Environment steps of a trial: it ends with the first iteration at or past this."""
+    chunks: ChunkOptions | None = None
+    """Cuts training into chunks, each a Ray Job of its own that begins where the last one ended; null for one
+    chunk. `--set train.chunks.size=5000` makes them."""
     env_runners: NonNegativeInt = 0
     """Remote rollout workers; 0 collects in the trial's own process."""
     envs_per_runner: PositiveInt = 16
@@ -37,12 +56,38 @@ class TrainOptions(Config):
     """CPUs of each rollout worker."""
     checkpoint_every_s: PositiveFloat = 10
     """Seconds between a trial's checkpoints; it also writes one when it ends or is asked to stop."""
+    checkpoint_every_iterations: PositiveInt | None = None
+    """Iterations between a trial's checkpoints, in place of seconds; null goes by `checkpoint_every_s`."""
+    keep_checkpoints: PositiveInt = 2
+    """How many of a trial's newest checkpoints are kept."""
+    save_optimizer_state: bool = True
+    """Whether checkpoints hold the optimizer's moments; without them a trial that goes on begins with none,
+    and is not exact."""
+    reset_on_checkpoint: bool = False
+    """Begins new episodes after each checkpoint, so that a trial whose environment cannot tell its state goes
+    on exactly; needs `checkpoint_every_iterations`. Asked to stop, a trial falls back on its last one."""
     resource_timeout_s: PositiveFloat = 600
     """Seconds until a cluster must have given the first trial what it asks for, else the stage fails."""
     replay: ReplaySettings = ReplaySettings()
     """What is kept of the rollouts, and how it is drawn, saved and restored."""
     options: dict[str, Any] = Field(default={})
     """Options of the algorithm, by the names of its config (``lr``, ``gamma``, …)."""
+
+    @model_validator(mode="after")
+    def _resets_at_known_steps(self) -> Self:
+        if self.reset_on_checkpoint and self.checkpoint_every_iterations is None:
+            raise ValueError(
+                "reset_on_checkpoint needs checkpoint_every_iterations: where episodes begin anew must not "
+                "depend on the clock"
+            )
+        return self
+
+    @property
+    def chunk_ends(self) -> tuple[int, ...]:
+        """Environment steps at which each chunk ends, the last one at ``total_steps``."""
+        size = self.total_steps if self.chunks is None else self.chunks.size
+        count = math.ceil(self.total_steps / size)
+        return tuple(min(self.total_steps, size * number) for number in range(1, count + 1))
 
     def gpus_for_each_learner(self, available: float) -> float:
         """GPUs of each learner, on a cluster that has ``available`` of them."""

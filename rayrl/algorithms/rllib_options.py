@@ -47,6 +47,7 @@ COMMON = frozenset(
         "optimizer_type",
         "optimizer_options",
         "learner_timeout_s",
+        "save_optimizer_state",
     }
 )
 """Options that all algorithms honour."""
@@ -159,7 +160,8 @@ UNSUPPORTED: dict[str, str] = {
     "torch_compile_learner": _NO_COMPILE,
     "torch_compile_worker": _NO_COMPILE,
     "torch_ddp_kwargs": "gradients are summed over learners in one message, without DDP",
-    "torch_skip_nan_gradients": "steps whose gradient is not finite are always left out, and counted",
+    "torch_skip_nan_gradients": "steps whose gradient is not finite are always left out, and counted; "
+    "where the loss itself is not finite, training ends and the batch is kept",
     "optimizer": "set optimizer_type and optimizer_options",
     "_torch_grad_scaler_class": "set precision='fp16'",
     "_torch_lr_scheduler_classes": "give lr as [[step, value], ...]",

@@ -26,6 +26,16 @@ app.add_typer(data.app, name="data")
 app.add_typer(imports.app, name="import")
 app.add_typer(policy.app, name="policy")
 
+
+class Resume(StrEnum):
+    """Whether ``rayrl run`` goes on with an unfinished run."""
+
+    auto = "auto"
+    must = "must"
+    never = "never"
+    ask = "ask"
+
+
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Experiment file (YAML).")]
 RunFolderPath = Annotated[
     Path, typer.Argument(metavar="RUN_DIR", help="Run folder.", autocompletion=completion.run_folders)
@@ -75,11 +85,16 @@ def run(
             help="Pretrains and trains again from the warm start; keeps what was there aside.",
         ),
     ] = False,
+    resume: Annotated[
+        Resume | None,
+        typer.Option(help="Whether to go on with an unfinished run: short for --set resume=…."),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Runs an experiment to its report, skipping what is done; the report's path is printed last."""
-    from rayrl.pipeline.controller import RunOptions, run_experiment
+    from rayrl.pipeline.controller import run_experiment
     from rayrl.pipeline.progress import RunView
+    from rayrl.pipeline.resume import RunOptions
 
     if local and address:
         raise typer.BadParameter("--local runs in this process, and takes no --address")
@@ -88,6 +103,8 @@ def run(
     overrides = list(overrides or ())
     if external_pretrain is not None:
         overrides.append(f"pretrain.from={json.dumps(str(external_pretrain))}")
+    if resume is not None:
+        overrides.append(f"resume={resume.value}")
     if force_warmstart:
         overrides.append("pretrain.force_warmstart=true")
     options = RunOptions(
@@ -271,6 +288,32 @@ def doctor(
         file,
         overrides or (),
         address=address or _cluster_of_environment(),
+        say=(lambda finding: None) if as_json else print_finding,
+    )
+    if as_json:
+        typer.echo(json.dumps(diagnosis.model_dump(), indent=2))
+    if not diagnosis.healthy:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify_resume(
+    file: File,
+    overrides: Overrides = None,
+    iterations: Annotated[
+        int, typer.Option(metavar="N", min=2, help="Iterations to train; the kill comes in the middle.")
+    ] = 4,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Tries whether training that is killed goes on exactly; exit code 1 if it does not."""
+    from rayrl.cli.tables import print_finding
+    from rayrl.doctor.resume import verify_resume as verify
+
+    diagnosis = verify(
+        file,
+        overrides or (),
+        iterations=iterations,
         say=(lambda finding: None) if as_json else print_finding,
     )
     if as_json:

@@ -12,6 +12,8 @@ from rich.text import Text
 from rayrl.doctor.finding import Finding
 from rayrl.pipeline.status import RunStatus
 
+_CHECK = 24
+"""Width of the column with what was looked at."""
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
 
@@ -37,11 +39,11 @@ def print_status(status: RunStatus) -> None:
 def print_finding(finding: Finding) -> None:
     """Prints one thing that was looked at, and what to do about it."""
     console = Console(highlight=False, soft_wrap=True)
-    line = Text(f"{finding.check:<16}")
+    line = Text(f"{finding.check:<{_CHECK}}")
     line.append(f"{finding.state:<9}", style=_STYLES[finding.state])
     console.print(line.append(finding.message))
     if finding.remedy:
-        console.print(Text(f"{'':<25}{finding.remedy}"))
+        console.print(Text(f"{'':<{_CHECK + 9}}{finding.remedy}"))
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:

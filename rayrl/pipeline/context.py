@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.records import ROOT
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.stages import StageUnit
+
+if TYPE_CHECKING:
+    from rayrl.algorithms.algorithm import ColumnarAlgorithm
 
 _PROGRESS_EVERY_S = 1.0
 
@@ -69,6 +72,9 @@ class StageContext:
             text: without a full stop.
         """
         self.log.warning("%s", text, extra={"fields": {"event": "warning"}})
+
+    def learned(self, algorithm: ColumnarAlgorithm) -> None:
+        """Is called with an algorithm that has learned all it is to learn, for those who look into it."""
 
     def progress(self, done: float, total: float, unit: str, **values: float) -> None:
         """Says how far the unit is; records come at most once a second, and at the end.

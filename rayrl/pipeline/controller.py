@@ -1,8 +1,8 @@
 """Runs an experiment from wherever it is to its report.
 
-    load ─▶ preflight ─▶ folder ─▶ lock ─▶ leftovers ended ─▶ for each unit of the plan:
-                                             done with the same inputs and options ─▶ skip
-                                             else ─▶ Ray Job, or this process (--local) ─▶ manifest
+    load ─▶ resume? ─▶ preflight ─▶ folder ─▶ lock ─▶ leftovers ended ─▶ for each unit of the plan:
+                                                        done with the same inputs and options ─▶ skip
+                                                        else ─▶ Ray Job, or this process ─▶ manifest
 
 The controller holds no state that matters: killed at any point, the same command finds in the run folder, and
 in the cluster's jobs, where it was.
@@ -14,13 +14,13 @@ import math
 import secrets
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rayrl.errors import RunError
+from rayrl.errors import RunError, StageError
 from rayrl.pipeline import forced_warm_start, preflight
 from rayrl.pipeline.execution import signature, why_run
 from rayrl.pipeline.experiment import Experiment, load_experiment
@@ -29,16 +29,12 @@ from rayrl.pipeline.lock import Holder, Lock, hold
 from rayrl.pipeline.private_ray import PrivateRay
 from rayrl.pipeline.processes import end_private_ray
 from rayrl.pipeline.progress import RunView
+from rayrl.pipeline.progress_record import note_end
 from rayrl.pipeline.ray_session import choose_token
 from rayrl.pipeline.records import ROOT, recorded
 from rayrl.pipeline.resources import this_machine
-from rayrl.pipeline.run_folder import (
-    RUNS,
-    RunFolder,
-    invocation_of,
-    new_run_folder,
-    unfinished_run_folder,
-)
+from rayrl.pipeline.resume import FORCED, RunOptions, decide
+from rayrl.pipeline.run_folder import RUNS, RunFolder, invocation_of, lasting, new_run_folder
 from rayrl.pipeline.stages import StageUnit, load, plan
 from rayrl.pipeline.stop import first_signal, request_stop, who_requested_stop
 
@@ -50,26 +46,6 @@ if TYPE_CHECKING:
 
 RunOne = Callable[[StageUnit], bool]
 """Runs a unit; whether it is done, or stopped on request."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How to run an experiment."""
-
-    run_dir: Path | None = None
-    """The run folder; None takes the newest unfinished one of the same file and overrides, or a new one."""
-    new: bool = False
-    """Whether to make a new folder although there is an unfinished one."""
-    overrides: Sequence[str] = ()
-    """``key.path=value``."""
-    address: str | None = None
-    """A cluster to send the jobs to; None starts a private Ray."""
-    cluster_file: Path | None = None
-    """The cluster launcher's YAML file of that cluster."""
-    local: bool = False
-    """Whether to run all stages in this process."""
-    smoke: bool = False
-    """Whether to cut the experiment down to seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +78,21 @@ def run_experiment(file: Path, options: RunOptions, view: RunView) -> RunFolder:
         KeyboardInterrupt: the run was ended by Ctrl-C.
     """
     experiment = load_experiment(file, options.overrides, smoke=options.smoke)
-    if options.run_dir is not None:
-        RunFolder(options.run_dir).check(experiment)
+    found, chosen = decide(file, experiment, options, view)
+    if chosen:
+        experiment = load_experiment(file, [*options.overrides, *chosen], smoke=options.smoke)
     if options.local:
         choose_token()
     cluster = _preflight(experiment, options, view)
-    folder = _choose_folder(file, experiment, options, view)
+    folder = found or _new_folder(experiment, view)
     with hold(folder.lock_file, timeout_s=math.inf, on_wait=view.waiting) as lock:
         _end_leftovers(lock)
-        folder.prepare(experiment, invocation_of(file, options.overrides, smoke=options.smoke))
+        invocation = invocation_of(file, options.overrides, smoke=options.smoke)
+        folder.prepare(experiment, invocation, lasting(chosen))
         folder.stop_file.unlink(missing_ok=True)
+        if FORCED in chosen:
+            # Chosen just now, whatever was asked for before.
+            forced_warm_start.forget(folder)
         forced, experiment = experiment.pretrain.force_warmstart, folder.experiment()
         with _recorded(folder), ExitStack() as stack:
             if kept := forced_warm_start.set_aside(folder, experiment, forced=forced):
@@ -162,13 +143,7 @@ def _preflight(experiment: Experiment, options: RunOptions, view: RunView) -> Cl
     return Cluster(client, package)
 
 
-def _choose_folder(file: Path, experiment: Experiment, options: RunOptions, view: RunView) -> RunFolder:
-    if options.run_dir is not None:
-        return RunFolder(options.run_dir)
-    invocation = invocation_of(file, options.overrides, smoke=options.smoke)
-    if not options.new and (unfinished := unfinished_run_folder(experiment, invocation)):
-        view.say(f"goes on with the unfinished run in {unfinished} (--new starts another)")
-        return unfinished
+def _new_folder(experiment: Experiment, view: RunView) -> RunFolder:
     folder = new_run_folder(experiment)
     view.say(f"new run in {folder}")
     return folder
@@ -231,6 +206,13 @@ def _run(unit: StageUnit, folder: RunFolder, run_one: RunOne, view: RunView) -> 
             how = "done" if run_one(unit) else "stopped"
     except KeyboardInterrupt:
         how = "interrupted"
+        if unit.kind.in_chunks:
+            note_end(folder, "stopped", None)
+        raise
+    except StageError as error:
+        # Its process may not have been able to say so.
+        if unit.kind.in_chunks:
+            note_end(folder, "failed", str(error))
         raise
     finally:
         view.ended(unit, how, time.monotonic() - start)

@@ -33,20 +33,23 @@ def main(stage: str, arguments: Sequence[str] | None = None) -> int:
 
     Args:
         stage: the stage's name.
-        arguments: ``FILE --run-dir DIR [--set key=value]… [--architecture NAME]``; the process's own when not
-            given.
+        arguments: ``FILE --run-dir DIR [--set key=value]… [--architecture NAME] [--chunk N]``; the process's
+            own when not given.
     """
     parser = argparse.ArgumentParser(prog=stage, description=f"Runs the {stage} stage of an experiment.")
     parser.add_argument("file", type=Path, metavar="FILE", help="experiment file")
     parser.add_argument("--run-dir", type=Path, required=True, metavar="DIR", help="run folder")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="replaces an option")
     parser.add_argument("--architecture", metavar="NAME", help="only its part of the stage")
+    parser.add_argument("--chunk", type=int, metavar="N", help="only this chunk of training")
     options = parser.parse_args(arguments)
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
     )
     try:
-        run_stage(stage, options.file, options.run_dir, options.set, options.architecture)
+        run_stage(
+            stage, options.file, options.run_dir, options.set, options.architecture, chunk=options.chunk
+        )
     except RayrlError as error:
         print(f"{error}\n{stage_error.to_line(error)}", file=sys.stderr, flush=True)
         return 1
@@ -60,6 +63,7 @@ def run_stage(
     overrides: Sequence[str] = (),
     architecture: str | None = None,
     *,
+    chunk: int | None = None,
     view: RunView | None = None,
 ) -> RunFolder:
     """Runs one stage in this process, as far as it is not done.
@@ -72,6 +76,7 @@ def run_stage(
         run_dir: the run folder; made when it is not there.
         overrides: ``key.path=value``.
         architecture: the architecture whose part to run; all when not given.
+        chunk: the chunk of training to run, from 1; all when not given.
         view: shows how far it is; only the log has that when not given.
 
     Returns:
@@ -91,9 +96,15 @@ def run_stage(
     kind = stage_kind(stage)
     folder = RunFolder(run_dir)
     experiment = _open(folder, file, overrides)
-    units = [unit for unit in units_of(kind, experiment) if architecture in (None, unit.architecture)]
+    units = [
+        unit
+        for unit in units_of(kind, experiment)
+        if architecture in (None, unit.architecture)
+        and chunk in (None, unit.chunk.number if unit.chunk else 1)
+    ]
     if not units:
         part = f" for architecture {architecture!r}" if architecture else ""
+        part += f" with a chunk {chunk}" if chunk else ""
         raise StageError(f"the experiment has no stage {stage!r}{part}", where=str(file))
     signals: list[int] = []
     with contextlib.ExitStack() as stack:
@@ -107,9 +118,11 @@ def run_stage(
         stack.enter_context(first_signal(signals.append))
         for unit in units:
             if view is None:
-                _run(unit, folder, experiment, signals)
+                is_done = _run(unit, folder, experiment, signals)
             else:
-                _show(unit, folder, experiment, signals, view)
+                is_done = _show(unit, folder, experiment, signals, view)
+            if not is_done:
+                break
     return folder
 
 
@@ -124,22 +137,25 @@ def _open(folder: RunFolder, file: Path, overrides: Sequence[str]) -> Experiment
     return folder.experiment()
 
 
-def _run(unit: StageUnit, folder: RunFolder, experiment: Experiment, signals: list[int]) -> None:
+def _run(unit: StageUnit, folder: RunFolder, experiment: Experiment, signals: list[int]) -> bool:
+    """Runs a unit that is not done; whether it is then, or was asked to stop."""
     if why_run(unit, folder, experiment) is None:
         _log.warning("%s is done already", unit.name)
     elif not run_unit(unit, folder, experiment, interrupted=lambda: bool(signals)):
         _log.warning("%s stopped on request; the same command goes on", unit.name)
+        return False
+    return True
 
 
 def _show(
     unit: StageUnit, folder: RunFolder, experiment: Experiment, signals: list[int], view: RunView
-) -> None:
+) -> bool:
     """The same as ``_run``, with all that `rayrl run` shows of a unit."""
     require_inputs(unit, folder, experiment)
     reason, start, how = why_run(unit, folder, experiment), time.monotonic(), "failed"
     if reason is None:
         view.skipped(unit)
-        return
+        return True
     view.started(unit, reason)
     try:
         with view.records_of(unit):
@@ -149,6 +165,7 @@ def _show(
         view.ended(unit, how, time.monotonic() - start)
     if how == "stopped":
         view.say(f"{unit.name}: the same command goes on")
+    return how == "done"
 
 
 if __name__ == "__main__":

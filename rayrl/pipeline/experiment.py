@@ -24,6 +24,8 @@ Name = Annotated[
 
 Condition = Literal["no_pretrain", "with_pretrain"]
 
+Resume = Literal["auto", "must", "never", "ask"]
+
 _SMOKE = {
     "collect.steps": 1024,
     "pretrain.epochs": 2,
@@ -50,6 +52,10 @@ class Experiment(Config):
     train: TrainOptions = TrainOptions()
     evaluate: EvaluateOptions = EvaluateOptions()
     report: ReportOptions = ReportOptions()
+    resume: Resume = "auto"
+    """Whether `rayrl run` goes on with a run that is not finished: `auto` does, `must` fails where there is
+    none, `never` starts another, and `ask` asks on a terminal (elsewhere it is `auto`). It is of a call, and
+    not kept in the run's experiment."""
     artifacts: None = None
     """Where results are uploaded to; only null is supported yet."""
 

@@ -264,5 +264,6 @@ def command(unit: StageUnit, folder: RunFolder, *, is_here: bool = True) -> str:
     script = unit.kind.entry_point if is_here else unit.kind.script
     run = [str(script)] if script else ["-m", "rayrl.pipeline.entry", unit.kind.name]
     part = ["--architecture", unit.architecture] if unit.architecture else []
+    part += ["--chunk", str(unit.chunk.number)] if unit.chunk else []
     arguments = [*run, str(folder.config_file), "--run-dir", str(folder), *part]
     return f"{interpreter(is_here=is_here)} {shlex.join(arguments)}"

@@ -3,6 +3,7 @@
 <architecture>/pretrain/seed_<n>/
     checkpoint/     the newest epoch, until the seed is done
     curve.jsonl     one line an epoch
+    faults/         a batch that it could not learn from, where there was one
     summary.json    agreement with held-out demonstrations, its ceiling, and what to change
     policy/         the epoch that did best on held-out demonstrations
     manifest.json   written last: the seed is done
@@ -23,6 +24,7 @@ from rayrl.pipeline.cloning_quality import held_out_agreements, warnings_of
 from rayrl.pipeline.collect_stage import demonstrations_folder, never_demonstrated
 from rayrl.pipeline.context import StageContext, StageOutputs
 from rayrl.pipeline.external_policy import external_weights, network_with
+from rayrl.pipeline.trial_run import FAULTS_FOLDER, keep_faults
 from rayrl.pipeline.trial_spec import network_config, pretrain_folder
 from rayrl.rollout.demo_plan import spaces_of
 from rayrl.rollout.demo_share import never_taken
@@ -85,8 +87,10 @@ class _Seed:
         algorithm = self._config(fit_all=False).build_algo()
         try:
             curve = self._start(algorithm)
+            keep_faults(algorithm, folder / FAULTS_FOLDER)
             if not self._epochs(algorithm, curve):
                 return False
+            self._context.learned(algorithm)
             summary = self._summary(curve)
             summary["agreement"] = self._save(algorithm)
         finally:

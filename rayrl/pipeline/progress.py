@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -57,6 +58,38 @@ class RunView:
         self._console.print(text, markup=False)
         _log.info("%s", text, extra={"fields": fields})
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is a terminal to ask on."""
+        return self._console.is_terminal and sys.stdin.isatty()
+
+    def ask(self, question: str, choices: Sequence[str], *, default: str) -> str:
+        """Has the user choose; the default is taken for an empty answer, and where the input ends.
+
+        Args:
+            question: what it is about.
+            choices: what can be chosen, in words.
+            default: one of them.
+        """
+        if self._bars:
+            self._bars.stop()
+        lines = [f"  {number}  {choice}" for number, choice in enumerate(choices, 1)]
+        self._console.print("\n".join([f"{question}:", *lines]), markup=False)
+        chosen = None
+        while chosen is None:
+            try:
+                text = self._console.input(f"which (1 to {len(choices)}; {choices.index(default) + 1}): ")
+            except EOFError:
+                text = ""
+            if not text.strip():
+                chosen = default
+            elif text.strip().isdecimal() and 1 <= int(text) <= len(choices):
+                chosen = choices[int(text) - 1]
+        if self._bars:
+            self._bars.start()
+        self.say(f"chosen: {chosen}", event="chosen")
+        return chosen
+
     def waiting(self, holder: Holder | None) -> None:
         """Another process runs this run already."""
         self.say(f"waiting: the run folder is held by {holder or 'another process'}", event="waiting")
@@ -67,7 +100,10 @@ class RunView:
 
     def started(self, unit: StageUnit, reason: str) -> None:
         """A unit runs."""
-        self.say(f"{unit.name}: runs, because {reason}", event="started", stage=unit.name, reason=reason)
+        part = f" of {unit.chunk.of}" if unit.chunk else ""
+        self.say(
+            f"{unit.name}{part}: runs, because {reason}", event="started", stage=unit.name, reason=reason
+        )
         self._next_plain = time.monotonic() + _PLAIN_EVERY_S
         if self._bars:
             self._bar = self._bars.add_task("starting", total=None, name=unit.name)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rayrl.pipeline.controller import RunOptions, run_experiment
+from rayrl.pipeline.controller import run_experiment
 from rayrl.pipeline.progress import RunView
+from rayrl.pipeline.resume import RunOptions
 
 
 def run(

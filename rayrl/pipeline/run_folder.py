@@ -6,6 +6,7 @@ environment.json what it was trained on: versions, hardware
 inputs/          copies of the files that the experiment names, by hash
 logs/            <unit>.log as the job printed it; <unit>.jsonl and <trial>.jsonl as structured records
 stages/<unit>/   manifest.json (its presence says that the unit is done), job.json, lock
+training_progress.json   how far training is, chunk by chunk
 collect/  <architecture>/  tune/  report/  all_results.json      what the stages write
 """
 
@@ -36,8 +37,8 @@ LOCK_FILE = ".lock"
 RUNS = Path("runs")
 """Where runs are made unless a folder is named."""
 _RECORD_FILE = "run.json"
-_ONCE = "pretrain.force_warmstart="
-"""An override that is for one call, and makes no other run."""
+_ONCE = ("pretrain.force_warmstart=", "resume=")
+"""Overrides that are for one call, and make no other run."""
 _FOREIGN = "name a new folder, or leave --run-dir out"
 
 
@@ -69,6 +70,8 @@ class RunRecord(Config):
     """ISO 8601, UTC."""
     finished: str | None = None
     """When all stages were done; null while any is not."""
+    chosen: tuple[str, ...] = ()
+    """Overrides beside those of the invocation, which were chosen when `rayrl run` asked; they stay."""
     inputs: dict[str, InputCopy]
     """By the option that names it."""
     versions: dict[str, str]
@@ -173,8 +176,15 @@ class RunFolder:
         elif self.path.is_dir() and any(entry.name != LOCK_FILE for entry in self.path.iterdir()):
             raise RunError("the folder holds files, but no run", where=str(self.path), remedy=_FOREIGN)
 
-    def prepare(self, experiment: Experiment, invocation: Invocation) -> None:
+    def prepare(
+        self, experiment: Experiment, invocation: Invocation, chosen: tuple[str, ...] | None = None
+    ) -> None:
         """Makes the folder a run of the experiment, or updates the run that it holds; its lock must be held.
+
+        Args:
+            experiment: the experiment, with all overrides.
+            invocation: what the user asked for.
+            chosen: the overrides that were chosen when the user was asked; None leaves them as they are.
 
         Raises:
             RunError: the folder holds a run of another experiment, or other files, or lies within an input.
@@ -192,8 +202,9 @@ class RunFolder:
             for key in keys:
                 target = target[key]
             target[last] = copy.copy_
-        # It says what this call is to do, not what the run is.
+        # They say what this call is to do, not what the run is.
         values["pretrain"]["force_warmstart"] = False
+        values["resume"] = "auto"
         created = self.record if self.exists else None
         now = datetime.now(UTC)
         record = RunRecord(
@@ -201,6 +212,7 @@ class RunFolder:
             invocation=invocation,
             created=created.created if created else now.isoformat(timespec="seconds"),
             finished=created.finished if created else None,
+            chosen=chosen if chosen is not None else created.chosen if created else (),
             inputs={".".join(keys): copy for keys, copy in copies.items()},
             versions=versions(),
         )
@@ -292,5 +304,9 @@ def unfinished_run_folder(
 
 def invocation_of(file: Path, overrides: Sequence[str], *, smoke: bool) -> Invocation:
     """What the user asked for, comparable between calls from different folders."""
-    lasting = tuple(override for override in overrides if not override.startswith(_ONCE))
-    return Invocation(file=str(file.resolve()), overrides=lasting, smoke=smoke)
+    return Invocation(file=str(file.resolve()), overrides=lasting(overrides), smoke=smoke)
+
+
+def lasting(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Those of some overrides that are not for one call only."""
+    return tuple(override for override in overrides if not override.startswith(_ONCE))

@@ -46,6 +46,8 @@ class StageKind:
     """Whether its function needs Ray."""
     check: str | None = None
     """``module:function`` that raises what is wrong with an experiment, before anything is submitted."""
+    in_chunks: bool = False
+    """Whether each chunk of training is a unit, and so a Ray Job, of its own."""
     script: Path | None = None
     """Its job's script; ``jobs/<name>.py`` when not given."""
 
@@ -57,15 +59,39 @@ class StageKind:
 
 
 @dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of training."""
+
+    number: int
+    """From 1."""
+    of: int
+    """How many there are."""
+    end: int
+    """Environment steps of each trial at its end."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether training ends with it."""
+        return self.number == self.of
+
+    def __str__(self) -> str:
+        return f"chunk {self.number} of {self.of}"
+
+
+@dataclass(frozen=True, slots=True)
 class StageUnit:
-    """What runs as one Ray Job: a stage, or its part for one architecture."""
+    """What runs as one Ray Job: a stage, its part for one architecture, or one of its chunks."""
 
     kind: StageKind
     architecture: str | None = None
+    chunk: Chunk | None = None
+    """Given where there are several."""
 
     @property
     def name(self) -> str:
-        """``<stage>`` or ``<stage>-<architecture>``; names its log, its folder and its job."""
+        """``<stage>``, ``<stage>-<architecture>`` or ``<stage>-chunk<n>``; names its log, folder and job."""
+        if self.chunk is not None:
+            return f"{self.kind.name}-chunk{self.chunk.number}"
         return self.kind.name if self.architecture is None else f"{self.kind.name}-{self.architecture}"
 
     def options(self, config: dict[str, Any]) -> dict[str, Any]:
@@ -75,6 +101,12 @@ class StageUnit:
             config: the experiment as plain JSON values.
         """
         options = {path: _at(config, path.split(".")) for path in self.kind.reads}
+        if self.kind.in_chunks:
+            # A chunk is what an uncut training of that length would be: with more steps, or smaller chunks
+            # after it, it is done already.
+            end = self.chunk.end if self.chunk else config["train"]["total_steps"]
+            options["train"] = config["train"] | {"total_steps": end}
+            del options["train"]["chunks"]
         return options if self.architecture is None else options | {"architectures": [self.architecture]}
 
 
@@ -128,6 +160,9 @@ def units_of(kind: StageKind, experiment: Experiment) -> list[StageUnit]:
     """The units of one kind in an experiment; none where the experiment does not need it."""
     if not kind.needed(experiment):
         return []
+    ends = experiment.train.chunk_ends
+    if kind.in_chunks and len(ends) > 1:
+        return [StageUnit(kind, chunk=Chunk(n, len(ends), end)) for n, end in enumerate(ends, 1)]
     if not kind.per_architecture:
         return [StageUnit(kind)]
     return [StageUnit(kind, architecture) for architecture in experiment.architectures]
@@ -139,13 +174,26 @@ def plan(experiment: Experiment) -> list[StageUnit]:
 
 
 def consumed_by(unit: StageUnit, units: Sequence[StageUnit]) -> list[StageUnit]:
-    """The units of a plan whose outputs a unit consumes; of another architecture's it needs none."""
-    return [
+    """The units of a plan whose outputs a unit consumes.
+
+    Of another architecture's it needs none; of chunks the last one, and a chunk the one before it.
+    """
+    consumed = [
         other
         for other in units
         if other.kind.name in unit.kind.after
         and (unit.architecture is None or other.architecture in (None, unit.architecture))
+        and (other.chunk is None or other.chunk.is_last)
     ]
+    if unit.chunk is not None and unit.chunk.number > 1:
+        consumed += [other for other in units if other.kind == unit.kind and _is_just_before(other, unit)]
+    return consumed
+
+
+def _is_just_before(other: StageUnit, unit: StageUnit) -> bool:
+    assert other.chunk is not None
+    assert unit.chunk is not None
+    return other.chunk.number == unit.chunk.number - 1
 
 
 _TRIALS = ("env", "seeds", "architectures", "conditions")
@@ -172,6 +220,7 @@ for _kind in (
         run="rayrl.pipeline.train_stage:run",
         reads=(*_TRIALS, "train"),
         after=("pretrain",),
+        in_chunks=True,
         check="rayrl.pipeline.preflight:check_algorithm",
     ),
     StageKind(

@@ -80,7 +80,7 @@ def dashboard_access(folder: RunFolder) -> Access:
 def _trials(folder: RunFolder) -> list[TrialState]:
     """The trials; one that was killed could not note that it does not run any more."""
     trials = read_trials(folder)
-    if holder_of(folder.stage("train") / "lock"):
+    if any(holder_of(lock) for lock in folder.stage("train").parent.glob("train*/lock")):
         return trials
     return [
         trial.model_copy(update={"state": "stopped"}) if trial.state == "running" else trial

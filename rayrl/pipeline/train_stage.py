@@ -1,7 +1,8 @@
-"""The train stage: all unfinished trials as one new Tune experiment.
+"""The train stage: a chunk of all unfinished trials as one new Tune experiment.
 
-Never ``Tuner.restore``: each start is a new experiment over the trials that are not done, and each trial goes
-on from its own newest checkpoint. So more seeds or a longer training add only what is missing.
+Never ``Tuner.restore``: each start is a new experiment over the trials that are not done with the chunk, and
+each trial goes on from its own newest checkpoint. So more seeds or a longer training add only what is
+missing. An uncut training is one chunk.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import os
 import statistics
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,8 @@ from rayrl.pipeline.node_probe import check_here
 from rayrl.pipeline.records import recorded
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.shared_folder import Mark
+from rayrl.pipeline.stages import Chunk
+from rayrl.pipeline.training_progress import TrainingProgress
 from rayrl.pipeline.trial import read_trial
 from rayrl.pipeline.trial_run import TrialRun
 from rayrl.pipeline.trial_spec import TrialSpec, build_config, trials_of
@@ -42,27 +47,51 @@ _log = logging.getLogger(__name__)
 
 
 def run(context: StageContext) -> StageOutputs | None:
-    """Trains every trial that is not done.
+    """Trains every trial that is not done with the chunk.
 
     Raises:
         StageError: trials failed; the others are done, and the same command tries the failed ones again.
         ResourceError: the cluster did not give the first trial what it asks for in time.
     """
-    trials = list(trials_of(context.experiment))
+    progress = TrainingProgress(context.folder, context.experiment)
+    progress.write("running")
+    try:
+        outputs = _run_chunk(context, progress)
+    except Exception as error:
+        progress.fail(error)
+        raise
+    if outputs is None:
+        progress.write("stopped")
+    else:
+        progress.write("completed" if chunk_of(context).is_last else "running")
+    return outputs
+
+
+def chunk_of(context: StageContext) -> Chunk:
+    """The chunk that a unit trains; all of training is one where it is not cut."""
+    return context.unit.chunk or Chunk(1, 1, context.experiment.train.total_steps)
+
+
+def _run_chunk(context: StageContext, progress: TrainingProgress) -> StageOutputs | None:
+    trials, chunk = list(trials_of(context.experiment)), chunk_of(context)
     record_environment(context.folder.path / "environment.json")
     unfinished, errors = [], {}
     for spec in trials:
-        reason = make_run(context.folder, spec).reason_to_run()
+        reason = make_run(context.folder, spec, chunk).reason_to_run()
         if reason is None:
             context.log.info("%s is done already", spec.name)
         else:
             unfinished.append(spec)
+    known = {*_warnings(context, trials)}
     if unfinished and context.local:
         _train_here(context, unfinished)
     elif unfinished:
-        errors = _tune(context, unfinished, done=len(trials) - len(unfinished))
-    _warn(context, unfinished)
-    left = [spec for spec in trials if make_run(context.folder, spec).reason_to_run() is not None]
+        errors = _tune(context, unfinished, progress, done=len(trials) - len(unfinished))
+    for warning in dict.fromkeys(_warnings(context, trials)):
+        if warning not in known:
+            context.warn(warning)
+    runs = {spec: make_run(context.folder, spec, chunk) for spec in trials}
+    left = [spec for spec, trial in runs.items() if trial.reason_to_run() is not None]
     if left and context.stop_requested():
         return None
     if left:
@@ -71,43 +100,40 @@ def run(context: StageContext) -> StageOutputs | None:
             where=f"{len(left)} of {len(trials)} trials failed",
             remedy="mend the cause; the same command goes on from their newest checkpoints",
         )
-    return StageOutputs(tuple(spec.folder(context.folder) / "manifest.json" for spec in trials))
+    return StageOutputs(tuple(trial.chunk_file() for trial in runs.values()))
 
 
-def _warn(context: StageContext, specs: list[TrialSpec]) -> None:
-    """Says what the report will warn of as well."""
-    for spec in specs:
+def _warnings(context: StageContext, trials: list[TrialSpec]) -> Iterator[str]:
+    """What the report will warn of as well."""
+    for spec in trials:
         state = read_trial(context.folder, spec.architecture, spec.condition, spec.seed)
-        for warning in state.warnings if state else ():
-            context.warn(f"{spec.name}: {warning}")
+        found = (*state.warnings, *state.incidents) if state else ()
+        yield from (f"{spec.name}: {warning}" for warning in found)
 
 
-def make_run(folder: RunFolder, spec: TrialSpec, mark: Mark | None = None) -> TrialRun:
+def make_run(
+    folder: RunFolder, spec: TrialSpec, chunk: Chunk | None = None, mark: Mark | None = None
+) -> TrialRun:
     """A trial of the run that a folder holds, ready to train.
 
     Args:
         folder: the run folder.
         spec: the trial.
+        chunk: the part of training to do; None for all of it.
         mark: what the learners' nodes must see of the folder before they write there.
     """
     experiment = folder.experiment()
     config = build_config(experiment, spec, run_name=folder.record.run_id, gpus=_gpus())
-    return TrialRun(
-        spec,
-        folder,
-        config,
-        folder.config,
-        total_steps=experiment.train.total_steps,
-        checkpoint_every_s=experiment.train.checkpoint_every_s,
-        mark=mark,
-    )
+    return TrialRun(spec, folder, config, folder.config, experiment.train, chunk=chunk, mark=mark)
 
 
 def _gpus() -> float:
     return float(ray.cluster_resources().get("GPU", 0.0)) if ray.is_initialized() else 0.0
 
 
-def _tune(context: StageContext, specs: list[TrialSpec], *, done: int) -> dict[str, str]:
+def _tune(
+    context: StageContext, specs: list[TrialSpec], training: TrainingProgress, *, done: int
+) -> dict[str, str]:
     """Trains trials side by side, as far as the cluster has room; what those that failed told, by name."""
     attempt, run_id = time.strftime("%Y%m%d-%H%M%S"), context.folder.record.run_id
     storage = context.folder.path / "tune"
@@ -115,7 +141,7 @@ def _tune(context: StageContext, specs: list[TrialSpec], *, done: int) -> dict[s
     stop_file = mark.folder / "stop"
     config = build_config(context.experiment, specs[0], run_name="", gpus=_gpus())
     resources = config.algo_class.default_resource_request(config)
-    progress = _Progress(context, specs, done, resources)
+    progress = _Progress(context, specs, training, done, resources)
     # Tune's newer output prints a banner even if it is to be silent, with a folder for TensorBoard in which
     # nothing stays.
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -125,6 +151,8 @@ def _tune(context: StageContext, specs: list[TrialSpec], *, done: int) -> dict[s
             "run_dir": str(context.folder),
             "stop_file": str(stop_file),
             "nonce": mark.nonce,
+            "chunk": asdict(chunk_of(context)),
+            "log": f"logs/{context.unit.name}.log",
             "trial": tune.grid_search([_plain(spec) for spec in specs]),
         },
         tune_config=tune.TuneConfig(
@@ -152,14 +180,14 @@ def _tune(context: StageContext, specs: list[TrialSpec], *, done: int) -> dict[s
 
 def _train_here(context: StageContext, specs: list[TrialSpec]) -> None:
     """One trial after the other in this process, where breakpoints work and errors keep their traceback."""
-    total = context.experiment.train.total_steps
+    chunk = chunk_of(context)
     for index, spec in enumerate(specs):
 
-        def report(result: dict[str, Any], before: int = index * total) -> None:
+        def report(result: dict[str, Any], before: int = index * chunk.end) -> None:
             step = int(result["num_env_steps_sampled_lifetime"])
-            context.progress(before + min(step, total), len(specs) * total, "steps")
+            context.progress(before + min(step, chunk.end), len(specs) * chunk.end, "steps")
 
-        trial = make_run(context.folder, spec)
+        trial = make_run(context.folder, spec, chunk)
         try:
             if not trial.train(report, context.stop_requested):
                 return
@@ -191,7 +219,7 @@ def _train_trial(config: dict[str, Any]) -> None:
         tune.report({_ERROR: str(error)})
         return
     folder = RunFolder(Path(config["run_dir"]))
-    trial = make_run(folder, TrialSpec(**config["trial"]), mark)
+    trial = make_run(folder, TrialSpec(**config["trial"]), Chunk(**config["chunk"]), mark)
     if trial.reason_to_run() is None:
         return
 
@@ -212,7 +240,7 @@ def _train_trial(config: dict[str, Any]) -> None:
             # A process of the trial was lost: Tune starts it again.
             raise
         _log.exception("%s failed", trial.spec.name)
-        _fail(trial, f"{type(error).__name__}: {error}\n  its traceback is in logs/train.log")
+        _fail(trial, f"{type(error).__name__}: {error}\n  its traceback is in {config['log']}")
 
 
 def _fail(trial: TrialRun, message: str) -> None:
@@ -269,8 +297,17 @@ class _StoppedWaitingError(Exception):
 class _Progress(Callback):
     """Tells how far the trials are, and gives up when the cluster does not give what they ask for."""
 
-    def __init__(self, context: StageContext, specs: list[TrialSpec], done: int, resources: Any) -> None:
+    def __init__(
+        self,
+        context: StageContext,
+        specs: list[TrialSpec],
+        training: TrainingProgress,
+        done: int,
+        resources: Any,
+    ) -> None:
         self._context = context
+        self._training = training
+        self._end = chunk_of(context).end
         self._steps = {spec.name: 0 for spec in specs}
         self._groups = {spec.name: _group(context.experiment, spec) for spec in specs}
         self._returns: dict[str, float] = {}
@@ -301,7 +338,7 @@ class _Progress(Callback):
         if _ERROR in result:
             self.errors[_name(trial)] = result[_ERROR]
             return
-        total = self._context.experiment.train.total_steps
+        total = self._end
         self._steps[_name(trial)] = int(result["num_env_steps_sampled_lifetime"])
         mean = float(result["env_runners"]["episode_return_mean"])
         if not math.isnan(mean):
@@ -314,3 +351,4 @@ class _Progress(Callback):
         }
         done = sum(min(steps, total) for steps in self._steps.values()) + self._done * total
         self._context.progress(done, total * (len(self._steps) + self._done), "steps", **values)
+        self._training.refresh()

@@ -41,6 +41,8 @@ class TrialState(Config):
     """Why it ended before its last step, as its options told it to."""
     warnings: tuple[str, ...] = ()
     """What should not have happened, a sentence each with the option to change."""
+    incidents: tuple[str, ...] = ()
+    """The same of what happened to its checkpoints and processes, over all its parts."""
 
 
 def trial_folder(folder: RunFolder, architecture: str, condition: str, seed: int) -> Path:

@@ -1,8 +1,10 @@
-"""TrialRun: trains one trial from its newest checkpoint to its last step. Needs Ray, but not Tune.
+"""TrialRun: trains one trial from its newest checkpoint to the end of a chunk. Needs Ray, but not Tune.
 
 <trial folder>/
     identity.json       what decides its course; checkpoints of another course are set aside
-    checkpoints/        step_<n>/, complete once it has that name; the newest two are kept
+    checkpoints/        step_<n>/, complete once it has that name, and latest; the newest few are kept
+    chunks/             how it ended each chunk
+    faults/             a batch that it could not learn from, where there was one
     progress.jsonl      one line an iteration
     tensorboard/        the same for TensorBoard
     trial.json          how far it is
@@ -19,33 +21,35 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Literal
 
-from rayrl.algorithms.algorithm import (
-    REPLAY,
-    REPLAY_SECONDS,
-    SAMPLING_SECONDS,
-    UPDATE_SECONDS,
-    ColumnarAlgorithm,
-)
+from rayrl.algorithms.algorithm import ColumnarAlgorithm
 from rayrl.algorithms.config import ColumnarConfig
+from rayrl.algorithms.options import TrainOptions
 from rayrl.algorithms.warm_start import warm_start
-from rayrl.errors import StorageError
 from rayrl.models.policy_folder import load_policy, save_policy
-from rayrl.pipeline import tensorboard
+from rayrl.pipeline import chunk_record, tensorboard
+from rayrl.pipeline.checkpoints import Checkpoints
+from rayrl.pipeline.chunk_record import ChunkRecord, memory_growth, read_record, record_file, write_record
 from rayrl.pipeline.node_probe import this_node
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.shared_folder import Mark, not_shared
-from rayrl.pipeline.trial import TrialState, write_trial
+from rayrl.pipeline.stages import Chunk
+from rayrl.pipeline.trial import TrialState, read_trial, write_trial
+from rayrl.pipeline.trial_progress import PROGRESS_FILE, cut_progress, progress_line
 from rayrl.pipeline.trial_spec import TrialSpec
-from rayrl.storage.atomic import atomic_folder, read_json, remove_leftovers, storage_errors, write_json
+from rayrl.storage.atomic import read_json, remove_leftovers, storage_errors, write_json
 from rayrl.storage.hashing import sha256_path
-from rayrl.storage.manifest import reason_to_run, write_manifest
+from rayrl.storage.manifest import read_manifest, reason_to_run, write_manifest
 
-_CHECKPOINT = "step_{:012d}"
-_KEPT = 2
 REPLAY_FOLDER = "replay_buffer"
+FAULTS_FOLDER = "faults"
+_WEIGHTS = "policy/weights.safetensors"
+_NO_OPTIMIZER = (
+    "at step {:,} it went on without the optimizer's state; set train.save_optimizer_state: true to keep it"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +62,8 @@ class TrialRun:
         folder: the run folder.
         config: the algorithm's config.
         options: the experiment as plain JSON values.
-        total_steps: environment steps after which it ends, at the end of an iteration.
-        checkpoint_every_s: seconds between checkpoints.
+        train: its options of training.
+        chunk: the part of training to do; None for all of it.
         mark: what the learners' nodes must see of the folder before they write there; None asks nothing.
     """
 
@@ -69,9 +73,9 @@ class TrialRun:
         folder: RunFolder,
         config: ColumnarConfig,
         options: dict[str, Any],
+        train: TrainOptions,
         *,
-        total_steps: int,
-        checkpoint_every_s: float,
+        chunk: Chunk | None = None,
         mark: Mark | None = None,
     ) -> None:
         self.spec = spec
@@ -79,19 +83,40 @@ class TrialRun:
         self._run = folder
         self._config = config
         self._options = spec.identity(options)
-        self._total_steps = total_steps
-        self._checkpoint_every_s = checkpoint_every_s
+        self._train = train
+        self._total_steps = train.total_steps
+        self._chunk = chunk or Chunk(1, 1, train.total_steps)
+        self._checkpoints = Checkpoints(self.path / "checkpoints", keep=train.keep_checkpoints)
         self._mark = mark
         self._resumed_from: tuple[int, ...] = ()
+        self._incidents: tuple[str, ...] = ()
+        self._memory_start: int | None = None
         self._metrics: dict[str, float] = {}
 
     def reason_to_run(self) -> str | None:
-        """Why the trial has to run, in words; None when it is done with the same inputs and options."""
+        """Why the trial has to run, in words; None when it is done with the same inputs and options.
+
+        Within training, it is done with a chunk once it has a checkpoint at the chunk's end, or beyond.
+        """
         options = self._options | {"total_steps": self._total_steps}
-        return reason_to_run(self.path, inputs=self._inputs(), options=options)
+        reason = reason_to_run(self.path, inputs=self._inputs(), options=options)
+        if reason is None or self._chunk.is_last or not self._is_of_this_course:
+            return reason
+        newest = self._checkpoints.newest
+        return None if newest >= self._chunk.end else f"it is at step {newest:,} of {self._chunk.end:,}"
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        return self._options | {"inputs": self._inputs()}
+
+    @property
+    def _is_of_this_course(self) -> bool:
+        """Whether what the folder holds is of the same options and starting policy."""
+        file = self.path / "identity.json"
+        return file.exists() and bool(read_json(file, "a trial's identity") == self._identity)
 
     def train(self, report: Callable[[dict[str, Any]], None], stop_requested: Callable[[], bool]) -> bool:
-        """Trains to the end, or until asked to stop; whether the trial is done.
+        """Trains to the chunk's end, or until asked to stop; whether the trial is done with the chunk.
 
         Args:
             report: gets each iteration's result.
@@ -108,21 +133,49 @@ class TrialRun:
             shutil.rmtree(spool, ignore_errors=True)
         algorithm = self._config.build_algo()
         if algorithm.replay is not None:
-            algorithm.replay.segments = self.path / "checkpoints" / "replay_segments"
+            algorithm.replay.segments = self._checkpoints.segments
         try:
             if self._mark is not None:
                 _check_learners(algorithm, self._mark)
+            keep_faults(algorithm, self.path / FAULTS_FOLDER)
             self._start(algorithm, checkpoint)
             finished = self._loop(algorithm, report, stop_requested)
-            self._save(algorithm)
-            self._save_replay(algorithm)
-            if finished:
+            at_end = algorithm.env_steps >= self._total_steps or algorithm.stop_reason is not None
+            if finished or not self._train.reset_on_checkpoint:
+                # A longer training would have begun no new episodes at its former end.
+                self._save(algorithm, reset=not at_end)
+            if at_end or not finished:
+                self._save_replay(algorithm)
+            if not finished:
+                self._write_state(algorithm, "stopped")
+            elif at_end:
+                self._save_policy(algorithm)
+                self._end_chunk(algorithm, "finished")
                 self._finish(algorithm)
             else:
-                self._write_state(algorithm, "stopped")
+                self._end_chunk(algorithm, "running")
             return finished
         finally:
             algorithm.stop()
+
+    def chunk_file(self) -> Path:
+        """The record of the chunk, which the trial is done with; written now where it went beyond before."""
+        chunk, state = self._chunk, read_trial(self._run, *astuple(self.spec))
+        record = read_record(self.path, chunk.number)
+        if record is None or record.end != chunk.end:
+            assert state is not None  # it has checkpoints
+            policy = read_manifest(self.path).outputs[_WEIGHTS].sha256 if state.state == "finished" else None
+            write_record(
+                self.path,
+                ChunkRecord(
+                    chunk=chunk.number,
+                    end=chunk.end,
+                    step=state.step,
+                    exact=state.exact,
+                    weights_sha256=policy if chunk.is_last else None,
+                ),
+            )
+        return record_file(self.path, chunk.number)
 
     def fail(self, message: str) -> None:
         """Notes that the trial failed; the same command tries again from its newest checkpoint."""
@@ -131,38 +184,49 @@ class TrialRun:
             condition=self.spec.condition,
             seed=self.spec.seed,
             state="failed",
-            step=max(self._steps(), default=0),
+            step=self._checkpoints.newest,
             total_steps=self._total_steps,
             resumed_from=self._resumed_from,
             metrics=self._metrics,
             error=message,
+            incidents=self._incidents,
         )
         write_trial(self._run, state)
 
     def _prepare(self) -> Path | None:
-        """Makes the folder ready; the newest checkpoint of this very trial."""
+        """Makes the folder ready; the newest intact checkpoint of this very trial."""
+        self._checkpoints.prepare()
         with storage_errors(self.path, "a trial"):
-            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
             (self.path / "manifest.json").unlink(missing_ok=True)
-        for folder in (self.path, self.path / "checkpoints"):
-            remove_leftovers(folder)
-        identity_file = self.path / "identity.json"
-        identity = self._options | {"inputs": self._inputs()}
-        if identity_file.exists() and read_json(identity_file, "a trial's identity") != identity:
+            remove_leftovers(self.path)
+        if (self.path / "identity.json").exists() and not self._is_of_this_course:
             _log.warning("%s: its options or its starting policy changed; it starts anew", self.spec.name)
             self._forget_after(0)
-        elif max(self._steps(), default=0) > (last := self._last_step()):
+        elif self._checkpoints.newest > (last := self._last_step()):
             _log.warning("%s: it has trained beyond step %d, and goes back", self.spec.name, last)
             self._forget_after(last)
-        write_json(identity_file, identity, "a trial's identity")
-        newest = max(self._steps(), default=0)
-        self._cut_progress(newest)
+        write_json(self.path / "identity.json", self._identity, "a trial's identity")
+        newest, problems = self._checkpoints.take_intact()
+        cut_progress(self.path / PROGRESS_FILE, newest)
         if (self.path / "trial.json").exists():
             before = TrialState.parse(
                 read_json(self.path / "trial.json", "a trial's state"), where=self.spec.name
             )
-            self._resumed_from = (*before.resumed_from, newest) if newest else before.resumed_from
-        return self._checkpoint(newest) if newest else None
+            self._incidents = before.incidents
+            resumed = newest > 0 and newest != self._start_of_chunk()
+            self._resumed_from = (*before.resumed_from, newest) if resumed else before.resumed_from
+        for problem in problems:
+            self._note(problem)
+        return self._checkpoints.path(newest) if newest else None
+
+    def _note(self, incident: str) -> None:
+        """Keeps what happened to the trial for its state; the same is kept once."""
+        self._incidents = tuple(dict.fromkeys([*self._incidents, incident]))
+
+    def _start_of_chunk(self) -> int | None:
+        """Where the chunk before ended; None where that is not known."""
+        before = read_record(self.path, self._chunk.number - 1)
+        return None if before is None else before.step
 
     def _last_step(self) -> int:
         """The last step of the first iteration at or past ``total_steps``."""
@@ -171,17 +235,18 @@ class TrialRun:
 
     def _forget_after(self, step: int) -> None:
         """Drops the checkpoints after a step; with none left, all that tells of the trial's past."""
-        for later in self._steps():
-            if later > step:
-                shutil.rmtree(self._checkpoint(later))
-        if not self._steps():
-            shutil.rmtree(self.path / tensorboard.FOLDER, ignore_errors=True)
+        self._checkpoints.forget_after(step)
+        if not self._checkpoints.newest:
+            for past in (tensorboard.FOLDER, chunk_record.FOLDER):
+                shutil.rmtree(self.path / past, ignore_errors=True)
             (self.path / "trial.json").unlink(missing_ok=True)
 
     def _start(self, algorithm: ColumnarAlgorithm, checkpoint: Path | None) -> None:
         if checkpoint is not None:
             algorithm.restore_from_path(checkpoint)
             _log.info("%s: goes on from step %d", self.spec.name, algorithm.env_steps)
+            if not algorithm.exact_optimizer:
+                self._note(_NO_OPTIMIZER.format(algorithm.env_steps))
         elif (start := self.spec.starting_policy(self._run)) is not None:
             report = warm_start(algorithm, load_policy(start), where=str(start))
             _log.info("%s: starts from %s: %s", self.spec.name, start, report)
@@ -195,12 +260,13 @@ class TrialRun:
     ) -> bool:
         saved = time.monotonic()
         step = algorithm.env_steps
+        every = self._train.checkpoint_every_iterations
         with (
-            (self.path / "progress.jsonl").open("a", encoding="utf-8", buffering=1) as progress,
+            (self.path / PROGRESS_FILE).open("a", encoding="utf-8", buffering=1) as progress,
             tensorboard.open_board(self.path, after_step=step) as board,
         ):
             tensorboard.write_hparams(board, self._run.record.run_id, self.spec, self._options)
-            while algorithm.env_steps < self._total_steps and algorithm.stop_reason is None:
+            while algorithm.env_steps < self._chunk.end and algorithm.stop_reason is None:
                 if stop_requested():
                     return False
                 result = algorithm.train()
@@ -210,34 +276,47 @@ class TrialRun:
                     for name in ("episode_return_mean", "episode_len_mean", "success_rate")
                     if line.get(name) is not None
                 }
-                with storage_errors(self.path / "progress.jsonl", "a trial's progress"):
+                with storage_errors(self.path / PROGRESS_FILE, "a trial's progress"):
                     progress.write(json.dumps(line) + "\n")
                 tensorboard.write_iteration(board, line)
                 report(result)
-                if time.monotonic() - saved >= self._checkpoint_every_s:
-                    self._save(algorithm)
+                if self._memory_start is None:
+                    self._memory_start = algorithm.memory_bytes()
+                if every is None:
+                    is_due = time.monotonic() - saved >= self._train.checkpoint_every_s
+                else:
+                    is_due = algorithm.training_iteration % every == 0
+                if is_due:
+                    self._save(algorithm, reset=True)
                     saved = time.monotonic()
         return True
 
-    def _save(self, algorithm: ColumnarAlgorithm) -> None:
-        """Writes a checkpoint under its final name only when it is complete, and drops older ones."""
-        target = self._checkpoint(algorithm.env_steps)
-        if not target.exists():
-            with atomic_folder(target, "a checkpoint") as folder:
-                algorithm.save_to_path(str(folder))
-                # RLlib does not look at whether a remote learner could save itself.
-                for file in ("algorithm_state.pkl", "learner_group/learner/state.pkl"):
-                    if not (folder / file).is_file():
-                        raise StorageError(
-                            f"a checkpoint lacks {file}",
-                            where=str(target),
-                            remedy="the folder must be on a file system that the learners' nodes share",
-                        )
-        for step in sorted(self._steps())[:-_KEPT]:
-            shutil.rmtree(self._checkpoint(step))
-        if algorithm.replay is not None:
-            algorithm.replay.sweep([self._checkpoint(step) for step in self._steps()])
+    def _save(self, algorithm: ColumnarAlgorithm, *, reset: bool) -> None:
+        is_new = not self._checkpoints.path(algorithm.env_steps).exists()
+        if self._train.reset_on_checkpoint and reset and is_new:
+            # Whoever goes on from the checkpoint begins new episodes, so whoever wrote it does, too.
+            algorithm.begin_episodes()
+        self._checkpoints.save(algorithm)
         self._write_state(algorithm, "running")
+
+    def _end_chunk(self, algorithm: ColumnarAlgorithm, state: Literal["running", "finished"]) -> None:
+        """Notes how the chunk ended, and whether memory has grown meanwhile."""
+        chunk = self._chunk
+        record = ChunkRecord(
+            chunk=chunk.number,
+            end=chunk.end,
+            step=algorithm.env_steps,
+            exact=algorithm.exact,
+            memory_start_bytes=self._memory_start,
+            memory_bytes=None if self._memory_start is None else algorithm.memory_bytes(),
+            weights_sha256=sha256_path(self.path / _WEIGHTS) if state == "finished" else None,
+        )
+        write_record(self.path, record)
+        first = read_record(self.path, 1) if chunk.number > 1 else None
+        if growth := memory_growth(record, first, replay=algorithm.replay is not None):
+            self._note(growth)
+            _log.warning("%s: %s", self.spec.name, growth)
+        self._write_state(algorithm, state)
 
     def _save_replay(self, algorithm: ColumnarAlgorithm) -> None:
         settings = self._config.replay_settings
@@ -247,7 +326,7 @@ class TrialRun:
             algorithm.replay.buffer.save(path)
             _log.info("%s: its replay buffer is in %s", self.spec.name, path)
 
-    def _finish(self, algorithm: ColumnarAlgorithm) -> None:
+    def _save_policy(self, algorithm: ColumnarAlgorithm) -> None:
         module = algorithm.learner_module()
         save_policy(
             self.path / "policy",
@@ -260,13 +339,14 @@ class TrialRun:
                 "step": algorithm.env_steps,
             },
         )
-        self._write_state(algorithm, "finished")
+
+    def _finish(self, algorithm: ColumnarAlgorithm) -> None:
         write_manifest(
             self.path,
             name=self.spec.name,
             inputs=self._inputs(),
             options=self._options | {"total_steps": self._total_steps},
-            outputs=["policy/policy.json", "policy/weights.safetensors", "progress.jsonl"],
+            outputs=["policy/policy.json", _WEIGHTS, PROGRESS_FILE],
             extra={"step": algorithm.env_steps, "exact": algorithm.exact},
         )
 
@@ -287,6 +367,7 @@ class TrialRun:
                 metrics=self._metrics,
                 stop_reason=algorithm.stop_reason,
                 warnings=tuple(algorithm.warnings),
+                incidents=self._incidents,
             ),
         )
 
@@ -294,21 +375,13 @@ class TrialRun:
         start = self.spec.starting_policy(self._run)
         return {"policy": sha256_path(start / "weights.safetensors")} if start is not None else {}
 
-    def _checkpoint(self, step: int) -> Path:
-        return self.path / "checkpoints" / _CHECKPOINT.format(step)
 
-    def _steps(self) -> list[int]:
-        """Steps of the complete checkpoints."""
-        return [int(path.name.removeprefix("step_")) for path in self.path.glob("checkpoints/step_*")]
-
-    def _cut_progress(self, step: int) -> None:
-        """Drops the lines after the checkpoint: those iterations are done again."""
-        file = self.path / "progress.jsonl"
-        if file.exists():
-            kept = [line for line in _lines(file) if line["step"] <= step]
-            text = "".join(json.dumps(line) + "\n" for line in kept)
-            with storage_errors(file, "a trial's progress"):
-                file.write_text(text, encoding="utf-8")
+def keep_faults(algorithm: ColumnarAlgorithm, folder: Path) -> None:
+    """Has learners save a batch into a folder that they cannot learn from, before they say so."""
+    for answer in algorithm.learner_group.foreach_learner(
+        lambda learner, folder=folder: setattr(learner, "fault_folder", folder)
+    ):
+        answer.get()
 
 
 def _check_learners(algorithm: ColumnarAlgorithm, mark: Mark) -> None:
@@ -317,56 +390,3 @@ def _check_learners(algorithm: ColumnarAlgorithm, mark: Mark) -> None:
     )
     if blind := [node for answer in answers if (node := answer.get()) is not None]:
         raise not_shared(blind, mark.folder)
-
-
-def progress_line(result: dict[str, Any]) -> dict[str, Any]:
-    """What is kept of an iteration's result; a mean of no episodes is null, since JSON has no NaN."""
-    # Before an algorithm that learns from replay has enough of it, its learners tell nothing.
-    runners, learner = result["env_runners"], result.get("learners", {}).get("default_policy", {})
-    sample, learn = float(runners["sample_seconds"]), float(learner.get("seconds", 0.0))
-    line: dict[str, Any] = {
-        "step": int(result["num_env_steps_sampled_lifetime"]),
-        "iteration": int(result["training_iteration"]),
-        "episode_return_mean": float(runners["episode_return_mean"]),
-        "episode_len_mean": float(runners["episode_len_mean"]),
-        "learner": {name: float(value) for name, value in learner.items()},
-        "seconds": {
-            "sample": sample,
-            "learn": learn,
-            # How much longer the algorithm waited than the slowest worker sampled, and the learners learned:
-            # for orders, weights and batches on their way, or for processes that had no CPU.
-            "rollout_wait": max(0.0, float(result["timers"][SAMPLING_SECONDS]) - sample),
-            "learner_wait": max(0.0, float(result["timers"][UPDATE_SECONDS]) - learn),
-            "total": float(result["time_this_iter_s"]),
-        },
-    }
-    if "temperature" in result:
-        line["temperature"] = {name: float(value) for name, value in result["temperature"].items()}
-    if "stabilization_steps" in result:
-        line["stabilization_steps"] = int(result["stabilization_steps"])
-    if REPLAY in result:
-        line["replay"] = {name: float(value) for name, value in result[REPLAY].items()}
-        line["seconds"]["replay"] = float(result["timers"][REPLAY_SECONDS])
-    if "success_rate" in runners:
-        line["success_rate"] = float(runners["success_rate"])
-    if "actions" in runners:
-        line["actions"] = {name: float(share) for name, share in runners["actions"].items()}
-    finite: dict[str, Any] = _without_nan(line)
-    return finite
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _without_nan(item) for name, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _lines(file: Path) -> list[dict[str, Any]]:
-    lines = []
-    for text in file.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            # A process that was killed may have left half a line.
-            continue
-    return lines

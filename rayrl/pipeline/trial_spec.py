@@ -31,6 +31,7 @@ _SET_ELSEWHERE = {
     "seed": "seeds",
     "run_name": "name",
     "replay_settings": "train.replay",
+    "save_optimizer_state": "train.save_optimizer_state",
 }
 """Options of the algorithm's config that the experiment has fields of its own for."""
 _NOT_IDENTITY = (
@@ -40,8 +41,12 @@ _NOT_IDENTITY = (
     "cpus_per_env_runner",
     "resource_timeout_s",
     "checkpoint_every_s",
+    "keep_checkpoints",
+    "save_optimizer_state",
 )
 """Options that may change between the parts of a trial: none of them alters what it learns."""
+_WHERE_CHECKPOINTS_ARE = ("chunks", "checkpoint_every_iterations", "reset_on_checkpoint")
+"""Options that do so only where episodes begin anew with each checkpoint."""
 WARM_OPTIONS = ("kl_ref", "critic_warmup_updates")
 """Options of the algorithm for trials that start from a policy; the others do without."""
 _NOT_IDENTITY_OF_REPLAY = (
@@ -97,7 +102,10 @@ class TrialSpec:
         Args:
             config: the experiment as plain JSON values.
         """
-        train = {name: value for name, value in config["train"].items() if name not in _NOT_IDENTITY}
+        left_out = {*_NOT_IDENTITY}
+        if not config["train"].get("reset_on_checkpoint"):
+            left_out.update(_WHERE_CHECKPOINTS_ARE)
+        train = {name: value for name, value in config["train"].items() if name not in left_out}
         train["options"] = self.options(train["options"])
         if "replay" in train:
             kept = train["replay"].items()
@@ -161,7 +169,7 @@ def build_config(experiment: Experiment, spec: TrialSpec, *, run_name: str, gpus
         num_gpus_per_learner=train.gpus_for_each_learner(gpus),
         num_cpus_per_learner=train.cpus_per_learner,
     )
-    config.training(run_name=f"{run_name}/{spec.name}")
+    config.training(run_name=f"{run_name}/{spec.name}", save_optimizer_state=train.save_optimizer_state)
     config.rl_module(model_config=model_config(spec.architecture, train.options.get("model_config")))
     config.debugging(seed=spec.seed, log_level="ERROR")
     replay = train.replay.model_dump()

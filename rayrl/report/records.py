@@ -149,3 +149,16 @@ class TrialRecord(Record):
     error: str | None = None
     stop_reason: str | None = None
     warnings: tuple[str, ...] = ()
+    incidents: tuple[str, ...] = ()
+    """What happened to its checkpoints and processes, a sentence each with the option to change."""
+
+
+class ChunkRecord(Record):
+    """``chunks/chunk_<n>.json`` of a trial: how it ended a part of training."""
+
+    chunk: int
+    end: int
+    """Environment steps at which the chunk was to end."""
+    step: int
+    memory_bytes: int | None = None
+    """Memory of the trial's processes then."""

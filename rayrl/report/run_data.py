@@ -4,7 +4,7 @@ config.json                                             the experiment
 run.json, environment.json                              when, versions, hardware
 collect/manifest.json                                   demonstrations
 <architecture>/pretrain/seed_<n>/                       curve.jsonl, summary.json, eval_results.json
-<architecture>/<condition>/seed_<n>/                    progress.jsonl, trial.json, eval_results.json
+<architecture>/<condition>/seed_<n>/                    progress.jsonl, trial.json, chunks/, eval_results.json
 evaluate/demonstrators/<name>.json                      results of demonstrators
 """
 
@@ -19,6 +19,7 @@ from rayrl.evaluation.result import EvaluationResult
 from rayrl.evaluation.suites import AS_TRAINED
 from rayrl.report.curves import Curve
 from rayrl.report.records import (
+    ChunkRecord,
     DatasetRecord,
     EnvironmentRecord,
     ExperimentRecord,
@@ -29,7 +30,9 @@ from rayrl.report.records import (
 
 RANDOM = "random"
 COLD, WARM = "no_pretrain", "with_pretrain"
-INEXACT = "a rollout worker was lost, or a resumed environment cannot tell its state"
+INEXACT = (
+    "a rollout worker was lost, or it was resumed without the state of its environment, optimizer or replay"
+)
 """Why a trial is not what an undisturbed one would have been."""
 
 
@@ -66,6 +69,8 @@ class Trial:
     evaluation: EvaluationResult | None
     weights_sha256: str | None = None
     """Of the policy that is there now."""
+    chunks: tuple[ChunkRecord, ...] = ()
+    """How it ended each part of training, in order."""
 
     @property
     def name(self) -> str:

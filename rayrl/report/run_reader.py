@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ from rayrl.errors import ConfigError, IntegrityError, RunError
 from rayrl.evaluation.result import EvaluationResult, load_result
 from rayrl.report.curves import Curve, read_curve
 from rayrl.report.records import (
+    ChunkRecord,
     CollectRecord,
     DatasetRecord,
     EnvironmentRecord,
@@ -122,7 +124,15 @@ class _Reader:
         evaluation = self._evaluation(f"{name}/eval_results.json", noted=finished)
         curve = self._curve(f"{name}/progress.jsonl", "step")
         weights = self._weights(name, evaluation)
-        return Trial(architecture, condition, seed, curve, state, evaluation, weights)
+        chunks = tuple(self._chunks(name))
+        return Trial(architecture, condition, seed, curve, state, evaluation, weights, chunks)
+
+    def _chunks(self, name: str) -> Iterator[ChunkRecord]:
+        """The records of the chunks that a trial has ended, up to the first that it has not."""
+        number = 1
+        while record := self.record(ChunkRecord, f"{name}/chunks/chunk_{number}.json", missing=None):
+            yield record
+            number += 1
 
     def _weights(self, name: str, evaluation: EvaluationResult | None) -> str | None:
         """The digest of a policy's weights; results that are of other weights are noted."""

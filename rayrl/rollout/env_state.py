@@ -2,8 +2,8 @@
 
 An environment takes part by ``get_state() -> arrays and plain values`` and ``set_state(state)``; a vector
 environment of its own does so for all its sub-environments at once. Gymnasium's ``np_random`` is saved beside
-what they tell. A wrapper takes part where it has these methods, and then answers for all that it wraps, or
-where it has nothing to tell.
+what they tell, where it has been seeded or used. A wrapper takes part where it has these methods, and then
+answers for all that it wraps, or where it has nothing to tell.
 """
 
 from __future__ import annotations
@@ -57,11 +57,14 @@ def set_env_state(env: VectorEnv, state: Mapping[str, Any]) -> None:
 
 
 def _state_of(owner: Any) -> dict[str, Any]:
-    return {"own": owner.get_state(), "random": owner.unwrapped.np_random.bit_generator.state}
+    # Asked for as a property, it would be made here, and have a state that no two processes share.
+    numbers = owner.unwrapped._np_random
+    return {"own": owner.get_state(), "random": None if numbers is None else numbers.bit_generator.state}
 
 
 def _set_state_of(owner: Any, state: Mapping[str, Any]) -> None:
-    owner.unwrapped.np_random.bit_generator.state = state["random"]
+    if state["random"] is not None:
+        owner.unwrapped.np_random.bit_generator.state = state["random"]
     owner.set_state(state["own"])
 
 

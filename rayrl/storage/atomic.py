@@ -107,6 +107,24 @@ def atomic_folder(path: Path, what: str) -> Iterator[Path]:
             shutil.rmtree(replaced)
 
 
+def atomic_link(path: Path, target: str, what: str) -> None:
+    """Makes a symbolic link, or lets one that is there point elsewhere, with no moment without it.
+
+    Args:
+        path: the link.
+        target: where it points, relative to the link's folder.
+        what: what it is, in words.
+
+    Raises:
+        StorageError: naming the path, ``what`` and the remedy.
+    """
+    temporary = _temporary_name(path)
+    with storage_errors(path, what):
+        temporary.symlink_to(target)
+        temporary.replace(path)
+        fsync_path(path.parent)
+
+
 def write_bytes(path: Path, data: bytes, what: str) -> None:
     """Writes a file whole or not at all.
 
@@ -155,7 +173,7 @@ def read_json(path: Path, what: str) -> Any:
 def remove_leftovers(folder: Path) -> None:
     """Deletes the temporary names that killed processes left in a folder; nothing may be writing there."""
     for leftover in filter(is_temporary, folder.iterdir()):
-        if leftover.is_dir():
+        if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover)
         else:
             leftover.unlink()

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 from ray.rllib.core.learner.training_data import TrainingData
 
@@ -67,27 +68,37 @@ def test_minibatches_are_other_ones_in_each_epoch_and_update():
     assert all(sorted(order) == list(range(64)) for order in orders)
 
 
-def test_a_gradient_that_is_not_finite_costs_its_step_and_nothing_else():
+def test_a_loss_that_is_not_a_number_ends_training_with_the_weights_as_they_were(tmp_path):
     learner = build(ppo_config(num_epochs=1, minibatch_size=None))
+    learner.fault_folder = tmp_path / "faults"
     update(learner, trajectories([32]))
     before, state = weights(learner), optimizer_state(learner)
     batch = trajectories([32], seed=1)
     batch.columns["rewards"][5] = np.nan
-    results = update(learner, batch)
-    assert results["gradient_steps_skipped"] == results["gradient_steps"] == 1
+    with pytest.raises(TrainingError, match="where advantages, value_targets of the batch are not") as error:
+        update(learner, batch)
     assert_same(weights(learner), before)
     assert_same(optimizer_state(learner), state)
+    (file,) = learner.fault_folder.iterdir()
+    assert error.value.where == str(file)
+    kept = safetensors.numpy.load_file(file)
+    assert np.isnan(kept["value_targets"]).any()
+    np.testing.assert_array_equal(kept["obs"], batch.columns["obs"])
+    # Nothing but the batch was wrong.
     assert update(learner, trajectories([32], seed=2))["gradient_steps_skipped"] == 0
 
 
 def test_only_the_minibatch_with_the_bad_row_is_left_out():
     learner = build(ppo_config(num_epochs=3))
-    columns = learner.prepare(trajectories([64]))
-    columns["value_targets"][17] = math.inf
-    results = learner.run_epochs(columns, 3, 16)
-    assert (results["gradient_steps"], results["gradient_steps_skipped"]) == (12, 3)
-    assert math.isfinite(results["gradient_norm"])
-    assert all(tensor.isfinite().all() for tensor in weights(learner).values())
+    bad = learner.prepare(trajectories([64]))
+    bad["value_targets"][17] = math.inf
+    before = weights(learner)
+    with pytest.raises(TrainingError, match="training: vf_loss, total_loss are not finite, where value_tar"):
+        learner.run_epochs(bad, 3, 16)
+    after = weights(learner)
+    assert all(tensor.isfinite().all() for tensor in after.values())
+    # The three others have been learned from.
+    assert any(not torch.equal(before[name], tensor) for name, tensor in after.items())
 
 
 @pytest.mark.parametrize(("by", "norm"), [("global_norm", 0.01), ("value", None)])

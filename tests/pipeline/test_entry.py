@@ -14,7 +14,7 @@ from rayrl.pipeline.jobs import command
 from rayrl.pipeline.lock import hold
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.stage_error import from_output
-from rayrl.pipeline.stages import StageKind, StageUnit, plan
+from rayrl.pipeline.stages import Chunk, StageKind, StageUnit, plan
 from rayrl.pipeline.stop import request_stop
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +30,8 @@ def test_the_job_of_a_unit_runs_its_script_with_this_interpreter(prepared):
     bare = shlex.split(command(StageUnit(StageKind("other", run="m:f", reads=()), "gru"), folder))
     assert bare[1:4] == ["-m", "rayrl.pipeline.entry", "other"]
     assert bare[-2:] == ["--architecture", "gru"]
+    chunk = StageUnit(StageKind("train", run="m:f", reads=()), chunk=Chunk(2, 4, 10_000))
+    assert shlex.split(command(chunk, folder))[-2:] == ["--chunk", "2"]
 
 
 @pytest.mark.parametrize(("own", "found"), [(sys.executable, sys.executable), ("/none/python", "python")])

@@ -59,6 +59,39 @@ def test_more_seeds_or_longer_training_leave_the_demonstrations_as_they_are(expe
     assert differing == changed
 
 
+def test_training_is_cut_into_chunks_of_which_each_consumes_the_one_before(experiment):
+    # Where `chunks` is null, it is made.
+    made = experiment("train.chunks.size=5000", "train.total_steps=12_000")
+    assert names(made)[2:] == ["train-chunk1", "train-chunk2", "train-chunk3", "evaluate", "report"]
+    units = plan(made)
+    chunks = [unit.chunk for unit in units if unit.chunk]
+    assert [(chunk.end, chunk.is_last) for chunk in chunks] == [
+        (5000, False),
+        (10_000, False),
+        (12_000, True),
+    ]
+    consumed = {unit.name: [other.name for other in consumed_by(unit, units)] for unit in units}
+    assert consumed["train-chunk1"] == ["pretrain-mlp_baseline"]
+    assert consumed["train-chunk3"] == ["pretrain-mlp_baseline", "train-chunk2"]
+    assert consumed["evaluate"] == ["pretrain-mlp_baseline", "train-chunk3"]
+    # One chunk is all of training.
+    for size in (12_000, 12_001):
+        assert names(experiment(f"train.chunks.size={size}", "train.total_steps=12_000"))[2] == "train"
+
+
+def test_a_chunk_is_an_uncut_training_of_its_length(experiment):
+    short, cut = experiment("train.total_steps=5000"), experiment("train.chunks.size=5000")
+    uncut = plan(short)[2].options(short.to_json())
+    first, *_, last = (unit for unit in plan(cut) if unit.kind.name == "train")
+    assert first.options(cut.to_json()) == uncut
+    # So with more steps, or smaller chunks after it, it is done already.
+    longer = experiment("train.chunks.size=5000", "train.total_steps=200_000")
+    options = {unit.name: unit.options(longer.to_json()) for unit in plan(longer)}
+    assert options["train-chunk1"] == uncut
+    assert options["train-chunk20"] == last.options(cut.to_json())
+    assert options["train-chunk20"] != options["train-chunk21"]
+
+
 def test_an_architecture_more_does_not_pretrain_the_others_again(experiment):
     before, after = experiment(), experiment("architectures=[mlp_baseline, gru]")
     unit = plan(before)[1]

@@ -14,7 +14,7 @@ from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.run_folder import RunFolder, invocation_of
 from rayrl.pipeline.train_stage import make_run
 from rayrl.pipeline.trial import read_trial
-from rayrl.pipeline.trial_run import progress_line
+from rayrl.pipeline.trial_progress import progress_line
 from rayrl.pipeline.trial_spec import TrialSpec, build_config, pretrain_folder, trials_of
 from rayrl.storage.atomic import atomic_folder
 from tests.algorithms.stateful_env import StatefulCartPole

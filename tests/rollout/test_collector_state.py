@@ -23,8 +23,9 @@ from rayrl.models.actor_critic import ActorCritic, module_spec
 from rayrl.models.model_config import ModelConfig
 from rayrl.rollout.behavior import Behavior, PolicyBehavior, RandomBehavior
 from rayrl.rollout.collector import Collector
-from rayrl.rollout.env_state import has_state
+from rayrl.rollout.env_state import get_env_state, has_state, set_env_state
 from rayrl.rollout.origin import Origin
+from rayrl.rollout.vector_env import make_vector_env
 from tests.rollout.counting_env import (
     KINDS,
     MODES,
@@ -145,6 +146,17 @@ def test_what_has_not_begun_is_restored_without_state() -> None:
     assert restored.set_state(whole.get_state())
     again = whole.collect(RightActions(), num_steps=20).batch
     assert restored.collect(RightActions(), num_steps=20).batch == again
+
+
+def test_random_numbers_that_nobody_asked_for_are_not_saved() -> None:
+    env = make_vector_env("rayrl/Router-v0", {"requests": 8}, 2)
+    env.reset(seed=3)
+    assert get_env_state(env)["random"] is None
+    numbers = env.unwrapped.np_random
+    state = get_env_state(env)
+    drawn = numbers.integers(2**60)
+    set_env_state(env, state)
+    assert numbers.integers(2**60) == drawn
 
 
 def test_another_number_of_sub_environments_begins_new_episodes() -> None:

@@ -57,7 +57,7 @@ class OffPolicyLearner(ColumnarLearner):
             timesteps: counters that schedules go by, with RLlib's keys.
 
         Raises:
-            TrainingError: the data are no draw from replay.
+            TrainingError: the data are no draw from replay, or a TD error is not finite.
         """
         if not isinstance(training_data, ReplayData):
             raise TrainingError(
@@ -69,12 +69,14 @@ class OffPolicyLearner(ColumnarLearner):
         self.before_gradient_based_update(timesteps=timesteps)
         with time_limit(self.config.learner_timeout_s):
             sample = training_data.fetch()
-            td_errors = self._learn_from(self.prepare(sample), training_data.steps)
+            columns = self.prepare(sample)
+            td_errors = self._learn_from(columns, training_data.steps).cpu().numpy()
+            self.check_losses({"the TD errors' sum": float(td_errors.sum())}, columns)
         self._weights_seq_no += 1
         self._updates += 1
         self._rows += len(sample)
         self._seconds += time.perf_counter() - started
-        return Ratings(sample.row_ids, sample.shards, td_errors.cpu().numpy())
+        return Ratings(sample.row_ids, sample.shards, td_errors)
 
     def make_steps_apart(self, training_data: TrainingData, timesteps: Mapping[str, Any]) -> tuple[Any, ...]:
         """``make_steps`` with the number of rows first, and then each array of the ratings."""

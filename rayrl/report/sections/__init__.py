@@ -3,6 +3,7 @@
 from rayrl.report.sections import (
     actions,
     categories,
+    chunks,
     cloning,
     demonstrations,
     divergence,
@@ -18,6 +19,6 @@ from rayrl.report.sections.registry import register_section
 
 for _module in (
     verdict, learning_curves, target, results, categories, demonstrations, cloning, actions, divergence,
-    timing, setup, warnings,
+    timing, chunks, setup, warnings,
 ):  # fmt: skip
     register_section(_module.SECTION)

@@ -54,7 +54,7 @@ def _of_trial(trial: Trial) -> Iterator[str]:
         yield f"{trial.name}: {state.state} at step {state.step:,} of {state.total_steps:,}."
     if state.stop_reason:
         yield f"{trial.name}: ended at step {state.step:,}, since {state.stop_reason}."
-    for warning in state.warnings:
+    for warning in (*state.warnings, *state.incidents):
         yield f"{trial.name}: {warning}."
     if not state.exact:
         yield f"{trial.name}: not exact: {INEXACT}."
