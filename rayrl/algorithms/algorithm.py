@@ -80,6 +80,7 @@ class ColumnarAlgorithm(Algorithm):
         self.workers: RolloutWorkers | None = None
         self.warm_started = False
         self.exact_replay = True
+        self._earlier_warnings: list[str] = []
         self.replay: ExperienceReplay | None = None
         super().setup(config)
         self._episodes = RecentEpisodes(self.config.metrics_num_episodes_for_smoothing)
@@ -133,7 +134,7 @@ class ColumnarAlgorithm(Algorithm):
     @property
     def warnings(self) -> list[str]:
         """What should not have happened so far, a sentence each with the option to change."""
-        return []
+        return self._replay_warnings
 
     @property
     def exact(self) -> bool:
@@ -145,7 +146,11 @@ class ColumnarAlgorithm(Algorithm):
 
     @property
     def _replay_is_exact(self) -> bool:
-        return self.exact_replay and (self.replay is None or self.replay.lost_shards == 0)
+        return self.exact_replay and (self.replay is None or self.replay.exact)
+
+    @property
+    def _replay_warnings(self) -> list[str]:
+        return [*self._earlier_warnings, *(self.replay.warnings if self.replay is not None else ())]
 
     def training_step(self) -> None:
         """Collects one train batch, and learns from it."""
@@ -257,6 +262,7 @@ class ColumnarAlgorithm(Algorithm):
             "episodes": self._episodes.get_state(),
             "warm_started": self.warm_started,
             "exact_replay": self._replay_is_exact,
+            "replay_warnings": self._replay_warnings,
         }
         state[COMPONENT_METRICS_LOGGER] = self.metrics.get_state()
         state[TRAINING_ITERATION] = self.training_iteration
@@ -271,6 +277,7 @@ class ColumnarAlgorithm(Algorithm):
             self._episodes.set_state(state[PROGRESS]["episodes"])
             self.warm_started = state[PROGRESS]["warm_started"]
             self.exact_replay = state[PROGRESS]["exact_replay"]
+            self._earlier_warnings = list(state[PROGRESS]["replay_warnings"])
         if WORKERS in state and self.workers is not None:
             self.workers.set_state(state[WORKERS])
         if COMPONENT_METRICS_LOGGER in state:
@@ -292,6 +299,9 @@ class ColumnarAlgorithm(Algorithm):
         Checkpointable.restore_from_path(self, path, *args, **kwargs)
         if self.replay is not None and not kwargs.get("component"):
             self.exact_replay &= self.replay.restore_checkpoint(Path(path))
+            if self.replay.newest_epoch is not None and self.workers is not None:
+                # Their next batches are not those that replay has under the same numbers.
+                self.workers.begin_anew(self.replay.newest_epoch)
             self.local_replay_buffer = self.replay.buffer
         self._use_restored_weights()
 

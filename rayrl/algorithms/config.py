@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, Self
 
 import gymnasium as gym
@@ -133,6 +134,17 @@ class ColumnarConfig(AlgorithmConfig):
     def steps_per_iteration(self) -> int:
         """Environment steps of a training iteration."""
         return int(self.total_train_batch_size)
+
+    def random_shares(self, env_steps: int) -> Iterator[float] | None:
+        """How often an ε-greedy policy is to act at random, for one vector step of a worker after the other.
+
+        Args:
+            env_steps: environment steps of all workers before.
+
+        Returns:
+            The shares; None of a policy that is not ε-greedy.
+        """
+        return None
 
     @property
     def refuses_clones(self) -> str | None:

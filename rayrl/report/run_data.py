@@ -29,7 +29,7 @@ from rayrl.report.records import (
 
 RANDOM = "random"
 COLD, WARM = "no_pretrain", "with_pretrain"
-INEXACT = "a rollout worker was lost, or a resumed environment cannot tell its state"
+INEXACT = "a rollout worker or what replay held was lost, or a resumed environment cannot tell its state"
 """Why a trial is not what an undisturbed one would have been."""
 
 

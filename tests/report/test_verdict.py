@@ -136,14 +136,15 @@ def test_caveats_and_warnings(tmp_path):
         "3 training seeds per condition: another run may turn out differently. At least 5 make the intervals "
         "over seeds worth something.",
         "2 of 6 trials did not finish.",
-        "1 trial cannot be repeated exactly: a rollout worker was lost, or a resumed environment cannot tell "
-        "its state.",
+        "1 trial cannot be repeated exactly: a rollout worker or what replay held was lost, or a resumed "
+        "environment cannot tell its state.",
     ]
     warm = "mlp_baseline/with_pretrain/seed_"
     assert warnings_of(run) == [
         "mlp_baseline/no_pretrain/seed_0: failed at step 4,096: disk full",
         "mlp_baseline/no_pretrain/seed_1: running at step 8,192 of 100,000.",
-        f"{warm}1: not exact: a rollout worker was lost, or a resumed environment cannot tell its state.",
+        f"{warm}1: not exact: a rollout worker or what replay held was lost, or a resumed environment cannot "
+        "tell its state.",
         f"{warm}1: resumed from step 2,048 and 6,144.",
         f"{warm}2: resumed from step 2,048, exactly.",
     ]

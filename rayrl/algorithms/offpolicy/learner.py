@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ class OffPolicyLearner(ColumnarLearner):
         self.before_gradient_based_update(timesteps=timesteps)
         with time_limit(self.config.learner_timeout_s):
             sample = training_data.fetch()
-            td_errors = self._learn_from(self.prepare(sample), training_data.steps)
+            td_errors = self._learn_from(self.prepare(sample), training_data.due.tolist())
         self._weights_seq_no += 1
         self._updates += 1
         self._rows += len(sample)
@@ -131,22 +131,24 @@ class OffPolicyLearner(ColumnarLearner):
         following = {name: minibatch[f"next_{name}"] for name in self._parts}
         return {name: minibatch[name] for name in self._parts}, following
 
-    def _learn_from(self, columns: Columns, steps: int) -> Tensor:
-        """Makes the steps; gives all rows' TD errors."""
+    def _learn_from(self, columns: Columns, due: Sequence[int]) -> Tensor:
+        """Makes a step after each of these numbers of environment steps; gives all rows' TD errors."""
         self.update_normalizer({name: columns[name] for name in self._parts})
+        steps, every = len(due), self.config.target_network_update_freq
         rows = len(columns[c.ACTIONS]) // steps
         columns |= self.noise(steps, rows)
         total, errors = rows * world_size(), []
-        for first in range(0, steps * rows, rows):
+        for first, at in zip(range(0, steps * rows, rows), due, strict=True):
             minibatch = {name: column[first : first + rows] for name, column in columns.items()}
             statistics, norm, found_inf = self._step(minibatch, total)
             errors.append(self.td_errors)
             self._sums += statistics
             self._norms += norm
             self._skipped += found_inf
-            if self._env_steps - self._targets_moved_at >= self.config.target_network_update_freq:
+            # With the first gradient step past each multiple, wherever rounds begin and end.
+            if not every or at // every > self._targets_moved_at // every:
                 self.move_targets()
-                self._targets_moved_at = self._env_steps
+                self._targets_moved_at = at
         self._steps += steps
         return torch.cat(errors)
 

@@ -58,7 +58,7 @@ class PPO(ColumnarAlgorithm):
     @property
     def warnings(self) -> list[str]:
         """What should not have happened so far, a sentence each with the option to change."""
-        return self._watch.warnings
+        return [*super().warnings, *self._watch.warnings]
 
     def training_step(self) -> None:
         """Collects one train batch, and learns from it; before the first one, statistics are fed."""

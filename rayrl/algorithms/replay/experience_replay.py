@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import ray
+from numpy.typing import NDArray
 
 from rayrl.algorithms.actors import Sample
 from rayrl.algorithms.offpolicy.data import Ratings, ReplayData
@@ -21,6 +22,7 @@ from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.dataset import Dataset, EnvInfo, open_dataset
 from rayrl.experience.ragged import Ragged
 from rayrl.experience.replay import PartitionOptions, PriorityOptions, ReplayBuffer, ReplayOptions, Where
+from rayrl.experience.replay.checkpoint_restoring import Later
 from rayrl.experience.replay.checkpoints import sweep
 from rayrl.experience.replay.live_view import live_view
 from rayrl.experience.replay.options import DEFAULT_PARTITION
@@ -76,6 +78,8 @@ class ExperienceReplay:
 
     Attributes:
         buffer: the buffer itself; another one where a checkpoint that is restored holds none.
+        newest_epoch: of the producers of what it holds, where that goes beyond the checkpoint that was
+            restored; None where it does not.
         segments: folder for what checkpoints by reference share; without it, and without a spool, checkpoints
             hold all of the buffer.
 
@@ -97,6 +101,8 @@ class ExperienceReplay:
         name: str,
     ) -> None:
         self._gauges = ReplayGauges(name)
+        self._restoring: list[str] = []
+        self.newest_epoch: int | None = None
         self.segments: Path | None = None
         self._settings = settings
         self._sampler = _sampler(settings, sampler)
@@ -117,9 +123,15 @@ class ExperienceReplay:
         self._begin()
 
     @property
-    def lost_shards(self) -> int:
-        """How many shards have died with what they held."""
-        return self.buffer.lost_shards if isinstance(self.buffer, ShardedReplayBuffer) else 0
+    def exact(self) -> bool:
+        """Whether the buffer is what it would be without any interruption since it was made or restored."""
+        return not isinstance(self.buffer, ShardedReplayBuffer) or self.buffer.exact
+
+    @property
+    def warnings(self) -> list[str]:
+        """What has become of shards that died, and of what a checkpoint did not hold, a sentence each."""
+        of_shards = self.buffer.warnings if isinstance(self.buffer, ShardedReplayBuffer) else []
+        return [*self._restoring, *of_shards]
 
     @property
     def prioritized(self) -> bool:
@@ -144,15 +156,15 @@ class ExperienceReplay:
                 self.buffer.add(_fetched(batch))
             self.filled = True
 
-    def draw(self, steps: int, draws: Draws) -> ReplayData:
-        """Draws for each learner the rows of some minibatches."""
+    def draw(self, due: NDArray[np.int64], draws: Draws) -> ReplayData:
+        """Draws for each learner the rows of some minibatches; see ``ReplayData``."""
         shares = {DEFAULT_PARTITION: draws.batch_size}
         if self._settings.offline_dataset is not None:
             offline = round(self._settings.offline_fraction * draws.batch_size)
             shares = {DEFAULT_PARTITION: draws.batch_size - offline, OFFLINE: offline}
         drawn: list[list[Drawn]] = [
             self.buffer.draw_transitions(
-                [rows * steps] * draws.learners,
+                [rows * len(due)] * draws.learners,
                 n_step=draws.n_step,
                 gamma=draws.gamma,
                 sampler=self._sampler,
@@ -162,7 +174,7 @@ class ExperienceReplay:
             for partition, rows in shares.items()
             if rows
         ]
-        return ReplayData(draws=[list(each) for each in zip(*drawn, strict=True)], steps=steps)
+        return ReplayData(draws=[list(each) for each in zip(*drawn, strict=True)], due=due)
 
     def rate(self, ratings: Sequence[Ratings]) -> None:
         """Makes the TD errors of an update the priorities of its steps."""
@@ -216,18 +228,22 @@ class ExperienceReplay:
         Returns:
             Whether it is what it was.
         """
-        folder, after = checkpoint / FOLDER, self._settings.replay_after_restore
+        folder = checkpoint / FOLDER
+        self._restoring, self.newest_epoch = [], None
         if not folder.is_dir():
             _log.warning("%s holds no replay buffer: it begins empty", checkpoint)
+            self._restoring = [f"{checkpoint.name} holds no replay buffer, which began empty again"]
             self.close()
             self._begin()
             return False
         if isinstance(self.buffer, ShardedReplayBuffer):
-            self.buffer.restore_checkpoint(folder, after)
+            later = self.buffer.restore_checkpoint(folder, self._settings.replay_after_restore)
+            self._restoring = [_told(of, checkpoint) for of in later]
+            self.newest_epoch = max((of.epoch for of in later if of.aside is None), default=None)
         else:
             self.buffer.restore_checkpoint(folder)
         self.filled = self.buffer.get_partition_statistics()[DEFAULT_PARTITION]["steps"] > 0
-        return after == "checkpoint" or self._settings.durability == "none"
+        return self.newest_epoch is None
 
     def sweep(self, checkpoints: Sequence[Path]) -> None:
         """Deletes what none of the retained checkpoints refers to any more."""
@@ -254,6 +270,11 @@ class ExperienceReplay:
                     remedy="give one that was collected in this environment",
                 )
             self.buffer.add_dataset(dataset, partition=OFFLINE)
+
+
+def _told(later: Later, checkpoint: Path) -> str:
+    found = f"replay held {later.steps:,} steps that are newer than {checkpoint.name}"
+    return f"{found}, which stayed" if later.aside is None else f"{found}; they are kept in {later.aside}"
 
 
 def _sampler(settings: ReplaySettings, default: str) -> Sampler:

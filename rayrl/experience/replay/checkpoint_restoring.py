@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from rayrl.errors import DataError, IntegrityError
 from rayrl.experience.batch import TrajectoryBatch
@@ -96,9 +96,29 @@ def read_back(
     return _rebuild(kind, folder, shard, locate_segments(folder, shard), store, copy_into(store), device)
 
 
+class Later(NamedTuple):
+    """Steps that a spool held and the checkpoint that it was restored to does not.
+
+    Args:
+        steps: how many.
+        aside: folder in which they are kept aside; None where they stayed in the buffer.
+        epoch: the newest of their producers' epochs.
+    """
+
+    steps: int = 0
+    aside: Path | None = None
+    epoch: int = 0
+
+
 def read_into_spool(
-    kind: type[ReplayBuffer], live: ReplayBuffer, spool: Spool, folder: Path, mode: str, after: After
-) -> tuple[ReplayBuffer, Spool]:
+    kind: type[ReplayBuffer],
+    live: ReplayBuffer,
+    spool: Spool,
+    folder: Path,
+    identity: str | None,
+    mode: str,
+    after: After,
+) -> tuple[ReplayBuffer, Spool, Later]:
     """One shard of a checkpoint as a buffer over a spool, whose contents it takes the place of.
 
     What the spool holds that was added after the checkpoint is kept aside, in its folder ``aside``.
@@ -108,19 +128,31 @@ def read_into_spool(
         live: what the spool holds now.
         spool: the spool.
         folder: of the shard.
+        identity: of the spool that the shard had when it was saved.
         mode: ``full`` or ``reference``.
-        after: ``latest``: keep what the spool holds, if it goes on from the checkpoint.
+        after: ``latest``: keep what the spool holds, if it goes on from the checkpoint. Where that is
+            ``full``, priorities begin again.
+
+    Returns:
+        The buffer, its spool, and what became of what was later.
 
     Raises:
         IntegrityError: a file is missing or damaged.
         StorageError: the disk is full or not writable.
     """
     shard = read_shard(folder) if mode == "reference" else None
-    goes_on = shard is not None and shard.identity == spool.identity
-    if after == "latest" and goes_on:
-        restore_changing(live.storage, folder)
-        return live, spool
-    _keep_aside(live, spool, shard if goes_on else None)
+    goes_on = identity == spool.identity
+    saved = shard.state.partitions if shard is not None else read_buffer_manifest(folder).partitions
+    before = {of.name: of.counters["steps_added"] for of in saved} if goes_on else {}
+    added = {of.name: of.counters.steps_added for of in live.storage.partitions}
+    later = {name: steps - before.get(name, 0) for name, steps in added.items()}
+    if after == "latest" and goes_on and sum(later.values()) > 0:
+        if shard is not None:
+            restore_changing(live.storage, folder)
+        marks = [mark for of in live.storage.partitions for mark in of.producers.watermarks.values()]
+        return live, spool, Later(sum(later.values()), epoch=max((epoch for epoch, _ in marks), default=0))
+    known = {one.sha256 for one in shard.state.segments} if shard is not None and goes_on else set()
+    aside = _keep_aside(live, spool, known, later)
     new = Spool(spool.path, spool.hot_bytes)
     new.identity, new.ticket, new.retained = spool.identity, spool.ticket, spool.retained
     if shard is None:
@@ -138,7 +170,7 @@ def read_into_spool(
         places = dict.fromkeys(found, spool.folder)
         buffer = _rebuild(kind, folder, shard, places, new, keep, live.device)
     new.begin(buffer.storage)
-    return buffer, new
+    return buffer, new, aside
 
 
 def deal_again(buffer: ReplayBuffer, folder: Path, manifest: CheckpointManifest, lanes: Lanes) -> None:
@@ -189,28 +221,23 @@ def _rebuild(
     return buffer
 
 
-def _keep_aside(live: ReplayBuffer, spool: Spool, shard: ShardState | None) -> None:
-    """Keeps what a spool holds and a checkpoint does not, by its segments, and says what that is."""
-    known = {segment.sha256 for segment in shard.state.segments} if shard is not None else set()
-    before = [of.counters["steps_added"] for of in shard.state.partitions] if shard is not None else None
-    added = [partition.counters.steps_added for partition in live.storage.partitions]
-    later = sum(added) - (sum(before) if before is not None else 0)
-    if later <= 0:
-        return
+def _keep_aside(live: ReplayBuffer, spool: Spool, known: set[str], later: dict[str, int]) -> Later:
+    """Keeps what a spool holds, but for segments that a checkpoint knows, and says what of it is later."""
+    steps = sum(later.values())
+    if steps <= 0:
+        return Later()
     folder = spool.path / ASIDE / f"{spool.life:06d}"
     state = save_reference(live, folder, spool.folder, spool.identity)
     for segment in state.state.segments:
         if segment.sha256 not in known and not (folder / segment.name).exists():
             bring_segment(segment, spool.folder, folder)
     _log.warning(
-        "%d steps were added after the checkpoint that is restored; they are kept in %s", later, folder
+        "%d steps were added after the checkpoint that is restored; they are kept in %s", steps, folder
     )
     told = {
-        "steps": later,
-        "partitions": {
-            partition.name: steps - (before[i] if before is not None else 0)
-            for i, (partition, steps) in enumerate(zip(live.storage.partitions, added, strict=True))
-        },
+        "steps": steps,
+        "partitions": later,
         "segments": sorted(path.name for path in folder.glob("*.arrow")),
     }
     write_text(folder / "aside.json", json.dumps(told, indent=2) + "\n", "what is kept aside")
+    return Later(steps, folder)

@@ -54,6 +54,14 @@ def test_iterations_are_whole_rounds_and_learning_begins_when_told(build):
     assert second["replay"]["fill"] == 144 / 150
 
 
+def test_exploration_follows_its_schedule_also_in_rounds_without_gradient_steps(build):
+    config = off_policy(DQNConfig, epsilon=[[0, 1.0], [1000, 0.0]])
+    algorithm = build(config.training(gradient_steps_per_env_step=0.001))
+    assert "learners" not in algorithm.train()
+    # 72 steps of three sub-environments: the last of them were taken after 69.
+    assert algorithm.env_runner.module.network.epsilon.item() == pytest.approx(1 - 0.069)
+
+
 def test_the_first_actions_are_uniform_whatever_the_policy(build):
     config = pendulum().training(num_steps_sampled_before_learning_starts=2000)
     algorithm = build(config.reporting(min_sample_timesteps_per_iteration=2000))
@@ -117,7 +125,7 @@ def test_a_share_of_each_minibatch_is_offline(build, demonstrations, folder, kin
     config = off_policy(kind).replay(offline_dataset=demonstrations / folder, offline_fraction=0.25)
     algorithm = build(config)
     algorithm.train()
-    sample = algorithm.replay.draw(3, algorithm._draws).fetch()
+    sample = algorithm.replay.draw(np.arange(3), algorithm._draws).fetch()
     rewards = sample.columns["rewards"].reshape(3, 16)
     # Returns of three steps, of seven or of one each.
     assert ((rewards >= 6).sum(1) == 4).all()

@@ -114,7 +114,7 @@ def test_two_learners_do_what_one_does(ray_cluster, config, actions):
             group.set_state(start)
         else:
             start.update(group.get_state())
-        ratings = make_group_steps(group, ReplayData(draws=draws, steps=3), {}, 60.0)
+        ratings = make_group_steps(group, ReplayData(draws=draws, due=np.zeros(3, np.int64)), {}, 60.0)
         told = report_steps(group, 60.0)
         state = group.get_weights()["default_policy"]
         group.shutdown()

@@ -16,6 +16,7 @@ from rayrl.errors import DataError, StorageError
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.dataset import Dataset, EnvInfo
 from rayrl.experience.replay import scores
+from rayrl.experience.replay.checkpoint_restoring import Later
 from rayrl.experience.replay.checkpoints import (
     SEGMENTS,
     After,
@@ -111,7 +112,25 @@ class ShardedReplayBuffer(Sampled):
     @property
     def lost_shards(self) -> int:
         """How many shards died for good."""
-        return self._fleet.lost_shards
+        return len(self._fleet.losses)
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is what it would be had no shard died: none was lost, and no priorities began again."""
+        return not self.lost_shards and not (self._fleet.restarts and self.options.priorities)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What has become of shards that died, a sentence each."""
+        told = [
+            f"replay shard {rank} was lost with {steps:,} steps, and training went on without them; "
+            "durability: spool would have kept them"
+            for rank, steps in self._fleet.losses.items()
+        ]
+        if times := self._fleet.restarts:
+            reset = "; priorities began again at the highest" if self.options.priorities else ""
+            told.append(f"replay shards died {times:,} times and came back with all that they held{reset}")
+        return told
 
     @property
     def num_trajectories(self) -> int:
@@ -266,10 +285,12 @@ class ShardedReplayBuffer(Sampled):
         self.flush()
         resolved = resolve_mode(mode, sum(self._ask("disk_bytes")) if mode == "auto" else 0)
         beside = segments or folder.absolute().parent / SEGMENTS
-        shards = len(self._save_shards(folder, resolved, beside))
-        write_checkpoint(folder, CheckpointManifest(mode=resolved, shards=shards, draws=self.draws))
+        parts = self._save_shards(folder, resolved, beside)
+        spools = tuple(identity for identity in parts.values() if identity is not None)
+        manifest = CheckpointManifest(mode=resolved, shards=len(parts), draws=self.draws, spools=spools)
+        write_checkpoint(folder, manifest)
 
-    def restore_checkpoint(self, folder: Path, after: After = "checkpoint") -> None:
+    def restore_checkpoint(self, folder: Path, after: After = "checkpoint") -> list[Later]:
         """Goes back, or forward, to a checkpoint; a quiescent buffer then draws as the saved one would have.
 
         Into another number of shards episodes are dealt anew: with new row ids, priorities that begin at the
@@ -280,6 +301,9 @@ class ShardedReplayBuffer(Sampled):
             after: what becomes of steps that a spool holds and the checkpoint does not. ``checkpoint``: they
                 are kept aside, in files that the log names. ``latest``: they stay.
 
+        Returns:
+            Where there are such steps, what became of them, shard by shard.
+
         Raises:
             IntegrityError: a file or a segment is missing, altered, out of reach, or of another buffer;
                 nothing is changed then.
@@ -288,9 +312,10 @@ class ShardedReplayBuffer(Sampled):
         folder = folder.absolute()
         manifest = read_checkpoint(folder)
         self._ask("verify_checkpoint", folder, manifest)
-        self._ask("restore_checkpoint", folder, manifest, after)
-        self._fleet.greet_again()
+        later: list[Later] = self._ask("restore_checkpoint", folder, manifest, after)
+        self._fleet.begin_anew()
         self.draws = manifest.draws
+        return [of for of in later if of.steps]
 
     def sweep(self, checkpoints: Sequence[Path], segments: Path | None = None) -> list[str]:
         """Deletes the segments that none of the retained checkpoints names; gives their names.
@@ -320,18 +345,24 @@ class ShardedReplayBuffer(Sampled):
         check_target(path)
         with atomic_folder(path, "a replay buffer") as folder:
             parts = folder / "shards"
-            join_saved(self._save_shards(parts, "full", parts), folder, self.options, draws=self.draws)
+            join_saved(list(self._save_shards(parts, "full", parts)), folder, self.options, draws=self.draws)
             shutil.rmtree(parts)
         return path
 
-    def _save_shards(self, folder: Path, mode: str, segments: Path) -> list[Path]:
-        """Has all shards that are left write their parts of a checkpoint; gives their folders."""
+    def _save_shards(self, folder: Path, mode: str, segments: Path) -> dict[Path, str | None]:
+        """Has all shards that are left write their parts of a checkpoint.
+
+        Returns:
+            The folder of each, and the identity of its spool.
+        """
         self.flush()
 
-        def save() -> list[Path]:
+        def save() -> dict[Path, str | None]:
             parts = {link.rank: shard_folder(folder, i) for i, link in enumerate(self._fleet.alive)}
-            self._fleet.ask(lambda link: link.actor.save_checkpoint.remote(parts[link.rank], mode, segments))
-            return list(parts.values())
+            identities = self._fleet.ask(
+                lambda link: link.actor.save_checkpoint.remote(parts[link.rank], mode, segments)
+            )
+            return dict(zip(parts.values(), identities, strict=True))
 
         parts = self._fleet.persist(save)
         if missing := [part.name for part in parts if not part.is_dir()]:

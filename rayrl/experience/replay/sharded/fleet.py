@@ -38,16 +38,24 @@ class Fleet:
         producers: number of producers.
 
     Attributes:
-        lost_steps: steps that were on shards that died.
-        lost_shards: how many died.
+        losses: steps that were on shards that died for good, by shard.
     """
 
     def __init__(self, setups: Sequence[ShardSetup], options: ShardOptions, producers: int) -> None:
         self.links = {setup.rank: ShardLink(setup, options) for setup in setups}
-        self.lost_steps = 0
-        self.lost_shards = 0
+        self.losses: dict[int, int] = {}
         self._options = options
         self._routing = Routing(options.shards, producers)
+
+    @property
+    def lost_steps(self) -> int:
+        """Steps that were on shards that died for good."""
+        return sum(self.losses.values())
+
+    @property
+    def restarts(self) -> int:
+        """How often shards came back."""
+        return sum(link.restarts for link in self.alive)
 
     @property
     def alive(self) -> list[ShardLink]:
@@ -67,7 +75,7 @@ class Fleet:
         """Waits until all adds and updates are acknowledged."""
         for rank in list(self.links):
             self._with_link(rank, lambda link: link.settle())
-            self._with_link(rank, lambda link: link.settle_updates())
+            self._with_link(rank, lambda link: link.settle_updates(0))
 
     def raise_failures(self) -> None:
         """Raises the first error that an add or an update of priorities ended with, if there is one."""
@@ -110,15 +118,20 @@ class Fleet:
             except ShardLostError as error:
                 self._recover(error)
 
-    def update(self, *arrays: Any) -> None:
-        """Sends new priorities to all shards, each of which takes its own."""
-        for rank in list(self.links):
-            self._with_link(rank, lambda link: link.update(*arrays))
-
-    def greet_again(self) -> None:
-        """Asks shards with a spool, before anything is sent to them, how many adds they know."""
+    def update(self, row_ids: Any, priorities: Any, shards: Any) -> None:
+        """Sends new priorities to all shards; each takes its own, and one counts those of lost shards."""
+        self._check_alive()
         for link in self.alive:
-            link.is_greeted = self._options.durability == "none"
+            link.update("update_priorities", row_ids, priorities, shards)
+        if self.losses:
+            self.alive[0].update("drop_updates", shards, tuple(self.losses))
+        for rank in list(self.links):
+            self._with_link(rank, lambda link: link.settle_updates())
+
+    def begin_anew(self) -> None:
+        """Notes that all shards have gone to a checkpoint."""
+        for link in self.alive:
+            link.begin_anew()
 
     def close(self) -> None:
         """Ends all shards."""
@@ -157,8 +170,7 @@ class Fleet:
         del self.links[lost.rank]
         self._routing.remove(lost.rank)
         link.kill()
-        self.lost_steps += link.steps
-        self.lost_shards += 1
+        self.losses[lost.rank] = link.steps
         _log.warning(
             "replay shard %d is lost with %d steps; its producers go to the other shards, and the episodes "
             "that they are in are cut there: %s",
@@ -168,6 +180,11 @@ class Fleet:
         )
         self._check_alive()
         self.alive[0].failed += link.failed
+        for update in link.updates:
+            if update.method == "update_priorities":
+                self.alive[0].update("drop_updates", update.arguments[-1], (lost.rank,))
+            else:
+                self.alive[0].update(update.method, *update.arguments)
         for add in link.adding:
             self._redirect(add)
 

@@ -18,6 +18,7 @@ from rayrl.experience.replay import scores
 from rayrl.experience.replay.adding import Added
 from rayrl.experience.replay.buffer import ReplayBuffer
 from rayrl.experience.replay.checkpoint_restoring import (
+    Later,
     deal_again,
     read_back,
     read_into_spool,
@@ -219,6 +220,12 @@ class ShardServer:
         mine = np.asarray(shards) == self._setup.rank if shards is not None else slice(None)
         return self.buffer.update_priorities(np.asarray(row_ids)[mine], np.asarray(priorities)[mine])
 
+    def drop_updates(self, shards: NDArray[np.int64], lost: Sequence[int]) -> int:
+        """Counts the new priorities that were for steps of lost shards, which have gone with them."""
+        dropped = int(np.isin(shards, lost).sum())
+        self.buffer.updates_dropped += dropped
+        return dropped
+
     def score(
         self, agent: scores.Scorer, policy_version: int | None, max_age: int, where: Where | None
     ) -> int:
@@ -252,8 +259,12 @@ class ShardServer:
         """About how many bytes a full checkpoint of it takes."""
         return checkpoint_bytes(self.buffer)
 
-    def save_checkpoint(self, part: Path, mode: str, segments: Path) -> None:
-        """Writes its part of a checkpoint to a folder; see ``ShardedReplayBuffer.save_checkpoint``."""
+    def save_checkpoint(self, part: Path, mode: str, segments: Path) -> str | None:
+        """Writes its part of a checkpoint to a folder; see ``ShardedReplayBuffer.save_checkpoint``.
+
+        Returns:
+            The identity of its spool, where it has one.
+        """
         if mode == "full":
             self.buffer.save(part)
         elif self._spool is not None:
@@ -261,25 +272,29 @@ class ShardServer:
             save_reference(self.buffer, part, spool.folder, spool.identity, spool.retain)
         else:
             save_reference(self.buffer, part, segments)
+        return None if self._spool is None else self._spool.identity
 
     def verify_checkpoint(self, folder: Path, manifest: CheckpointManifest) -> None:
         """Checks that all of a checkpoint is within its reach."""
         places = [] if self._spool is None else [self._spool.folder]
         verify_checkpoint(folder, manifest, self.buffer, places)
 
-    def restore_checkpoint(self, folder: Path, manifest: CheckpointManifest, after: After) -> None:
+    def restore_checkpoint(self, folder: Path, manifest: CheckpointManifest, after: After) -> Later:
         """Restores its part of a checkpoint; see ``ShardedReplayBuffer.restore_checkpoint``."""
         live, setup = self.buffer, self._setup
         part = shard_folder(folder, setup.rank)
         if manifest.shards != setup.shards:
             self._deal_again(folder, manifest)
         elif self._spool is not None:
-            self._buffer, self._spool = read_into_spool(
-                ReplayBuffer, live, self._spool, part, manifest.mode, after
+            identity = manifest.spools[setup.rank] if manifest.spools else None
+            self._buffer, self._spool, later = read_into_spool(
+                ReplayBuffer, live, self._spool, part, identity, manifest.mode, after
             )
             self._life = self._spool.life
+            return later
         else:
             self._buffer = read_back(ReplayBuffer, part, manifest.mode, setup.make_store(), setup.device)
+        return Later()
 
     def sweep(self, named: set[str]) -> list[str]:
         """Of a spool, deletes the segments that nobody needs; ``named`` are those that checkpoints do."""
