@@ -23,6 +23,7 @@ from rayrl.algorithms.rllib_options import (
     WORKER_CALLBACKS,
     check_options,
 )
+from rayrl.envs.spec import import_env_module
 from rayrl.errors import ConfigError
 from rayrl.models.actor_critic import ActorCritic
 from rayrl.models.model_config import ModelConfig
@@ -214,7 +215,16 @@ class ColumnarConfig(AlgorithmConfig):
                 "offline_dataset: nothing is learned from replay",
                 "use SAC or DQN, or leave it out",
             )
+        if self.keeps_replay:
+            if isinstance(self.env, str):
+                import_env_module(self.env)
+            settings.make_sampler(self.default_sampler)
         rows = self.train_batch_size_per_learner
+        if self.rollouts_for_replay and settings.capacity < rows:
+            raise self._error(
+                f"replay.capacity = {settings.capacity}: a minibatch has {rows} steps",
+                "keep more, or lower train_batch_size_per_learner",
+            )
         if settings.offline_dataset is not None and not 0 < round(settings.offline_fraction * rows) < rows:
             raise self._error(
                 f"offline_fraction = {settings.offline_fraction}: of a minibatch of {rows} steps that is "

@@ -181,6 +181,8 @@ class RolloutWorkers:
                 )
             if not self._take_back():
                 time.sleep(_RETRY_S)
+        # One may have been lost while it was asked for its state.
+        self.exact &= workers == all_workers(self._group)
         return workers
 
     def _take_back(self) -> list[int]:

@@ -72,9 +72,9 @@ class ReplayData(TrainingData):
         """Nothing: the learner fetches its draw."""
 
     def fetch(self) -> TransitionSample:
-        """The one learner's steps, minibatch after minibatch."""
+        """The one learner's steps, minibatch after minibatch; importance weights are not scaled yet."""
         (draws,) = self.draws
-        samples: list[TransitionSample] = [draw.fetch() for draw in draws]
+        samples: list[TransitionSample] = [draw.fetch(scaled=False) for draw in draws]
         return samples[0] if len(samples) == 1 else _interleaved(samples, self.steps)
 
 

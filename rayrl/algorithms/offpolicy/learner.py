@@ -18,7 +18,12 @@ from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch import Tensor
 
-from rayrl.algorithms.collective import sum_over_learners, time_limit, world_size
+from rayrl.algorithms.collective import (
+    largest_over_learners,
+    sum_over_learners,
+    time_limit,
+    world_size,
+)
 from rayrl.algorithms.learner import ColumnarLearner, Columns
 from rayrl.algorithms.offpolicy.data import Ratings, ReplayData
 from rayrl.errors import TrainingError
@@ -111,7 +116,8 @@ class OffPolicyLearner(ColumnarLearner):
 
     def prepare(self, sample: TransitionSample) -> Columns:
         """The columns on the device: parts of ``obs`` and ``next_obs``, actions in the policy's units, n-step
-        returns, discounts γᵐ that are 0 where the episode terminated, and importance weights."""
+        returns, discounts γᵐ that are 0 where the episode terminated, and importance weights, of which the
+        largest over all learners is 1."""
         given: Mapping[str, Any] = sample.columns
         actions = given[c.ACTIONS]
         if isinstance(actions, Ragged):
@@ -123,7 +129,8 @@ class OffPolicyLearner(ColumnarLearner):
         # What comes after a terminal state is worth nothing.
         columns[DISCOUNTS] = self.to_device(np.where(given[c.TERMINATED], np.float32(0), given[DISCOUNTS]))
         if sample.weights is not None:
-            columns[WEIGHTS] = self.to_device(sample.weights)
+            weights = self.to_device(sample.weights)
+            columns[WEIGHTS] = weights / largest_over_learners(weights.max())
         return columns
 
     def parts(self, minibatch: Columns) -> tuple[Columns, Columns]:

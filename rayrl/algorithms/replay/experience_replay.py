@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rayrl.algorithms.actors import Sample
 from rayrl.algorithms.offpolicy.data import Ratings, ReplayData
-from rayrl.algorithms.replay.settings import ReplaySettings
+from rayrl.algorithms.replay.settings import PRIORITIZED, ReplaySettings
 from rayrl.errors import ConfigError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
@@ -26,7 +26,6 @@ from rayrl.experience.replay.checkpoint_restoring import Later
 from rayrl.experience.replay.checkpoints import sweep
 from rayrl.experience.replay.live_view import live_view
 from rayrl.experience.replay.options import DEFAULT_PARTITION
-from rayrl.experience.replay.samplers import Sampler, make_sampler
 from rayrl.experience.replay.saved import is_saved_buffer, read_buffer_manifest
 from rayrl.experience.replay.sharded import ShardedReplayBuffer, ShardOptions
 from rayrl.experience.replay.sharded.gauges import ReplayGauges
@@ -37,7 +36,6 @@ from rayrl.storage.spaces import Spaces
 
 OFFLINE = "offline"
 """The partition of ``offline_dataset``."""
-PRIORITIZED = "prioritized"
 FOLDER = "replay_buffer"
 """Of the buffer, in a checkpoint."""
 
@@ -105,7 +103,7 @@ class ExperienceReplay:
         self.newest_epoch: int | None = None
         self.segments: Path | None = None
         self._settings = settings
-        self._sampler = _sampler(settings, sampler)
+        self._sampler = settings.make_sampler(sampler)
         partitions = {DEFAULT_PARTITION: PartitionOptions(capacity=settings.capacity)}
         if settings.offline_dataset is not None:
             partitions[OFFLINE] = PartitionOptions(capacity=None, eviction="fixed")
@@ -275,11 +273,6 @@ class ExperienceReplay:
 def _told(later: Later, checkpoint: Path) -> str:
     found = f"replay held {later.steps:,} steps that are newer than {checkpoint.name}"
     return f"{found}, which stayed" if later.aside is None else f"{found}; they are kept in {later.aside}"
-
-
-def _sampler(settings: ReplaySettings, default: str) -> Sampler:
-    name = settings.sampler or default
-    return make_sampler(name, beta=settings.priority_beta) if name == PRIORITIZED else make_sampler(name)
 
 
 def _shard_options(settings: ReplaySettings, shards: int) -> ShardOptions:

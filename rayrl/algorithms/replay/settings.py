@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from rayrl.config import Config, InputPath
+from rayrl.errors import ConfigError
 
+if TYPE_CHECKING:
+    from rayrl.experience.replay.samplers import Sampler
+
+PRIORITIZED = "prioritized"
 LEARN_FROM_REPLAY = frozenset({"dqn", "sac"})
 """Names of the algorithms that do, whatever the settings."""
 
@@ -62,6 +67,26 @@ class ReplaySettings(Config):
     hot_bytes: NonNegativeInt | None = None
     """Bytes of sealed blocks that each shard keeps at hand; null for its share of half the object store."""
 
+    def make_sampler(self, default: str) -> Sampler:
+        """How steps are drawn, by ``default`` where the settings leave it open.
+
+        Raises:
+            ConfigError: no sampler has this name, or it needs scores of an agent, which training has not.
+        """
+        from rayrl.experience.replay.samplers import make_sampler, sampler_class, sampler_names
+
+        name = self.sampler or default
+        fit = [one for one in sampler_names() if not sampler_class(one).needs_scores]
+        if name not in fit:
+            why = "needs scores, which training does not give" if name in sampler_names() else "is not known"
+            raise ConfigError(
+                f"sampler {name!r} {why}",
+                where="replay",
+                remedy=f"one of {', '.join(fit)}; one's own is registered by the environment's module",
+            )
+        options = {"beta": self.priority_beta} if name == PRIORITIZED else {}
+        return make_sampler(name, **options)
+
     def shards(self, *, env_runners: int, learners: int) -> int:
         """Number of shards; 0 for a buffer in the trial's own process."""
         if self.num_replay_shards != "auto":
@@ -79,4 +104,6 @@ class ReplaySettings(Config):
             raise ValueError("durability: spool and spool_path go together; give both, or none")
         if self.durability == "spool" and self.num_replay_shards == 0:
             raise ValueError("durability: spool is of shards; set num_replay_shards to 1 or more")
+        if self.replay_after_restore == "latest" and self.durability == "none":
+            raise ValueError("replay_after_restore: latest is of what a spool holds; set durability: spool")
         return self

@@ -21,7 +21,7 @@ class Here:
     def __init__(self, sample: TransitionSample) -> None:
         self._sample = sample
 
-    def fetch(self) -> TransitionSample:
+    def fetch(self, *, scaled: bool = True) -> TransitionSample:
         return self._sample
 
 
