@@ -145,13 +145,12 @@ class ExperienceReplay:
                 is kept has the environment's.
         """
         for sample in samples:
-            batch, producer = sample.batch, sample.receipt.producer
-            if distribution is not None:
-                batch = _as_taken(_fetched(batch), distribution)
+            prepare = None if distribution is None else partial(_as_taken, distribution)
             if isinstance(self.buffer, ShardedReplayBuffer):
-                self.buffer.add(batch, producer=producer)
+                self.buffer.add(sample.batch, producer=sample.receipt.producer, prepare=prepare)
             else:
-                self.buffer.add(_fetched(batch))
+                batch = _fetched(sample.batch)
+                self.buffer.add(batch if prepare is None else prepare(batch))
             self.filled = True
 
     def draw(self, due: NDArray[np.int64], draws: Draws) -> ReplayData:
@@ -304,7 +303,7 @@ def _fetched(value: Any) -> Any:
     return ray.get(value) if isinstance(value, ray.ObjectRef) else value
 
 
-def _as_taken(batch: TrajectoryBatch, distribution: ActionDistribution) -> TrajectoryBatch:
+def _as_taken(distribution: ActionDistribution, batch: TrajectoryBatch) -> TrajectoryBatch:
     """The batch with the environment's actions, and nothing of the policy's."""
     actions: Any = batch.columns[c.ACTIONS]
     if isinstance(actions, Ragged):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from rayrl.errors import DataError, IntegrityError
 from rayrl.experience.batch import TrajectoryBatch
+from rayrl.experience.dataset import open_dataset
+from rayrl.experience.replay import saved
 from rayrl.experience.replay.checkpoints import (
     STATE_FILE,
     After,
@@ -142,8 +145,8 @@ def read_into_spool(
     """
     shard = read_shard(folder) if mode == "reference" else None
     goes_on = identity == spool.identity
-    saved = shard.state.partitions if shard is not None else read_buffer_manifest(folder).partitions
-    before = {of.name: of.counters["steps_added"] for of in saved} if goes_on else {}
+    of_all = shard.state.partitions if shard is not None else read_buffer_manifest(folder).partitions
+    before = {of.name: of.counters["steps_added"] for of in of_all} if goes_on else {}
     added = {of.name: of.counters.steps_added for of in live.storage.partitions}
     later = {name: steps - before.get(name, 0) for name, steps in added.items()}
     if after == "latest" and goes_on and sum(later.values()) > 0:
@@ -173,27 +176,53 @@ def read_into_spool(
     return buffer, new, aside
 
 
-def deal_again(buffer: ReplayBuffer, folder: Path, manifest: CheckpointManifest, lanes: Lanes) -> None:
-    """Adds what a checkpoint of another number of shards has on some lanes to an empty buffer.
+def deal_again(buffer: ReplayBuffer, parts: Sequence[Path], mode: str, lanes: Lanes) -> None:
+    """Adds what the shards of another buffer have saved on some lanes to an empty buffer.
 
     Experience, splits and what was added come back; row ids are new, priorities begin at the highest, scores
-    are to be computed again, and each shard's oldest steps are its own.
+    are to be computed again, and each shard's oldest steps are its own. Of saved buffers a block at a time is
+    read.
 
     Args:
         buffer: the buffer.
-        folder: the checkpoint.
-        manifest: its manifest.
+        parts: folders of the shards.
+        mode: ``full``, of saved buffers, or ``reference``.
         lanes: those of this buffer.
+
+    Raises:
+        IntegrityError: a file is missing or damaged.
     """
-    for rank in range(manifest.shards):
-        old = read_back(type(buffer), shard_folder(folder, rank), manifest.mode, HeapStore(), "cpu")
-        for of, partition in zip(old.storage.partitions, buffer.storage.partitions, strict=True):
-            for block in list(of.blocks):
-                batch = lanes.of(old.storage.contents(block, of).batch)
-                buffer.add(batch, partition=partition.name, idempotent=False)
+    for part in parts:
+        of_part = _saved_contents(part) if mode == "full" else _referred_contents(type(buffer), part)
+        for partition, (batches, known) in zip(buffer.storage.partitions, of_part, strict=True):
+            for batch in batches:
+                buffer.add(lanes.of(batch), partition=partition.name, idempotent=False)
             marks = partition.producers.watermarks
-            for name, mark in of.producers.watermarks.items():
+            for name, mark in known.items():
                 marks[name] = max(mark, marks.get(name, mark))
+
+
+_Contents = Iterator[tuple[Iterator[TrajectoryBatch], dict[int, tuple[int, int]]]]
+"""Of each partition its trajectories, and the newest batch of each producer."""
+
+
+def _saved_contents(part: Path) -> _Contents:
+    for of in read_buffer_manifest(part).partitions:
+        batches = map(_bare, open_dataset(part / of.name).batches()) if of.blocks else iter(())
+        yield batches, {name: (epoch, sequence) for name, epoch, sequence in of.watermarks}
+
+
+def _referred_contents(kind: type[ReplayBuffer], part: Path) -> _Contents:
+    old = read_back(kind, part, "reference", HeapStore(), "cpu").storage
+    for of in old.partitions:
+        blocks = list(of.blocks)
+        yield (old.contents(block, of).batch for block in blocks), of.producers.watermarks
+
+
+def _bare(batch: TrajectoryBatch) -> TrajectoryBatch:
+    """The experience alone."""
+    kept = saved.STEP_COLUMNS.keys() & batch.columns.keys()
+    return batch.drop([*kept, *(saved.TRAJECTORY_COLUMNS.keys() & batch.trajectory_columns.keys())])
 
 
 def _rebuild(

@@ -21,7 +21,7 @@ from rayrl.experience.replay.lanes import Lanes
 from rayrl.experience.replay.sharded.link import Add, ShardLink, ShardLostError
 from rayrl.experience.replay.sharded.options import ShardOptions
 from rayrl.experience.replay.sharded.routing import Routing
-from rayrl.experience.replay.sharded.server import ShardSetup
+from rayrl.experience.replay.sharded.server import Prepare, ShardSetup
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -62,14 +62,22 @@ class Fleet:
         """The shards that are there, in order."""
         return list(self.links.values())
 
-    def add(self, batch: Any, producer: int, partition: str | None, *, idempotent: bool) -> None:
+    def add(
+        self,
+        batch: Any,
+        producer: int,
+        partition: str | None,
+        *,
+        idempotent: bool,
+        prepare: Prepare | None = None,
+    ) -> None:
         """Sends a batch to its shards.
 
         Raises:
             TrainingError: no shard is left.
         """
         for rank, lanes in self._routing.targets(producer).items():
-            self._send(rank, Add(batch, producer, partition, lanes, idempotent))
+            self._send(rank, Add(batch, producer, partition, lanes, idempotent, prepare))
 
     def settle(self) -> None:
         """Waits until all adds and updates are acknowledged."""
@@ -196,7 +204,8 @@ class Fleet:
         for lane in add.lanes.taken:
             # That shard had other lanes of the batch, so it would take this one for a duplicate.
             part = Lanes(add.lanes.count, (lane,))
-            self._send(self._routing.home(lane), Add(add.batch, add.producer, add.partition, part, False))
+            again = Add(add.batch, add.producer, add.partition, part, False, add.prepare)
+            self._send(self._routing.home(lane), again)
 
     def _check_alive(self) -> None:
         if not self.links:

@@ -17,7 +17,7 @@ from rayrl.experience.replay.adding import Added
 from rayrl.experience.replay.lanes import Lanes
 from rayrl.experience.replay.sharded.actor import start_shard
 from rayrl.experience.replay.sharded.options import ShardOptions
-from rayrl.experience.replay.sharded.server import Ack, ShardSetup
+from rayrl.experience.replay.sharded.server import Ack, Prepare, ShardSetup
 
 _RETRY_S = 0.2
 """Pause between two looks at whether a shard has come back."""
@@ -65,6 +65,7 @@ class Add:
         partition: where to.
         lanes: which part of it; None: all.
         idempotent: whether to pass over what was added before.
+        prepare: what the shard makes of it before it takes it in.
         ticket: its number.
         answer: reference to the shard's.
     """
@@ -74,6 +75,7 @@ class Add:
     partition: str | None
     lanes: Lanes | None
     idempotent: bool
+    prepare: Prepare | None = None
     ticket: int = 0
     answer: Any = None
 
@@ -261,7 +263,9 @@ class ShardLink:
         ray.kill(self.actor, no_restart=self._options.durability == "none")
 
     def _submit(self, add: Add) -> None:
-        add.answer = self.actor.add.remote(add.ticket, add.batch, add.partition, add.lanes, add.idempotent)
+        add.answer = self.actor.add.remote(
+            add.ticket, add.batch, add.partition, add.lanes, add.idempotent, add.prepare
+        )
 
     def _submit_update(self, update: Update) -> None:
         update.answer = getattr(self.actor, update.method).remote(*update.arguments)
