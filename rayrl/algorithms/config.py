@@ -94,17 +94,20 @@ class ColumnarConfig(AlgorithmConfig):
     ) -> Self:
         """Sets rayrl's training options; the others are RLlib's. See the class for what they mean."""
         super().training(**kwargs)
-        given = {
-            "precision": precision,
-            "optimizer_type": optimizer_type,
-            "optimizer_options": optimizer_options,
-            "normalize_rewards": normalize_rewards,
-            "max_env_failures": max_env_failures,
-            "learner_timeout_s": learner_timeout_s,
-            "run_name": run_name,
-            "native_vectorization": native_vectorization,
-        }
-        for name, value in given.items():
+        return self.set_given(
+            precision=precision,
+            optimizer_type=optimizer_type,
+            optimizer_options=optimizer_options,
+            normalize_rewards=normalize_rewards,
+            max_env_failures=max_env_failures,
+            learner_timeout_s=learner_timeout_s,
+            run_name=run_name,
+            native_vectorization=native_vectorization,
+        )
+
+    def set_given(self, **options: Any) -> Self:
+        """Sets the options that are given, and leaves those that are ``NotProvided`` as they are."""
+        for name, value in options.items():
             if value is not NotProvided:
                 setattr(self, name, value)
         return self

@@ -10,23 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import ray
 from numpy.typing import NDArray
 
 from rayrl.algorithms.actors import Sample
 from rayrl.algorithms.offpolicy.data import Ratings, ReplayData
+from rayrl.algorithms.replay.offline import check_room, offline_datasets
 from rayrl.algorithms.replay.settings import PRIORITIZED, ReplaySettings
 from rayrl.errors import ConfigError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
-from rayrl.experience.dataset import Dataset, EnvInfo, open_dataset
+from rayrl.experience.dataset import EnvInfo
 from rayrl.experience.ragged import Ragged
 from rayrl.experience.replay import PartitionOptions, PriorityOptions, ReplayBuffer, ReplayOptions, Where
 from rayrl.experience.replay.checkpoint_restoring import Later
 from rayrl.experience.replay.checkpoints import sweep
 from rayrl.experience.replay.live_view import live_view
 from rayrl.experience.replay.options import DEFAULT_PARTITION
-from rayrl.experience.replay.saved import is_saved_buffer, read_buffer_manifest
 from rayrl.experience.replay.sharded import ShardedReplayBuffer, ShardOptions
 from rayrl.experience.replay.sharded.gauges import ReplayGauges
 from rayrl.experience.replay.union import Drawn
@@ -83,6 +84,7 @@ class ExperienceReplay:
 
     Raises:
         ConfigError: there is no such sampler, or the offline dataset is of other spaces.
+        ResourceError: the offline dataset does not fit into this process.
         IntegrityError: the offline dataset is damaged, or there is none.
     """
 
@@ -259,11 +261,14 @@ class ExperienceReplay:
         self.buffer: Buffer = self._make()
         self.filled = False
         """Whether there are rollouts to draw from."""
-        for dataset in _offline_datasets(self._settings.offline_dataset):
+        path = self._settings.offline_dataset
+        if isinstance(self.buffer, ReplayBuffer):
+            check_room(path, psutil.virtual_memory().available)
+        for dataset in offline_datasets(path):
             if differences := self.buffer.spaces.differences(dataset.spaces):
                 raise ConfigError(
                     f"offline_dataset is of other spaces than the environment: {'; '.join(differences)}",
-                    where=str(self._settings.offline_dataset),
+                    where=str(path),
                     remedy="give one that was collected in this environment",
                 )
             self.buffer.add_dataset(dataset, partition=OFFLINE)
@@ -282,21 +287,6 @@ def _shard_options(settings: ReplaySettings, shards: int) -> ShardOptions:
         hot_bytes=settings.hot_bytes,
         cpus_per_shard=settings.cpus_per_replay_shard,
     )
-
-
-def _offline_datasets(path: Path | None) -> list[Dataset]:
-    """A dataset itself, or the partitions of a saved buffer, which are datasets."""
-    if path is None:
-        return []
-    saved = [path] if is_saved_buffer(path) else sorted(path.glob("shard-*"))
-    if not saved:
-        return [open_dataset(path)]
-    return [
-        open_dataset(folder / partition.name)
-        for folder in saved
-        for partition in read_buffer_manifest(folder).partitions
-        if partition.blocks
-    ]
 
 
 def _fetched(value: Any) -> Any:

@@ -2,13 +2,13 @@
 
 import gymnasium as gym
 import numpy as np
+import psutil
 import pytest
 
-from rayrl.algorithms.algorithm import ColumnarAlgorithm
 from rayrl.algorithms.dqn import DQNConfig
 from rayrl.algorithms.ppo import PPOConfig
 from rayrl.algorithms.sac import SACConfig
-from rayrl.errors import ConfigError
+from rayrl.errors import ConfigError, ResourceError
 from rayrl.experience.dataset import EnvInfo
 from rayrl.experience.dataset_writer import DatasetWriter
 from rayrl.experience.replay import ReplayBuffer
@@ -18,19 +18,6 @@ from tests.algorithms.learners import assert_same
 from tests.algorithms.offpolicy.demonstrations import sevens
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
-
-
-@pytest.fixture
-def build():
-    built: list[ColumnarAlgorithm] = []
-
-    def make(config):
-        built.append(config.build_algo())
-        return built[-1]
-
-    yield make
-    for algorithm in built:
-        algorithm.stop()
 
 
 def pendulum(kind=SACConfig):
@@ -146,6 +133,15 @@ def test_a_share_that_leaves_steps_of_one_kind_alone_is_refused(demonstrations, 
 def test_offline_experience_of_other_spaces_is_refused(build, demonstrations):
     config = pendulum().replay(offline_dataset=demonstrations / "demos", offline_fraction=0.5)
     with pytest.raises(ConfigError, match="other spaces"):
+        config.build_algo()
+
+
+@pytest.mark.parametrize("folder", ["demos", "saved"])
+def test_more_offline_experience_than_memory_is_refused(monkeypatch, demonstrations, folder):
+    few = psutil.virtual_memory()._replace(available=1000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: few)
+    config = off_policy(SACConfig).replay(offline_dataset=demonstrations / folder, offline_fraction=0.25)
+    with pytest.raises(ResourceError, match=f"{folder}: offline_dataset takes .* GB of memory"):
         config.build_algo()
 
 
