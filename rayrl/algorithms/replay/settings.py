@@ -29,10 +29,10 @@ class ReplaySettings(Config):
     record: bool = False
     """Keep the rollouts of an algorithm that does not learn from replay, such as PPO."""
     capacity: PositiveInt = 1_000_000
-    """Most steps that are kept; the oldest go."""
+    """Most steps that are kept, at least a minibatch; the oldest go."""
     sampler: str | None = None
-    """How steps are drawn: ``uniform``, ``prioritized``, ``recent``, ``high_reward``, ``balanced`` or one's
-    own; null for the algorithm's default."""
+    """How steps are drawn: ``uniform``, ``prioritized``, ``recent``, ``high_reward``, ``balanced`` or one that
+    the environment's module registers; null for the algorithm's default."""
     priority_alpha: NonNegativeFloat = 0.6
     """With ``prioritized``, a step weighs ``(TD error + priority_epsilon) ** priority_alpha``."""
     priority_beta: Annotated[float, Field(ge=0, le=1)] = 0.4
@@ -40,20 +40,23 @@ class ReplaySettings(Config):
     priority_epsilon: NonNegativeFloat = 1e-6
     """See ``priority_alpha``."""
     offline_dataset: InputPath | None = None
-    """A dataset folder or a saved replay buffer, of which each minibatch has a share that never goes."""
+    """A dataset folder or a saved replay buffer, of which each minibatch has a share that never goes. Without
+    shards it must fit into the memory of the trial's process."""
     offline_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """That share of each minibatch."""
     save_replay_buffer: bool = True
     """Save the buffer when the trial ends or is asked to stop."""
     replay_buffer_save_path: str | None = None
-    """Folder that it is saved to; null for ``replay_buffer`` in the trial's folder."""
+    """Folder in which each trial has one of its name to save it to; null for ``replay_buffer`` in the trial's
+    own folder."""
     replay_in_checkpoint: Literal["auto", "full", "reference", "none"] = "auto"
     """What a checkpoint holds of the buffer. ``full``: all of it. ``reference``: what changes, and the names
     of files beside the checkpoints that are written once. ``auto``: ``full`` below 256 MB, else
     ``reference``. ``none``: nothing, and a resumed trial begins with an empty one."""
     replay_after_restore: Literal["checkpoint", "latest"] = "checkpoint"
     """With a spool, what becomes of steps that are newer than the checkpoint. ``checkpoint``: they are kept
-    aside, in files that the log names. ``latest``: they stay, and the run is not exact."""
+    aside, in a folder that the trial's warnings name. ``latest``: they stay, workers begin new episodes, and
+    the run is not exact."""
     num_replay_shards: Annotated[NonNegativeInt | Literal["auto"], BeforeValidator(_shards)] = "auto"
     """Actors that hold the buffer together; 0 holds it in the trial's own process. ``auto`` is 0 where
     rollout workers and learners are there too, else 1."""

@@ -42,6 +42,6 @@ class ManySpaces(gym.Env[Any, Any]):
         return self.observation_space.sample(), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        assert self.action_space.contains(action), action
+        assert self.action_space.contains(np.asarray(action)), action
         self._step += 1
         return self.observation_space.sample(), float(np.mean(action) > 0), self._step == 9, False, {}
