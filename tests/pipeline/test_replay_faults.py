@@ -65,8 +65,7 @@ def test_with_a_spool_a_killed_shard_loses_nothing(replay_trial, tmp_path):
     ended = state_of(folder)
     (warning,) = ended.warnings
     assert warning == (
-        "replay shards died 1 times and came back with all that they held; priorities began again at the "
-        "highest"
+        "replay shards died once and came back with all that they held; priorities began again at the highest"
     )
     assert not ended.exact
 

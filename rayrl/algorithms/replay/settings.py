@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
@@ -31,8 +32,8 @@ class ReplaySettings(Config):
     capacity: PositiveInt = 1_000_000
     """Most steps that are kept, at least a minibatch; the oldest go."""
     sampler: str | None = None
-    """How steps are drawn: ``uniform``, ``prioritized``, ``recent``, ``high_reward``, ``balanced`` or one that
-    the environment's module registers; null for the algorithm's default."""
+    """How steps are drawn: ``uniform``, ``prioritized``, ``recent``, ``high_reward``, ``balanced`` or one
+    that the environment's module registers; null for the algorithm's default."""
     priority_alpha: NonNegativeFloat = 0.6
     """With ``prioritized``, a step weighs ``(TD error + priority_epsilon) ** priority_alpha``."""
     priority_beta: Annotated[float, Field(ge=0, le=1)] = 0.4
@@ -107,6 +108,10 @@ class ReplaySettings(Config):
             raise ValueError("durability: spool and spool_path go together; give both, or none")
         if self.durability == "spool" and self.num_replay_shards == 0:
             raise ValueError("durability: spool is of shards; set num_replay_shards to 1 or more")
+        for name in ("spool_path", "replay_buffer_save_path"):
+            path = getattr(self, name)
+            if path is not None and not Path(path).is_absolute():
+                raise ValueError(f"{name} = {path!r}: give an absolute path, since trials run elsewhere")
         if self.replay_after_restore == "latest" and self.durability == "none":
             raise ValueError("replay_after_restore: latest is of what a spool holds; set durability: spool")
         return self

@@ -89,6 +89,8 @@ def test_settings_of_replay_are_checked_where_they_are_given(tmp_path):
         SACConfig().replay(offline_fraction=0.5)
     with pytest.raises(ConfigError, match="spool_path"):
         SACConfig().replay(durability="spool")
+    with pytest.raises(ConfigError, match="spool_path = 'spool': give an absolute path"):
+        SACConfig().replay(durability="spool", spool_path="spool")
     with pytest.raises(ConfigError, match="latest is of what a spool holds"):
         SACConfig().replay(replay_after_restore="latest")
     with pytest.raises(ConfigError, match="no replay buffer"):

@@ -300,7 +300,7 @@ def test_new_priorities_outlive_a_shard_or_are_counted(build: Build, tmp_path: P
             assert of.statistics().updates_dropped == 0
             assert set((again // 1000).tolist()) == {0, 1}
             assert of.warnings == [
-                "replay shards died 1 times and came back with all that they held; priorities began again at "
+                "replay shards died once and came back with all that they held; priorities began again at "
                 "the highest"
             ]
         else:

@@ -97,9 +97,10 @@ class ShardedExperience:
             "durability: spool would have kept them"
             for rank, steps in self._fleet.losses.items()
         ]
-        if times := self._fleet.restarts:
+        if restarts := self._fleet.restarts:
+            times = "once" if restarts == 1 else f"{restarts:,} times"
             reset = "; priorities began again at the highest" if self.options.priorities else ""
-            told.append(f"replay shards died {times:,} times and came back with all that they held{reset}")
+            told.append(f"replay shards died {times} and came back with all that they held{reset}")
         return told
 
     def add(
