@@ -43,9 +43,9 @@ def check_machine(experiment: Experiment) -> None:
         where="this machine",
         remedy=_REMEDY,
     )
-    train = experiment.train
-    if not train.replay.shards(env_runners=train.env_runners, learners=train.learners):
-        check_room(train.replay.offline_dataset, available_memory())
+    train, offline = experiment.train, experiment.train.replay.offline_dataset
+    if offline and not train.replay.shards(env_runners=train.env_runners, learners=train.learners):
+        check_room(offline, available_memory())
 
 
 def check_cluster(experiment: Experiment, client: JobsClient, cluster_file: Path | None) -> str | None:

@@ -18,7 +18,7 @@ from rayrl.algorithms.actors import Sample
 from rayrl.algorithms.offpolicy.data import Ratings, ReplayData
 from rayrl.algorithms.replay.offline import check_room, offline_datasets
 from rayrl.algorithms.replay.settings import PRIORITIZED, ReplaySettings
-from rayrl.errors import ConfigError
+from rayrl.errors import ConfigError, RunError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.dataset import EnvInfo
@@ -85,6 +85,7 @@ class ExperienceReplay:
     Raises:
         ConfigError: there is no such sampler, or the offline dataset is of other spaces.
         ResourceError: the offline dataset does not fit into this process.
+        RunError: a spool has other offline experience.
         IntegrityError: the offline dataset is damaged, or there is none.
     """
 
@@ -261,10 +262,27 @@ class ExperienceReplay:
         self.buffer: Buffer = self._make()
         self.filled = False
         """Whether there are rollouts to draw from."""
-        path = self._settings.offline_dataset
+        if self._settings.offline_dataset is not None:
+            self._add_offline(self._settings.offline_dataset)
+
+    def _add_offline(self, path: Path) -> None:
+        """Fills the offline partition, unless a spool has it already.
+
+        Raises:
+            RunError: a spool has another number of steps.
+        """
         if isinstance(self.buffer, ReplayBuffer):
             check_room(path, psutil.virtual_memory().available)
-        for dataset in offline_datasets(path):
+        datasets = offline_datasets(path)
+        held = self.buffer.get_partition_statistics()[OFFLINE]["steps"]
+        given = sum(dataset.num_steps for dataset in datasets)
+        if held not in (0, given):
+            raise RunError(
+                f"the spool holds {held:,} offline steps, and offline_dataset has {given:,}",
+                where=str(self._settings.spool_path),
+                remedy="give another folder for the spool, or delete this one",
+            )
+        for dataset in [] if held else datasets:
             if differences := self.buffer.spaces.differences(dataset.spaces):
                 raise ConfigError(
                     f"offline_dataset is of other spaces than the environment: {'; '.join(differences)}",

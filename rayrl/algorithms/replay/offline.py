@@ -9,21 +9,19 @@ from rayrl.experience.dataset import Dataset, open_dataset
 from rayrl.experience.replay.saved import is_saved_buffer, read_buffer_manifest
 
 
-def offline_datasets(path: Path | None) -> list[Dataset]:
+def offline_datasets(path: Path) -> list[Dataset]:
     """A dataset itself, or the partitions of a saved buffer, which are datasets.
 
     Raises:
         IntegrityError: there is none, or its manifest or a file's size or footer is damaged.
     """
-    if path is None:
-        return []
     if not is_saved_buffer(path):
         return [open_dataset(path)]
     partitions = read_buffer_manifest(path).partitions
     return [open_dataset(path / partition.name) for partition in partitions if partition.blocks]
 
 
-def check_room(path: Path | None, available: int) -> None:
+def check_room(path: Path, available: int) -> None:
     """Makes sure that the memory of one process holds the offline experience, which has all of it there.
 
     Args:

@@ -8,7 +8,7 @@ import pytest
 from rayrl.algorithms.dqn import DQNConfig
 from rayrl.algorithms.ppo import PPOConfig
 from rayrl.algorithms.sac import SACConfig
-from rayrl.errors import ConfigError, ResourceError
+from rayrl.errors import ConfigError, ResourceError, RunError
 from rayrl.experience.dataset import EnvInfo
 from rayrl.experience.dataset_writer import DatasetWriter
 from rayrl.experience.replay import ReplayBuffer
@@ -176,3 +176,28 @@ def test_a_trial_asks_for_its_shards():
     bundles = config.algo_class.default_resource_request(config).bundles
     assert [bundle["CPU"] for bundle in bundles[-3:]] == [0.2] * 3
     assert len(bundles) == 1 + 1 + 2 + 3
+
+
+def test_a_spool_has_the_offline_experience_once(build, demonstrations):
+    spool = {"durability": "spool", "spool_path": str(demonstrations / "spool")}
+    offline = {"offline_dataset": demonstrations / "demos", "offline_fraction": 0.25}
+    shards = {"num_replay_shards": 2, "cpus_per_replay_shard": 0.2}
+    config = off_policy(SACConfig).replay(**spool, **offline, **shards, replay_after_restore="latest")
+    first = build(config.copy())
+    first.train()
+    first.save_to_path(demonstrations / "checkpoint")
+    assert first.train()["replay"]["steps_of/offline"] == 40
+    first.stop()
+    again = build(config.copy())
+    again.restore_from_path(demonstrations / "checkpoint")
+    assert again.replay.metrics()["steps_of/offline"] == 40
+    assert "newer than checkpoint, which stayed" in again.warnings[0]
+    assert not again.exact
+    again.stop()
+    spaces = again.replay_buffer.spaces
+    with DatasetWriter(demonstrations / "more", spaces=spaces, env=EnvInfo(id="CartPole-v1")) as writer:
+        writer.append(sevens(5, 10))
+        writer.finish()
+    config.replay(offline_dataset=demonstrations / "more")
+    with pytest.raises(RunError, match="the spool holds 40 offline steps, and offline_dataset has 50"):
+        config.build_algo()
