@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from ray._private import state
 from replay_fixtures import KILLED, SPEC, lines_of, train, weights_of
 
+from rayrl.errors import StorageError
 from rayrl.experience.replay import ReplayBuffer
 from rayrl.pipeline.trial import TrialState
 
@@ -20,11 +22,20 @@ pytestmark = [pytest.mark.chaos, pytest.mark.usefixtures("ray_cluster")]
 STEPS = 384
 
 
+def processes(kind):
+    """Ids of the processes of the actors of a class."""
+    actors = state.actors(actor_state_name="ALIVE").values()
+    return sorted(actor["Pid"] for actor in actors if actor["ActorClassName"] == kind)
+
+
 def kill_one(kind):
     """Ends one actor of a class as the kernel would."""
-    actors = state.actors(actor_state_name="ALIVE").values()
-    pids = sorted(actor["Pid"] for actor in actors if actor["ActorClassName"] == kind)
-    os.kill(pids[0], signal.SIGKILL)
+    os.kill(processes(kind)[0], signal.SIGKILL)
+
+
+def fill_disk():
+    """Lets one shard write no file of more than 4 kB."""
+    resource.prlimit(processes("ShardServer")[0], resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
 
 
 def over(replay, **train):
@@ -79,6 +90,14 @@ def test_with_a_spool_and_uniform_draws_a_killed_shard_changes_nothing(replay_tr
     assert "came back" in state_of(killed).warnings[0]
     for name, value in weights_of(whole).items():
         np.testing.assert_array_equal(weights_of(killed)[name], value)
+
+
+def test_a_full_spool_disk_ends_the_trial_which_goes_on_once_there_is_room(replay_trial, tmp_path):
+    folder = replay_trial(train=spooled(tmp_path))
+    with pytest.raises(StorageError, match="the file would exceed the size limit"):
+        train(folder, at={2: fill_disk})
+    assert train(folder)
+    assert len(held(folder)) == len(set(held(folder))) == STEPS
 
 
 def test_without_a_spool_training_goes_on_with_the_rest_and_says_so(replay_trial):
