@@ -66,16 +66,19 @@ class Order:
         weights: state with weights and their version.
         steps: rows in all.
         acting: who acts in place of the policy, ``random`` or a demonstrator; None for the policy.
+        env_steps: environment steps of all workers before it, by which exploration goes.
     """
 
     weights: dict[str, Any]
     steps: int
     acting: str | None = None
+    env_steps: int = 0
 
 
 def sample_local(group: EnvRunnerGroup, order: Order) -> Sample:
     """Samples in this process, by the weights that the local worker has."""
-    return Sample(*group.local_env_runner.sample(num_timesteps=order.steps, acting=order.acting))
+    runner = group.local_env_runner
+    return Sample(*runner.sample(num_timesteps=order.steps, acting=order.acting, env_steps=order.env_steps))
 
 
 def all_workers(group: EnvRunnerGroup) -> list[int]:
@@ -108,7 +111,11 @@ def order_remote(group: EnvRunnerGroup, order: Order, rows: Mapping[int, int]) -
     actors = group._worker_manager.actors()
     weights = ray.put(order.weights)
     return {
-        worker: tuple(actors[worker].sample_with.options(num_returns=2).remote(weights, count, order.acting))
+        worker: tuple(
+            actors[worker]
+            .sample_with.options(num_returns=2)
+            .remote(weights, count, order.acting, order.env_steps)
+        )
         for worker, count in rows.items()
     }
 
@@ -205,10 +212,12 @@ def _own_bytes() -> int:
 
 
 def begin_epochs(group: EnvRunnerGroup, epochs: Mapping[int, int]) -> list[int]:
-    """Tells restarted workers their epoch; returns the indices of those that heard it."""
+    """Tells workers their epoch, the local one as 0; returns the indices of those that heard it."""
     actors = group._worker_manager.actors()
-    refs = {worker: actors[worker].begin_epoch.remote(epoch) for worker, epoch in epochs.items()}
-    return list(_answers(group, refs, "it stays away"))
+    refs = {worker: actors[worker].begin_epoch.remote(epoch) for worker, epoch in epochs.items() if worker}
+    if 0 in epochs:
+        group.local_env_runner.begin_epoch(epochs[0])
+    return [worker for worker in epochs if worker == 0] + list(_answers(group, refs, "it stays away"))
 
 
 def restored_workers(group: EnvRunnerGroup) -> list[int]:

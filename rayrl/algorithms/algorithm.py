@@ -87,6 +87,7 @@ class ColumnarAlgorithm(Algorithm):
         self.warm_started = False
         self.exact_replay = True
         self.exact_optimizer = True
+        self._earlier_warnings: list[str] = []
         self.replay: ExperienceReplay | None = None
         super().setup(config)
         self._episodes = RecentEpisodes(self.config.metrics_num_episodes_for_smoothing)
@@ -149,13 +150,14 @@ class ColumnarAlgorithm(Algorithm):
     @property
     def warnings(self) -> list[str]:
         """What should not have happened so far, a sentence each with the option to change."""
-        if not self.env_failures:
-            return []
-        return [
-            f"the environment raised {self.env_failures:,} times, and its open episodes were lost: mend it; "
-            f"train.options.max_env_failures ({self.config.max_env_failures}) is how often it may with no "
-            "episode or batch finished in between"
-        ]
+        found = self._replay_warnings
+        if self.env_failures:
+            found.append(
+                f"the environment raised {self.env_failures:,} times, and its open episodes were lost: mend it; "
+                f"train.options.max_env_failures ({self.config.max_env_failures}) is how often it may with no "
+                "episode or batch finished in between"
+            )
+        return found
 
     @property
     def exact(self) -> bool:
@@ -169,7 +171,11 @@ class ColumnarAlgorithm(Algorithm):
 
     @property
     def _replay_is_exact(self) -> bool:
-        return self.exact_replay and (self.replay is None or self.replay.lost_shards == 0)
+        return self.exact_replay and (self.replay is None or self.replay.exact)
+
+    @property
+    def _replay_warnings(self) -> list[str]:
+        return [*self._earlier_warnings, *(self.replay.warnings if self.replay is not None else ())]
 
     def training_step(self) -> None:
         """Collects one train batch, and learns from it."""
@@ -286,6 +292,7 @@ class ColumnarAlgorithm(Algorithm):
             "exact_replay": self._replay_is_exact,
             "exact_optimizer": self.exact_optimizer,
             "has_optimizer": self.config.save_optimizer_state,
+            "replay_warnings": self._replay_warnings,
         }
         state[COMPONENT_METRICS_LOGGER] = self.metrics.get_state()
         state[TRAINING_ITERATION] = self.training_iteration
@@ -304,6 +311,7 @@ class ColumnarAlgorithm(Algorithm):
             self.exact_optimizer = state[PROGRESS]["exact_optimizer"] and state[PROGRESS]["has_optimizer"]
             if not state[PROGRESS]["has_optimizer"]:
                 _log.warning("the optimizer's state was not saved (save_optimizer_state: false): it has none")
+            self._earlier_warnings = list(state[PROGRESS]["replay_warnings"])
         if WORKERS in state and self.workers is not None:
             self.workers.set_state(state[WORKERS])
         if COMPONENT_METRICS_LOGGER in state:
@@ -325,6 +333,9 @@ class ColumnarAlgorithm(Algorithm):
         Checkpointable.restore_from_path(self, path, *args, **kwargs)
         if self.replay is not None and not kwargs.get("component"):
             self.exact_replay &= self.replay.restore_checkpoint(Path(path))
+            if self.replay.newest_epoch is not None and self.workers is not None:
+                # Their next batches are not those that replay has under the same numbers.
+                self.workers.begin_anew(self.replay.newest_epoch)
             self.local_replay_buffer = self.replay.buffer
         self._use_restored_weights()
 

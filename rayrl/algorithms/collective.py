@@ -54,6 +54,17 @@ def sum_over_learners(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def largest_over_learners(tensor: Tensor) -> Tensor:
+    """Takes the largest of each element over all learners, in place; every learner must call it.
+
+    Raises:
+        LearnerTimeoutError: another learner died, or did not come before the time limit.
+    """
+    if world_size() > 1:
+        _wait(dist.all_reduce(tensor, op=dist.ReduceOp.MAX, async_op=True))
+    return tensor
+
+
 def gather_counts(count: int, device: torch.device) -> list[int]:
     """One count of each learner, by rank.
 

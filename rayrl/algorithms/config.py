@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, Self
 
 import gymnasium as gym
@@ -22,6 +23,7 @@ from rayrl.algorithms.rllib_options import (
     WORKER_CALLBACKS,
     check_options,
 )
+from rayrl.envs.spec import import_env_module
 from rayrl.errors import ConfigError
 from rayrl.models.actor_critic import ActorCritic
 from rayrl.models.model_config import ModelConfig
@@ -97,18 +99,21 @@ class ColumnarConfig(AlgorithmConfig):
     ) -> Self:
         """Sets rayrl's training options; the others are RLlib's. See the class for what they mean."""
         super().training(**kwargs)
-        given = {
-            "precision": precision,
-            "optimizer_type": optimizer_type,
-            "optimizer_options": optimizer_options,
-            "normalize_rewards": normalize_rewards,
-            "max_env_failures": max_env_failures,
-            "learner_timeout_s": learner_timeout_s,
-            "save_optimizer_state": save_optimizer_state,
-            "run_name": run_name,
-            "native_vectorization": native_vectorization,
-        }
-        for name, value in given.items():
+        return self.set_given(
+            precision=precision,
+            optimizer_type=optimizer_type,
+            optimizer_options=optimizer_options,
+            normalize_rewards=normalize_rewards,
+            max_env_failures=max_env_failures,
+            learner_timeout_s=learner_timeout_s,
+            save_optimizer_state=save_optimizer_state,
+            run_name=run_name,
+            native_vectorization=native_vectorization,
+        )
+
+    def set_given(self, **options: Any) -> Self:
+        """Sets the options that are given, and leaves those that are ``NotProvided`` as they are."""
+        for name, value in options.items():
             if value is not NotProvided:
                 setattr(self, name, value)
         return self
@@ -139,6 +144,17 @@ class ColumnarConfig(AlgorithmConfig):
     def steps_per_iteration(self) -> int:
         """Environment steps of a training iteration."""
         return int(self.total_train_batch_size)
+
+    def random_shares(self, env_steps: int) -> Iterator[float] | None:
+        """How often an ε-greedy policy is to act at random, for one vector step of a worker after the other.
+
+        Args:
+            env_steps: environment steps of all workers before.
+
+        Returns:
+            The shares; None of a policy that is not ε-greedy.
+        """
+        return None
 
     @property
     def refuses_clones(self) -> str | None:
@@ -208,7 +224,16 @@ class ColumnarConfig(AlgorithmConfig):
                 "offline_dataset: nothing is learned from replay",
                 "use SAC or DQN, or leave it out",
             )
+        if self.keeps_replay:
+            if isinstance(self.env, str):
+                import_env_module(self.env)
+            settings.make_sampler(self.default_sampler)
         rows = self.train_batch_size_per_learner
+        if self.rollouts_for_replay and settings.capacity < rows:
+            raise self._error(
+                f"replay.capacity = {settings.capacity}: a minibatch has {rows} steps",
+                "keep more, or lower train_batch_size_per_learner",
+            )
         if settings.offline_dataset is not None and not 0 < round(settings.offline_fraction * rows) < rows:
             raise self._error(
                 f"offline_fraction = {settings.offline_fraction}: of a minibatch of {rows} steps that is "

@@ -40,9 +40,9 @@ class Ledger:
         """The batch that comes next from a worker."""
         return self._next.get(worker, Position(0, 0))
 
-    def begin_epoch(self, worker: int) -> int:
-        """Starts the next epoch of a restarted worker; returns its number."""
-        epoch = self.position(worker).epoch + 1
+    def begin_epoch(self, worker: int, after: int = 0) -> int:
+        """Starts the next epoch of a worker, one after ``after``; returns its number."""
+        epoch = max(self.position(worker).epoch, after) + 1
         self._next[worker] = Position(epoch, 0)
         return epoch
 

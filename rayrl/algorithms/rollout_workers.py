@@ -115,6 +115,10 @@ class RolloutWorkers:
         """Gives up all open episodes: the next batch begins with new ones."""
         begin_episodes(self._group)
 
+    def begin_anew(self, epoch: int) -> None:
+        """Has all workers begin an epoch after this one, with new episodes."""
+        self._begin_epochs(all_workers(self._group) or [0], epoch)
+
     def restore(self) -> list[int]:
         """Takes back workers that Ray has restarted; they begin a new epoch, with new episodes.
 
@@ -177,6 +181,8 @@ class RolloutWorkers:
                 )
             if not self._take_back():
                 time.sleep(_RETRY_S)
+        # One may have been lost while it was asked for its state.
+        self.exact &= workers == all_workers(self._group)
         return workers
 
     def _take_back(self) -> list[int]:
@@ -185,8 +191,8 @@ class RolloutWorkers:
         self.exact &= not back
         return back
 
-    def _begin_epochs(self, workers: list[int]) -> list[int]:
-        epochs = {worker: self._ledger.begin_epoch(worker) for worker in workers}
+    def _begin_epochs(self, workers: list[int], after: int = 0) -> list[int]:
+        epochs = {worker: self._ledger.begin_epoch(worker, after) for worker in workers}
         begun = begin_epochs(self._group, epochs)
         for worker in begun:
             _log.warning("env runner %d begins epoch %d", worker, epochs[worker])

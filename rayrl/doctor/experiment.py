@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-import psutil
-
 from rayrl.doctor.finding import Finding, gib, of_error
 from rayrl.errors import RayrlError
-from rayrl.pipeline import cgroup, preflight
+from rayrl.pipeline import preflight
 from rayrl.pipeline.experiment import Experiment, load_experiment
-from rayrl.pipeline.resources import Bundle, this_machine
+from rayrl.pipeline.resources import Bundle, available_memory, this_machine
 from rayrl.pipeline.stages import StageKind, load, plan
 from rayrl.storage.spaces import space_text
 
@@ -136,10 +134,8 @@ def _room_there(experiment: Experiment, address: str) -> Finding:
 
 
 def _memory(experiment: Experiment, machine: Bundle) -> Finding:
-    memory, limit = psutil.virtual_memory().available, cgroup.memory_limit()
-    available = min(memory, limit - (cgroup.memory_used() or 0)) if limit is not None else memory
-    processes = len(experiment.train.trial_bundles(machine["GPU"]))
-    return judge_memory(processes=processes, at_once=_at_once(experiment, machine), available=available)
+    processes, at_once = len(experiment.train.trial_bundles(machine["GPU"])), _at_once(experiment, machine)
+    return judge_memory(processes=processes, at_once=at_once, available=available_memory())
 
 
 def _at_once(experiment: Experiment, machine: Bundle) -> int:

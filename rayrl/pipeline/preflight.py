@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from rayrl.errors import ConfigError
 from rayrl.pipeline.experiment import Experiment
-from rayrl.pipeline.resources import Capacity, read_autoscaler, require, this_machine
+from rayrl.pipeline.resources import (
+    Capacity,
+    available_memory,
+    read_autoscaler,
+    require,
+    this_machine,
+)
 from rayrl.storage.spaces import Spaces
 
 if TYPE_CHECKING:
@@ -24,8 +30,12 @@ def check_machine(experiment: Experiment) -> None:
     """Makes sure that a private Ray on this machine can hold a trial.
 
     Raises:
-        ResourceError: it cannot, naming the missing CPUs and GPUs.
+        ResourceError: it cannot, naming the missing CPUs and GPUs, or the offline experience that a trial's
+            process has no memory for.
+        IntegrityError: the offline experience is damaged, or there is none.
     """
+    from rayrl.algorithms.replay.offline import check_room
+
     machine = this_machine()
     require(
         experiment.train.trial_bundles(machine["GPU"]),
@@ -33,6 +43,9 @@ def check_machine(experiment: Experiment) -> None:
         where="this machine",
         remedy=_REMEDY,
     )
+    train, offline = experiment.train, experiment.train.replay.offline_dataset
+    if offline and not train.replay.shards(env_runners=train.env_runners, learners=train.learners):
+        check_room(offline, available_memory())
 
 
 def check_cluster(experiment: Experiment, client: JobsClient, cluster_file: Path | None) -> str | None:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from rayrl.errors import ConfigError, ResourceError
-from rayrl.pipeline.cgroup import cpu_limit
+from rayrl.pipeline import cgroup
 
 Bundle = Mapping[str, float]
 """Amounts by resource name (``CPU``, ``GPU``)."""
@@ -107,10 +108,16 @@ def require(bundles: Sequence[Bundle], capacity: Capacity, *, where: str, remedy
 def this_machine() -> Bundle:
     """The CPUs and GPUs that this process may use."""
     cpus = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    limit = cpu_limit()
+    limit = cgroup.cpu_limit()
     if limit is not None:
         cpus = max(1.0, min(cpus, float(math.floor(limit))))
     return {"CPU": cpus, "GPU": float(_usable_gpus())}
+
+
+def available_memory() -> int:
+    """Bytes that new processes may take on this machine, or in this container."""
+    free, limit = psutil.virtual_memory().available, cgroup.memory_limit()
+    return int(free if limit is None else min(free, limit - (cgroup.memory_used() or 0)))
 
 
 def read_autoscaler(file: Path) -> Capacity | None:

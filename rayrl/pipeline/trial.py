@@ -31,8 +31,8 @@ class TrialState(Config):
     resumed_from: tuple[int, ...] = ()
     """The step of the checkpoint that each restart went on from."""
     exact: bool = True
-    """Whether it went as if undisturbed; not where a worker was lost, or a resumed environment cannot tell
-    its state."""
+    """Whether it went as if undisturbed; not where a worker or what replay held was lost, or a resumed
+    environment cannot tell its state."""
     metrics: dict[str, float]
     """The newest metrics worth showing, by RLlib's keys."""
     error: str | None = None

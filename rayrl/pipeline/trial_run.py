@@ -128,9 +128,10 @@ class TrialRun:
         """
         checkpoint = self._prepare()
         spool = self._config.replay_settings.spool_path
-        if checkpoint is None and spool is not None:
+        if checkpoint is None and spool is not None and Path(spool).exists():
             # It is of a trial that is begun anew.
-            shutil.rmtree(spool, ignore_errors=True)
+            with storage_errors(Path(spool), "the replay buffer's spool"):
+                shutil.rmtree(spool)
         algorithm = self._config.build_algo()
         if algorithm.replay is not None:
             algorithm.replay.segments = self._checkpoints.segments

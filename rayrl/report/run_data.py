@@ -31,7 +31,8 @@ from rayrl.report.records import (
 RANDOM = "random"
 COLD, WARM = "no_pretrain", "with_pretrain"
 INEXACT = (
-    "a rollout worker was lost, or it was resumed without the state of its environment, optimizer or replay"
+    "a rollout worker or what replay held was lost, or it was resumed without the state of its environment, "
+    "optimizer or replay"
 )
 """Why a trial is not what an undisturbed one would have been."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import gymnasium as gym
@@ -85,6 +85,8 @@ class PolicyBehavior:
         explore: sample actions; otherwise take the distribution's mode.
         temperature: at which actions are sampled; it is kept with every step then. None samples from the
             policy itself, and keeps nothing.
+        random_shares: of an ε-greedy policy, how often it is to act at random, for one vector step after the
+            other; None leaves that as it is.
         for_replay: keep the environment's actions, as datasets do, and nothing else; otherwise the policy's,
             with the distribution inputs and log-probabilities that on-policy learners need.
     """
@@ -95,9 +97,11 @@ class PolicyBehavior:
         *,
         explore: bool,
         temperature: float | None = None,
+        random_shares: Iterator[float] | None = None,
         for_replay: bool = False,
     ) -> None:
         self._for_replay = for_replay
+        self._random_shares = random_shares
         self._network = module.network
         self._distribution = module.distribution
         self._explore = explore
@@ -127,6 +131,8 @@ class PolicyBehavior:
     def act(self, env: VectorEnv, buffer: StepBuffer, idle: NDArray[np.bool_] | None) -> tuple[Array, Array]:
         """Samples from, or takes the mode of, the policy's distribution."""
         time = buffer.length
+        if self._random_shares is not None:
+            self._network.epsilon.fill_(next(self._random_shares))
         inputs = self._network.policy(policy_parts(buffer, idle)).numpy()
         if not self._for_replay:
             buffer.steps[ACTION_DIST_INPUTS][time] = inputs

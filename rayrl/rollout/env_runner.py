@@ -93,6 +93,7 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
         random_actions: bool = False,
         force_reset: bool = False,
         acting: str | None = None,
+        env_steps: int = 0,
     ) -> tuple[Receipt, TrajectoryBatch]:
         """Collects steps or whole episodes.
 
@@ -104,6 +105,7 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
             random_actions: act uniformly at random instead.
             force_reset: start new episodes first.
             acting: a demonstrator of the environment, or ``random``, that acts in place of the policy.
+            env_steps: environment steps of all workers before, by which exploration goes.
 
         Returns:
             The receipt, and the batch.
@@ -117,7 +119,9 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
                 num_episodes = self.num_envs
         rollout = collector.collect(
             self._behavior(
-                self.config.explore if explore is None else explore, RANDOM if random_actions else acting
+                self.config.explore if explore is None else explore,
+                RANDOM if random_actions else acting,
+                env_steps,
             ),
             num_steps=num_timesteps,
             num_episodes=num_episodes,
@@ -141,11 +145,11 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
         return receipt, rollout.batch
 
     def sample_with(
-        self, weights: dict[str, Any], num_timesteps: int, acting: str | None = None
+        self, weights: dict[str, Any], num_timesteps: int, acting: str | None = None, env_steps: int = 0
     ) -> tuple[Receipt, TrajectoryBatch]:
         """Takes over new weights and samples, in one call, so that neither can be lost without the other."""
         self.set_state(weights)
-        return self.sample(num_timesteps=num_timesteps, acting=acting)
+        return self.sample(num_timesteps=num_timesteps, acting=acting, env_steps=env_steps)
 
     def begin_epoch(self, epoch: int) -> None:
         """Numbers the batches of a restarted worker, so that none is taken for one of its predecessor's."""
@@ -224,13 +228,14 @@ class ColumnarEnvRunner(EnvRunner, Checkpointable):
             raise ValueError("this worker has no environment; set create_env_on_local_worker")
         return self._collector
 
-    def _behavior(self, explore: bool, acting: str | None) -> Behavior:
+    def _behavior(self, explore: bool, acting: str | None, env_steps: int) -> Behavior:
         assert self.module is not None
         if acting is None:
             return PolicyBehavior(
                 self.module,
                 explore=explore,
                 temperature=self._temperature,
+                random_shares=self.config.random_shares(env_steps),
                 for_replay=self.config.rollouts_for_replay,
             )
         collector = self._ready()

@@ -15,19 +15,6 @@ from tests.algorithms.learners import FirstRatios
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
-@pytest.fixture
-def build():
-    built = []
-
-    def make(config):
-        built.append(config.build_algo())
-        return built[-1]
-
-    yield make
-    for algorithm in built:
-        algorithm.stop()
-
-
 def small(config):
     return config.training(
         train_batch_size_per_learner=64, minibatch_size=32, num_epochs=1, grad_clip=None

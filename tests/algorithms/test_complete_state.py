@@ -25,20 +25,6 @@ def train(algorithm, iterations):
     return [metrics_of(algorithm.train()) for _ in range(iterations)]
 
 
-@pytest.fixture
-def build():
-    """Builds algorithms, and ends them with the test."""
-    built = []
-
-    def make(config):
-        built.append(config.build_algo())
-        return built[-1]
-
-    yield make
-    for algorithm in built:
-        algorithm.stop()
-
-
 @pytest.mark.parametrize(
     ("workers", "learners"),
     [

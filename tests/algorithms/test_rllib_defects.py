@@ -18,19 +18,6 @@ MODULE = "learner_group/learner/rl_module"
 
 
 @pytest.fixture
-def build():
-    built = []
-
-    def make(config):
-        built.append(config.build_algo())
-        return built[-1]
-
-    yield make
-    for algorithm in built:
-        algorithm.stop()
-
-
-@pytest.fixture
 def trained(build, tmp_path):
     """A trained PPO and its checkpoint."""
     algorithm = build(stateful_ppo(kl_coeff=7.0))

@@ -16,21 +16,16 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 @pytest.fixture
-def build(tmp_path):
-    """Builds algorithms whose first worker dies at some step, and ends them with the test."""
+def build(build, tmp_path):
+    """Builds algorithms whose first worker dies at some step."""
     register_env("dying", DyingCartPole)
     register_env("raising", RaisingCartPole)
-    built = []
 
     def make(workers, env="dying", step=-1, **env_runners):
         config = stateful_ppo(workers, env=env).env_runners(**env_runners)
-        config.environment(env_config={"step": step, "marker": str(tmp_path / "died")})
-        built.append(config.build_algo())
-        return built[-1]
+        return build(config.environment(env_config={"step": step, "marker": str(tmp_path / "died")}))
 
-    yield make
-    for algorithm in built:
-        algorithm.stop()
+    return make
 
 
 def epochs(batches):

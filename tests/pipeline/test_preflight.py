@@ -4,12 +4,16 @@ import gymnasium
 import pytest
 
 from rayrl.errors import ConfigError, EnvError, IntegrityError, PolicyError, ResourceError, SpaceError
+from rayrl.experience.dataset import EnvInfo
+from rayrl.experience.dataset_writer import DatasetWriter
 from rayrl.models.actor_critic_network import ActorCriticNetwork
 from rayrl.models.architectures import MLPBaseline
 from rayrl.models.policy_folder import save_policy
 from rayrl.pipeline import preflight
 from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.trial_spec import build_config, trials_of
+from rayrl.storage.spaces import Spaces
+from tests.algorithms.offpolicy.demonstrations import sevens
 
 
 @pytest.fixture
@@ -35,6 +39,21 @@ def test_this_machine_must_hold_a_trial(file, monkeypatch):
     preflight.check_machine(load_experiment(file, ["train.env_runners=1"]))
     with pytest.raises(ResourceError, match="this machine: a trial cannot be placed: missing 2 CPUs"):
         preflight.check_machine(load_experiment(file, ["train.env_runners=3"]))
+
+
+def test_this_machines_memory_must_hold_the_offline_experience(file, tmp_path, monkeypatch):
+    env = gymnasium.make("CartPole-v1")
+    spaces = Spaces(env.observation_space, env.action_space)
+    with DatasetWriter(tmp_path / "demos", spaces=spaces, env=EnvInfo(id="CartPole-v1")) as writer:
+        writer.append(sevens(4, 10))
+        writer.finish()
+    replay = f"{{offline_dataset: {tmp_path / 'demos'}, offline_fraction: 0.5}}"
+    given = ["train.algorithm=sac", f"train.replay={replay}"]
+    preflight.check_machine(load_experiment(file, given))
+    monkeypatch.setattr(preflight, "available_memory", lambda: 1000)
+    with pytest.raises(ResourceError, match=r"demos: offline_dataset takes 0\.0 GB of memory"):
+        preflight.check_machine(load_experiment(file, given))
+    preflight.check_machine(load_experiment(file, [*given, "train.replay.num_replay_shards=1"]))
 
 
 @pytest.mark.parametrize(

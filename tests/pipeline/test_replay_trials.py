@@ -8,96 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
+from replay_fixtures import KILLED, SPEC, lines_of, train, weights_of
 
 from rayrl.errors import ConfigError
 from rayrl.experience.replay import ReplayBuffer
 from rayrl.models.actor_critic_network import ActorCriticNetwork
-from rayrl.models.policy_folder import load_policy, save_policy
-from rayrl.pipeline.experiment import load_experiment
+from rayrl.models.policy_folder import save_policy
 from rayrl.pipeline.preflight import check_algorithm, check_environment
-from rayrl.pipeline.run_folder import RunFolder, invocation_of
-from rayrl.pipeline.train_stage import make_run
 from rayrl.pipeline.trial_spec import TrialSpec, network_config, pretrain_folder
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
-SPEC = TrialSpec("mlp_baseline", "no_pretrain", 0)
-STATEFUL = "tests.algorithms.stateful_env:StatefulCartPole"
-OPTIONS = {
-    "train_batch_size_per_learner": 16,
-    "num_steps_sampled_before_learning_starts": 64,
-    "gradient_steps_per_env_step": 0.25,
-    "min_sample_timesteps_per_iteration": 96,
-    "model_config": {"fcnet_hiddens": [8]},
-}
-
-
-@pytest.fixture
-def prepare(tmp_path):
-    def make(
-        name="run", algorithm="sac", env="tests.algorithms.stateful_env:StatefulCartPole", **top
-    ) -> RunFolder:
-        values = {
-            "name": "cart",
-            "seeds": [0],
-            "env": {"id": env},
-            "conditions": ["no_pretrain"],
-            "train": {
-                "algorithm": algorithm,
-                "total_steps": 300,
-                "envs_per_runner": 4,
-                "gpus_per_learner": 0,
-                "checkpoint_every_s": 0.001,
-                "replay": {"sampler": "prioritized", **top.pop("replay", {})},
-                "options": OPTIONS,
-            },
-            **top,
-        }
-        file = tmp_path / f"{name}.yaml"
-        file.write_text(yaml.safe_dump(values))
-        folder = RunFolder(tmp_path / name)
-        folder.prepare(load_experiment(file), invocation_of(file, (), smoke=False))
-        return folder
-
-    return make
-
-
-def train(folder: RunFolder, spec: TrialSpec = SPEC, stop_after: int | None = None) -> bool:
-    results: list[dict] = []
-    return make_run(folder, spec).train(
-        results.append, lambda: stop_after is not None and len(results) >= stop_after
-    )
-
-
-def weights_of(folder: RunFolder) -> dict[str, np.ndarray]:
-    network = load_policy(SPEC.folder(folder) / "policy").network
-    return {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-
-
-KILLED = """
-import os, signal, sys
-import ray
-from pathlib import Path
-from rayrl.pipeline.run_folder import RunFolder
-from rayrl.pipeline.train_stage import make_run
-from rayrl.pipeline.trial_spec import TrialSpec
-
-ray.init(address="local", include_dashboard=False, log_to_driver=False, object_store_memory=100 << 20)
-iterations = []
-
-def report(result):
-    iterations.append(result)
-    if len(iterations) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-spec = TrialSpec("mlp_baseline", "no_pretrain", 0)
-make_run(RunFolder(Path(sys.argv[1])), spec).train(report, lambda: False)
-"""
 
 
 @pytest.mark.chaos
-def test_a_killed_trial_goes_on_bit_by_bit(prepare):
-    whole, killed = prepare("whole"), prepare("killed")
+def test_a_killed_trial_goes_on_bit_by_bit(replay_trial):
+    whole, killed = replay_trial("whole"), replay_trial("killed")
     assert train(whole)
     ended = subprocess.run([sys.executable, "-c", KILLED, str(killed.path)], check=False, cwd=Path.cwd())
     assert ended.returncode == -signal.SIGKILL
@@ -106,10 +31,7 @@ def test_a_killed_trial_goes_on_bit_by_bit(prepare):
     assert train(killed)
     for name, value in weights_of(whole).items():
         np.testing.assert_array_equal(weights_of(killed)[name], value)
-    lines = [
-        [json.loads(line) for line in (SPEC.folder(folder) / "progress.jsonl").read_text().splitlines()]
-        for folder in (whole, killed)
-    ]
+    lines = [lines_of(folder) for folder in (whole, killed)]
     names = ("critic_loss", "policy_loss", "alpha", "td_error", "q_mean")
     told = [
         [(line["step"], *(line["learner"].get(name) for name in names)) for line in each] for each in lines
@@ -119,8 +41,8 @@ def test_a_killed_trial_goes_on_bit_by_bit(prepare):
 
 
 @pytest.mark.parametrize("mode", ["full", "reference"])
-def test_a_stopped_trial_saves_its_buffer_and_goes_on(prepare, mode):
-    folder = prepare(replay={"replay_in_checkpoint": mode, "capacity": 250})
+def test_a_stopped_trial_saves_its_buffer_and_goes_on(replay_trial, mode):
+    folder = replay_trial(train={"replay": {"replay_in_checkpoint": mode, "capacity": 250}})
     assert not train(folder, stop_after=2)
     path = SPEC.folder(folder) / "replay_buffer"
     assert len(ReplayBuffer.load(path)) == 192
@@ -128,19 +50,19 @@ def test_a_stopped_trial_saves_its_buffer_and_goes_on(prepare, mode):
     saved = ReplayBuffer.load(path)
     assert len(saved) == 250
     assert saved.sample_fragments(4, 5).obs.shape == (4, 5, 4)
-    line = json.loads((SPEC.folder(folder) / "progress.jsonl").read_text().splitlines()[-1])
+    line = lines_of(folder)[-1]
     assert line["replay"]["fill"] == 1.0
     assert line["seconds"]["replay"] > 0
 
 
-def test_a_buffer_is_not_saved_where_it_is_not_wanted(prepare):
-    folder = prepare(replay={"save_replay_buffer": False, "replay_in_checkpoint": "none"})
+def test_a_buffer_is_not_saved_where_it_is_not_wanted(replay_trial):
+    folder = replay_trial(train={"replay": {"save_replay_buffer": False, "replay_in_checkpoint": "none"}})
     assert train(folder)
     assert not (SPEC.folder(folder) / "replay_buffer").exists()
 
 
-def test_sac_starts_from_a_cloned_policy_of_box_actions(prepare, caplog):
-    folder = prepare(
+def test_sac_starts_from_a_cloned_policy_of_box_actions(replay_trial, caplog):
+    folder = replay_trial(
         env="Pendulum-v1", conditions=["with_pretrain"], collect={"demonstrators": {"any": 1}, "steps": 64}
     )
     experiment, spec = folder.experiment(), TrialSpec("mlp_baseline", "with_pretrain", 0)
@@ -159,8 +81,8 @@ def test_sac_starts_from_a_cloned_policy_of_box_actions(prepare, caplog):
     assert line["learner"]["gradient_steps"] > 0
 
 
-def test_dqn_from_a_cloned_policy_is_refused(prepare):
-    folder = prepare(
+def test_dqn_from_a_cloned_policy_is_refused(replay_trial):
+    folder = replay_trial(
         algorithm="dqn", conditions=["with_pretrain"], collect={"demonstrators": {"any": 1}, "steps": 64}
     )
     with pytest.raises(ConfigError, match="cannot start from a cloned policy") as raised:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -11,6 +13,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from rayrl.algorithms.dqn.learner import DQNLearner
 from rayrl.algorithms.offpolicy.algorithm import OffPolicyAlgorithm
 from rayrl.algorithms.offpolicy.config import OffPolicyConfig
+from rayrl.algorithms.schedule import scheduled
 from rayrl.models.action_values import ActionValues, greedy
 from rayrl.models.model_config import ModelConfig
 
@@ -61,6 +64,11 @@ class DQNConfig(OffPolicyConfig, dqn.DQNConfig):
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:
         return super()._model_config_auto_includes | {"dueling": self.dueling}
+
+    def random_shares(self, env_steps: int) -> Iterator[float]:
+        """``epsilon`` at each vector step; all workers take one at a time."""
+        width = self.num_envs_per_env_runner * max(1, self.num_env_runners)
+        return (scheduled(self.epsilon, step) for step in count(env_steps, width))
 
     @property
     def refuses_clones(self) -> str | None:

@@ -95,12 +95,12 @@ class OffPolicyAlgorithm(ColumnarAlgorithm):
         assert self.replay is not None
         config = self.config
         # A buffer that a checkpoint did not hold begins empty.
-        steps = self.pace.next_round(self.env_steps, possible=self.replay.filled)
+        due = self.pace.next_round(self.env_steps, possible=self.replay.filled)
         warming_up = self.env_steps < config.num_steps_sampled_before_learning_starts
         acting = RANDOM if warming_up and not self.warm_started else None
-        order = Order(self.weights, config.steps_per_round, acting)
+        order = Order(self.weights, config.steps_per_round, acting, self.env_steps)
         started = time.perf_counter()
-        data = self.replay.draw(steps, self._draws) if steps else None
+        data = self.replay.draw(due, self._draws) if len(due) else None
         begun = time.perf_counter()
         answers = self.workers.begin(order)
         ratings = []

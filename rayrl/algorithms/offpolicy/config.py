@@ -67,11 +67,10 @@ class OffPolicyConfig(ColumnarConfig):
     ) -> Self:
         """Sets the options; those not named here are RLlib's and rayrl's common ones."""
         super().training(**kwargs)
-        if gradient_steps_per_env_step is not NotProvided:
-            self.gradient_steps_per_env_step = gradient_steps_per_env_step
-        if max_gradient_steps_per_round is not NotProvided:
-            self.max_gradient_steps_per_round = max_gradient_steps_per_round
-        return self
+        return self.set_given(
+            gradient_steps_per_env_step=gradient_steps_per_env_step,
+            max_gradient_steps_per_round=max_gradient_steps_per_round,
+        )
 
     @property
     def steps_per_round(self) -> int:

@@ -36,13 +36,18 @@ class ReplayData(TrainingData):
     """Steps to learn from, of several minibatches each.
 
     Args:
-        draws: for each learner what was drawn for it, of each partition: minibatch m is made of the m-th of
-            ``steps`` equal parts of each draw.
-        steps: minibatches.
+        draws: for each learner what was drawn for it, of each partition: minibatch m of M is made of the m-th
+            of M equal parts of each draw.
+        due: int64 ``(M,)`` of each minibatch the environment steps that called for it, rising.
     """
 
     draws: Sequence[Sequence[Drawn]] = field(default_factory=list)
-    steps: int = 0
+    due: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    @property
+    def steps(self) -> int:
+        """Minibatches."""
+        return len(self.due)
 
     def validate(self) -> None:
         """Checks that there is something to learn from.
@@ -61,15 +66,15 @@ class ReplayData(TrainingData):
         """
         if num_shards != len(self.draws):
             raise TrainingError(f"{len(self.draws)} draws for {num_shards} learners")
-        return [(ReplayData(draws=[draw], steps=self.steps), {}) for draw in self.draws]
+        return [(ReplayData(draws=[draw], due=self.due), {}) for draw in self.draws]
 
     def solve_refs(self) -> None:
         """Nothing: the learner fetches its draw."""
 
     def fetch(self) -> TransitionSample:
-        """The one learner's steps, minibatch after minibatch."""
+        """The one learner's steps, minibatch after minibatch; importance weights are not scaled yet."""
         (draws,) = self.draws
-        samples: list[TransitionSample] = [draw.fetch() for draw in draws]
+        samples: list[TransitionSample] = [draw.fetch(scaled=False) for draw in draws]
         return samples[0] if len(samples) == 1 else _interleaved(samples, self.steps)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,12 @@ from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch import Tensor
 
-from rayrl.algorithms.collective import sum_over_learners, time_limit, world_size
+from rayrl.algorithms.collective import (
+    largest_over_learners,
+    sum_over_learners,
+    time_limit,
+    world_size,
+)
 from rayrl.algorithms.learner import ColumnarLearner, Columns
 from rayrl.algorithms.offpolicy.data import Ratings, ReplayData
 from rayrl.errors import TrainingError
@@ -70,7 +75,7 @@ class OffPolicyLearner(ColumnarLearner):
         with time_limit(self.config.learner_timeout_s):
             sample = training_data.fetch()
             columns = self.prepare(sample)
-            td_errors = self._learn_from(columns, training_data.steps).cpu().numpy()
+            td_errors = self._learn_from(columns, training_data.due.tolist()).cpu().numpy()
             self.check_losses({"the TD errors' sum": float(td_errors.sum())}, columns)
         self._weights_seq_no += 1
         self._updates += 1
@@ -113,7 +118,8 @@ class OffPolicyLearner(ColumnarLearner):
 
     def prepare(self, sample: TransitionSample) -> Columns:
         """The columns on the device: parts of ``obs`` and ``next_obs``, actions in the policy's units, n-step
-        returns, discounts γᵐ that are 0 where the episode terminated, and importance weights."""
+        returns, discounts γᵐ that are 0 where the episode terminated, and importance weights, of which the
+        largest over all learners is 1."""
         given: Mapping[str, Any] = sample.columns
         actions = given[c.ACTIONS]
         if isinstance(actions, Ragged):
@@ -125,7 +131,8 @@ class OffPolicyLearner(ColumnarLearner):
         # What comes after a terminal state is worth nothing.
         columns[DISCOUNTS] = self.to_device(np.where(given[c.TERMINATED], np.float32(0), given[DISCOUNTS]))
         if sample.weights is not None:
-            columns[WEIGHTS] = self.to_device(sample.weights)
+            weights = self.to_device(sample.weights)
+            columns[WEIGHTS] = weights / largest_over_learners(weights.max())
         return columns
 
     def parts(self, minibatch: Columns) -> tuple[Columns, Columns]:
@@ -133,22 +140,24 @@ class OffPolicyLearner(ColumnarLearner):
         following = {name: minibatch[f"next_{name}"] for name in self._parts}
         return {name: minibatch[name] for name in self._parts}, following
 
-    def _learn_from(self, columns: Columns, steps: int) -> Tensor:
-        """Makes the steps; gives all rows' TD errors."""
+    def _learn_from(self, columns: Columns, due: Sequence[int]) -> Tensor:
+        """Makes a step after each of these numbers of environment steps; gives all rows' TD errors."""
         self.update_normalizer({name: columns[name] for name in self._parts})
+        steps, every = len(due), self.config.target_network_update_freq
         rows = len(columns[c.ACTIONS]) // steps
         columns |= self.noise(steps, rows)
         total, errors = rows * world_size(), []
-        for first in range(0, steps * rows, rows):
+        for first, at in zip(range(0, steps * rows, rows), due, strict=True):
             minibatch = {name: column[first : first + rows] for name, column in columns.items()}
             statistics, norm, found_inf = self._step(minibatch, total)
             errors.append(self.td_errors)
             self._sums += statistics
             self._norms += norm
             self._skipped += found_inf
-            if self._env_steps - self._targets_moved_at >= self.config.target_network_update_freq:
+            # With the first gradient step past each multiple, wherever rounds begin and end.
+            if not every or at // every > self._targets_moved_at // every:
                 self.move_targets()
-                self._targets_moved_at = self._env_steps
+                self._targets_moved_at = at
         self._steps += steps
         return torch.cat(errors)
 

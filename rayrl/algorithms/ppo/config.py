@@ -101,21 +101,17 @@ class PPOConfig(ColumnarConfig, ppo.PPOConfig):
     ) -> Self:
         """Sets the options; those not named here are RLlib's and rayrl's common ones."""
         super().training(**kwargs)
-        given = {
-            "kl_ref": kl_ref,
-            "temperature": temperature,
-            "stabilization": stabilization,
-            "target_kl": target_kl,
-            "target_kl_action": target_kl_action,
-            "entropy_min": entropy_min,
-            "entropy_min_coeff": entropy_min_coeff,
-            "critic_warmup_updates": critic_warmup_updates,
-            "freeze_normalizer": freeze_normalizer,
-        }
-        for name, value in given.items():
-            if value is not NotProvided:
-                setattr(self, name, value)
-        return self
+        return self.set_given(
+            kl_ref=kl_ref,
+            temperature=temperature,
+            stabilization=stabilization,
+            target_kl=target_kl,
+            target_kl_action=target_kl_action,
+            entropy_min=entropy_min,
+            entropy_min_coeff=entropy_min_coeff,
+            critic_warmup_updates=critic_warmup_updates,
+            freeze_normalizer=freeze_normalizer,
+        )
 
     @property
     def watched_signals(self) -> tuple[str, ...]:

@@ -10,22 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import ray
+from numpy.typing import NDArray
 
 from rayrl.algorithms.actors import Sample
 from rayrl.algorithms.offpolicy.data import Ratings, ReplayData
-from rayrl.algorithms.replay.settings import ReplaySettings
-from rayrl.errors import ConfigError
+from rayrl.algorithms.replay.offline import check_room, offline_datasets
+from rayrl.algorithms.replay.settings import PRIORITIZED, ReplaySettings
+from rayrl.errors import ConfigError, RunError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
-from rayrl.experience.dataset import Dataset, EnvInfo, open_dataset
+from rayrl.experience.dataset import EnvInfo
 from rayrl.experience.ragged import Ragged
 from rayrl.experience.replay import PartitionOptions, PriorityOptions, ReplayBuffer, ReplayOptions, Where
+from rayrl.experience.replay.checkpoint_restoring import Later
 from rayrl.experience.replay.checkpoints import sweep
 from rayrl.experience.replay.live_view import live_view
 from rayrl.experience.replay.options import DEFAULT_PARTITION
-from rayrl.experience.replay.samplers import Sampler, make_sampler
-from rayrl.experience.replay.saved import is_saved_buffer, read_buffer_manifest
 from rayrl.experience.replay.sharded import ShardedReplayBuffer, ShardOptions
 from rayrl.experience.replay.sharded.gauges import ReplayGauges
 from rayrl.experience.replay.union import Drawn
@@ -35,7 +37,6 @@ from rayrl.storage.spaces import Spaces
 
 OFFLINE = "offline"
 """The partition of ``offline_dataset``."""
-PRIORITIZED = "prioritized"
 FOLDER = "replay_buffer"
 """Of the buffer, in a checkpoint."""
 
@@ -76,11 +77,15 @@ class ExperienceReplay:
 
     Attributes:
         buffer: the buffer itself; another one where a checkpoint that is restored holds none.
+        newest_epoch: of the producers of what it holds, where that goes beyond the checkpoint that was
+            restored; None where it does not.
         segments: folder for what checkpoints by reference share; without it, and without a spool, checkpoints
             hold all of the buffer.
 
     Raises:
         ConfigError: there is no such sampler, or the offline dataset is of other spaces.
+        ResourceError: the offline dataset does not fit into this process.
+        RunError: a spool has other offline experience.
         IntegrityError: the offline dataset is damaged, or there is none.
     """
 
@@ -97,9 +102,11 @@ class ExperienceReplay:
         name: str,
     ) -> None:
         self._gauges = ReplayGauges(name)
+        self._restoring: list[str] = []
+        self.newest_epoch: int | None = None
         self.segments: Path | None = None
         self._settings = settings
-        self._sampler = _sampler(settings, sampler)
+        self._sampler = settings.make_sampler(sampler)
         partitions = {DEFAULT_PARTITION: PartitionOptions(capacity=settings.capacity)}
         if settings.offline_dataset is not None:
             partitions[OFFLINE] = PartitionOptions(capacity=None, eviction="fixed")
@@ -117,9 +124,15 @@ class ExperienceReplay:
         self._begin()
 
     @property
-    def lost_shards(self) -> int:
-        """How many shards have died with what they held."""
-        return self.buffer.lost_shards if isinstance(self.buffer, ShardedReplayBuffer) else 0
+    def exact(self) -> bool:
+        """Whether the buffer is what it would be without any interruption since it was made or restored."""
+        return not isinstance(self.buffer, ShardedReplayBuffer) or self.buffer.exact
+
+    @property
+    def warnings(self) -> list[str]:
+        """What has become of shards that died, and of what a checkpoint did not hold, a sentence each."""
+        of_shards = self.buffer.warnings if isinstance(self.buffer, ShardedReplayBuffer) else []
+        return [*self._restoring, *of_shards]
 
     @property
     def prioritized(self) -> bool:
@@ -135,24 +148,23 @@ class ExperienceReplay:
                 is kept has the environment's.
         """
         for sample in samples:
-            batch, producer = sample.batch, sample.receipt.producer
-            if distribution is not None:
-                batch = _as_taken(_fetched(batch), distribution)
+            prepare = None if distribution is None else partial(_as_taken, distribution)
             if isinstance(self.buffer, ShardedReplayBuffer):
-                self.buffer.add(batch, producer=producer)
+                self.buffer.add(sample.batch, producer=sample.receipt.producer, prepare=prepare)
             else:
-                self.buffer.add(_fetched(batch))
+                batch = _fetched(sample.batch)
+                self.buffer.add(batch if prepare is None else prepare(batch))
             self.filled = True
 
-    def draw(self, steps: int, draws: Draws) -> ReplayData:
-        """Draws for each learner the rows of some minibatches."""
+    def draw(self, due: NDArray[np.int64], draws: Draws) -> ReplayData:
+        """Draws for each learner the rows of some minibatches; see ``ReplayData``."""
         shares = {DEFAULT_PARTITION: draws.batch_size}
         if self._settings.offline_dataset is not None:
             offline = round(self._settings.offline_fraction * draws.batch_size)
             shares = {DEFAULT_PARTITION: draws.batch_size - offline, OFFLINE: offline}
         drawn: list[list[Drawn]] = [
             self.buffer.draw_transitions(
-                [rows * steps] * draws.learners,
+                [rows * len(due)] * draws.learners,
                 n_step=draws.n_step,
                 gamma=draws.gamma,
                 sampler=self._sampler,
@@ -162,7 +174,7 @@ class ExperienceReplay:
             for partition, rows in shares.items()
             if rows
         ]
-        return ReplayData(draws=[list(each) for each in zip(*drawn, strict=True)], steps=steps)
+        return ReplayData(draws=[list(each) for each in zip(*drawn, strict=True)], due=due)
 
     def rate(self, ratings: Sequence[Ratings]) -> None:
         """Makes the TD errors of an update the priorities of its steps."""
@@ -216,18 +228,22 @@ class ExperienceReplay:
         Returns:
             Whether it is what it was.
         """
-        folder, after = checkpoint / FOLDER, self._settings.replay_after_restore
+        folder = checkpoint / FOLDER
+        self._restoring, self.newest_epoch = [], None
         if not folder.is_dir():
             _log.warning("%s holds no replay buffer: it begins empty", checkpoint)
+            self._restoring = [f"{checkpoint.name} holds no replay buffer, which began empty again"]
             self.close()
             self._begin()
             return False
         if isinstance(self.buffer, ShardedReplayBuffer):
-            self.buffer.restore_checkpoint(folder, after)
+            later = self.buffer.restore_checkpoint(folder, self._settings.replay_after_restore)
+            self._restoring = [_told(of, checkpoint) for of in later]
+            self.newest_epoch = max((of.epoch for of in later if of.aside is None), default=None)
         else:
             self.buffer.restore_checkpoint(folder)
         self.filled = self.buffer.get_partition_statistics()[DEFAULT_PARTITION]["steps"] > 0
-        return after == "checkpoint" or self._settings.durability == "none"
+        return self.newest_epoch is None
 
     def sweep(self, checkpoints: Sequence[Path]) -> None:
         """Deletes what none of the retained checkpoints refers to any more."""
@@ -246,19 +262,39 @@ class ExperienceReplay:
         self.buffer: Buffer = self._make()
         self.filled = False
         """Whether there are rollouts to draw from."""
-        for dataset in _offline_datasets(self._settings.offline_dataset):
+        if self._settings.offline_dataset is not None:
+            self._add_offline(self._settings.offline_dataset)
+
+    def _add_offline(self, path: Path) -> None:
+        """Fills the offline partition, unless a spool has it already.
+
+        Raises:
+            RunError: a spool has another number of steps.
+        """
+        if isinstance(self.buffer, ReplayBuffer):
+            check_room(path, psutil.virtual_memory().available)
+        datasets = offline_datasets(path)
+        held = self.buffer.get_partition_statistics()[OFFLINE]["steps"]
+        given = sum(dataset.num_steps for dataset in datasets)
+        if held not in (0, given):
+            raise RunError(
+                f"the spool holds {held:,} offline steps, and offline_dataset has {given:,}",
+                where=str(self._settings.spool_path),
+                remedy="give another folder for the spool, or delete this one",
+            )
+        for dataset in [] if held else datasets:
             if differences := self.buffer.spaces.differences(dataset.spaces):
                 raise ConfigError(
                     f"offline_dataset is of other spaces than the environment: {'; '.join(differences)}",
-                    where=str(self._settings.offline_dataset),
+                    where=str(path),
                     remedy="give one that was collected in this environment",
                 )
             self.buffer.add_dataset(dataset, partition=OFFLINE)
 
 
-def _sampler(settings: ReplaySettings, default: str) -> Sampler:
-    name = settings.sampler or default
-    return make_sampler(name, beta=settings.priority_beta) if name == PRIORITIZED else make_sampler(name)
+def _told(later: Later, checkpoint: Path) -> str:
+    found = f"replay held {later.steps:,} steps that are newer than {checkpoint.name}"
+    return f"{found}, which stayed" if later.aside is None else f"{found}; they are kept in {later.aside}"
 
 
 def _shard_options(settings: ReplaySettings, shards: int) -> ShardOptions:
@@ -271,26 +307,11 @@ def _shard_options(settings: ReplaySettings, shards: int) -> ShardOptions:
     )
 
 
-def _offline_datasets(path: Path | None) -> list[Dataset]:
-    """A dataset itself, or the partitions of a saved buffer, which are datasets."""
-    if path is None:
-        return []
-    saved = [path] if is_saved_buffer(path) else sorted(path.glob("shard-*"))
-    if not saved:
-        return [open_dataset(path)]
-    return [
-        open_dataset(folder / partition.name)
-        for folder in saved
-        for partition in read_buffer_manifest(folder).partitions
-        if partition.blocks
-    ]
-
-
 def _fetched(value: Any) -> Any:
     return ray.get(value) if isinstance(value, ray.ObjectRef) else value
 
 
-def _as_taken(batch: TrajectoryBatch, distribution: ActionDistribution) -> TrajectoryBatch:
+def _as_taken(distribution: ActionDistribution, batch: TrajectoryBatch) -> TrajectoryBatch:
     """The batch with the environment's actions, and nothing of the policy's."""
     actions: Any = batch.columns[c.ACTIONS]
     if isinstance(actions, Ragged):

@@ -287,7 +287,8 @@ class ReplayBuffer(Sampled):
             back = read_back(kind, shard_folder(folder, 0), manifest.mode, HeapStore(), self.device)
         else:
             back = ReplayBuffer(self.spaces, self.env, self.options, device=self.device, rank=self.rank)
-            deal_again(back, folder, manifest, Lanes(1, (0,)))
+            parts = [shard_folder(folder, i) for i in range(manifest.shards)]
+            deal_again(back, parts, manifest.mode, Lanes(1, (0,)))
         self.storage, self.draws, self.updates_dropped = back.storage, manifest.draws, back.updates_dropped
         self._views.clear()
 

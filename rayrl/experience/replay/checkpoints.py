@@ -43,6 +43,8 @@ class CheckpointManifest(Config):
     mode: Literal["full", "reference"]
     shards: int
     draws: int
+    spools: tuple[str, ...] = ()
+    """Identities of the shards' spools, where they have such."""
     updates_dropped: int = 0
 
 

@@ -63,8 +63,12 @@ class Drawn:
     items: int
     generator: np.random.Generator
 
-    def fetch(self) -> Any:
-        """The sample, joined, in random order, with importance weights where the sampler has such."""
+    def fetch(self, *, scaled: bool = True) -> Any:
+        """The sample, joined, in random order, with importance weights where the sampler has such.
+
+        Args:
+            scaled: scale these so that the largest is 1; without, those of several draws have one scale.
+        """
         parts = [
             replace(part, shards=np.full(len(part), shard)) if isinstance(part, TransitionSample) else part
             for part, shard in zip(fetched(self.parts), self.shards, strict=True)
@@ -72,6 +76,9 @@ class Drawn:
         joined = type(parts[0]).join(parts)
         if isinstance(joined, TransitionSample) and joined.weights is not None:
             correction = self.request.sampler.correction(joined.weights, self.mass, self.items)
+            if correction is not None:
+                largest = correction.max() if scaled else 1.0
+                correction = (correction / largest).astype(np.float32)
             joined = replace(joined, weights=correction)
         return joined.take(self.generator.permutation(len(joined))) if len(parts) > 1 else joined
 

@@ -1,13 +1,17 @@
 """DQN's loss against numbers worked out row by row, with masks, and its schedules."""
 
+from itertools import islice
+
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 
 from rayrl.algorithms.dqn import DQNConfig
+from rayrl.algorithms.offpolicy.data import ReplayData
+from rayrl.algorithms.offpolicy.pace import Pace
 from tests.algorithms.offpolicy import transitions as given
-from tests.algorithms.offpolicy.transitions import DISCRETE, build, make_steps, report, transitions
+from tests.algorithms.offpolicy.transitions import DISCRETE, Here, build, make_steps, report, transitions
 
 
 def values_of(network, flat):
@@ -76,7 +80,32 @@ def test_the_target_network_is_replaced_every_so_many_steps():
     make_steps(learner, transitions(8, DISCRETE), env_steps=99)
     assert all(map(torch.equal, learner.policy.target.parameters(), start))
     make_steps(learner, transitions(8, DISCRETE), steps=2, env_steps=130)
-    # By the first of both gradient steps; the next one is due at 230.
+    # By the first of both gradient steps; the next one is due at 200.
     assert learner._targets_moved_at == 130
     assert not any(map(torch.equal, learner.policy.target.parameters(), start))
     assert not any(map(torch.equal, learner.policy.target.parameters(), learner.policy.network.parameters()))
+
+
+@pytest.mark.parametrize("width", [1, 7, 64, 1000])
+def test_targets_move_with_the_same_gradient_steps_however_long_rounds_are(width):
+    learner = build(DQNConfig().training(target_network_update_freq=50), DISCRETE)
+    moved, counted = [], []
+    learner.move_targets = lambda: moved.append(len(counted))
+    step = learner._step
+    learner._step = lambda *given: counted.append(1) or step(*given)
+    pace = Pace(0.3, 40, None)
+    for env_steps in [*range(width, 301, width), 300]:
+        due = pace.next_round(env_steps)
+        if len(due):
+            sample = transitions(len(due), DISCRETE)
+            learner.make_steps(ReplayData(draws=[[Here(sample)]], due=due), {})
+    assert len(counted) == 78
+    # Step k is due after 40 + k / 0.3 environment steps: the 3rd after 50, the 18th after 100, ...
+    assert moved == [3, 18, 33, 48, 63, 78]
+
+
+def test_exploration_is_as_scheduled_at_each_vector_step():
+    config = DQNConfig().env_runners(num_env_runners=2, num_envs_per_env_runner=5)
+    config.training(epsilon=[[0, 1.0], [100, 0.0]])
+    # Two workers of five sub-environments take ten steps at once.
+    assert list(islice(config.random_shares(30), 4)) == pytest.approx([0.7, 0.6, 0.5, 0.4])

@@ -2,13 +2,13 @@
 
 import gymnasium as gym
 import numpy as np
+import psutil
 import pytest
 
-from rayrl.algorithms.algorithm import ColumnarAlgorithm
 from rayrl.algorithms.dqn import DQNConfig
 from rayrl.algorithms.ppo import PPOConfig
 from rayrl.algorithms.sac import SACConfig
-from rayrl.errors import ConfigError
+from rayrl.errors import ConfigError, ResourceError, RunError
 from rayrl.experience.dataset import EnvInfo
 from rayrl.experience.dataset_writer import DatasetWriter
 from rayrl.experience.replay import ReplayBuffer
@@ -18,19 +18,6 @@ from tests.algorithms.learners import assert_same
 from tests.algorithms.offpolicy.demonstrations import sevens
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
-
-
-@pytest.fixture
-def build():
-    built: list[ColumnarAlgorithm] = []
-
-    def make(config):
-        built.append(config.build_algo())
-        return built[-1]
-
-    yield make
-    for algorithm in built:
-        algorithm.stop()
 
 
 def pendulum(kind=SACConfig):
@@ -52,6 +39,14 @@ def test_iterations_are_whole_rounds_and_learning_begins_when_told(build):
     assert second["num_env_steps_sampled_lifetime"] == 144
     assert second["learners"]["default_policy"]["num_module_steps_trained_lifetime"] == 80 * 16
     assert second["replay"]["fill"] == 144 / 150
+
+
+def test_exploration_follows_its_schedule_also_in_rounds_without_gradient_steps(build):
+    config = off_policy(DQNConfig, epsilon=[[0, 1.0], [1000, 0.0]])
+    algorithm = build(config.training(gradient_steps_per_env_step=0.001))
+    assert "learners" not in algorithm.train()
+    # 72 steps of three sub-environments: the last of them were taken after 69.
+    assert algorithm.env_runner.module.network.epsilon.item() == pytest.approx(1 - 0.069)
 
 
 def test_the_first_actions_are_uniform_whatever_the_policy(build):
@@ -117,7 +112,7 @@ def test_a_share_of_each_minibatch_is_offline(build, demonstrations, folder, kin
     config = off_policy(kind).replay(offline_dataset=demonstrations / folder, offline_fraction=0.25)
     algorithm = build(config)
     algorithm.train()
-    sample = algorithm.replay.draw(3, algorithm._draws).fetch()
+    sample = algorithm.replay.draw(np.arange(3), algorithm._draws).fetch()
     rewards = sample.columns["rewards"].reshape(3, 16)
     # Returns of three steps, of seven or of one each.
     assert ((rewards >= 6).sum(1) == 4).all()
@@ -138,6 +133,15 @@ def test_a_share_that_leaves_steps_of_one_kind_alone_is_refused(demonstrations, 
 def test_offline_experience_of_other_spaces_is_refused(build, demonstrations):
     config = pendulum().replay(offline_dataset=demonstrations / "demos", offline_fraction=0.5)
     with pytest.raises(ConfigError, match="other spaces"):
+        config.build_algo()
+
+
+@pytest.mark.parametrize("folder", ["demos", "saved"])
+def test_more_offline_experience_than_memory_is_refused(monkeypatch, demonstrations, folder):
+    few = psutil.virtual_memory()._replace(available=1000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: few)
+    config = off_policy(SACConfig).replay(offline_dataset=demonstrations / folder, offline_fraction=0.25)
+    with pytest.raises(ResourceError, match=f"{folder}: offline_dataset takes .* GB of memory"):
         config.build_algo()
 
 
@@ -172,3 +176,28 @@ def test_a_trial_asks_for_its_shards():
     bundles = config.algo_class.default_resource_request(config).bundles
     assert [bundle["CPU"] for bundle in bundles[-3:]] == [0.2] * 3
     assert len(bundles) == 1 + 1 + 2 + 3
+
+
+def test_a_spool_has_the_offline_experience_once(build, demonstrations):
+    spool = {"durability": "spool", "spool_path": str(demonstrations / "spool")}
+    offline = {"offline_dataset": demonstrations / "demos", "offline_fraction": 0.25}
+    shards = {"num_replay_shards": 2, "cpus_per_replay_shard": 0.2}
+    config = off_policy(SACConfig).replay(**spool, **offline, **shards, replay_after_restore="latest")
+    first = build(config.copy())
+    first.train()
+    first.save_to_path(demonstrations / "checkpoint")
+    assert first.train()["replay"]["steps_of/offline"] == 40
+    first.stop()
+    again = build(config.copy())
+    again.restore_from_path(demonstrations / "checkpoint")
+    assert again.replay.metrics()["steps_of/offline"] == 40
+    assert "newer than checkpoint, which stayed" in again.warnings[0]
+    assert not again.exact
+    again.stop()
+    spaces = again.replay_buffer.spaces
+    with DatasetWriter(demonstrations / "more", spaces=spaces, env=EnvInfo(id="CartPole-v1")) as writer:
+        writer.append(sevens(5, 10))
+        writer.finish()
+    config.replay(offline_dataset=demonstrations / "more")
+    with pytest.raises(RunError, match="the spool holds 40 offline steps, and offline_dataset has 50"):
+        config.build_algo()

@@ -89,6 +89,10 @@ def test_settings_of_replay_are_checked_where_they_are_given(tmp_path):
         SACConfig().replay(offline_fraction=0.5)
     with pytest.raises(ConfigError, match="spool_path"):
         SACConfig().replay(durability="spool")
+    with pytest.raises(ConfigError, match="spool_path = 'spool': give an absolute path"):
+        SACConfig().replay(durability="spool", spool_path="spool")
+    with pytest.raises(ConfigError, match="latest is of what a spool holds"):
+        SACConfig().replay(replay_after_restore="latest")
     with pytest.raises(ConfigError, match="no replay buffer"):
         PPOConfig().environment("CartPole-v1").replay(capacity=5).validate()
     recording = PPOConfig().environment("CartPole-v1").replay(record=True)
@@ -102,3 +106,26 @@ def test_shards_are_there_where_other_actors_are():
     assert SACConfig().env_runners(num_env_runners=1).num_replay_shards == 1
     assert SACConfig().replay(num_replay_shards=2).num_replay_shards == 2
     assert PPOConfig().env_runners(num_env_runners=1).num_replay_shards == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("on_policiness", "needs scores, which training does not"), ("unifrom", "is not known")]
+)
+def test_samplers_that_training_has_not_are_refused_with_those_that_it_has(name, why):
+    config = SACConfig().environment("Pendulum-v1").replay(sampler=name)
+    with pytest.raises(ConfigError, match=f"sampler '{name}' {why}") as raised:
+        config.validate()
+    assert "balanced, high_reward, prioritized, recent, uniform; " in raised.value.remedy
+
+
+def test_a_sampler_that_the_environments_module_registers_is_known():
+    config = SACConfig().environment("tests.algorithms.offpolicy.sampling_env:Pendulum")
+    config.replay(sampler="newest_half").validate()
+
+
+def test_less_than_a_minibatch_is_not_kept():
+    config = SACConfig().environment("Pendulum-v1").replay(capacity=255)
+    with pytest.raises(ConfigError, match="capacity = 255: a minibatch has 256 steps"):
+        config.validate()
+    config.replay(capacity=256).validate()
+    PPOConfig().environment("CartPole-v1").replay(record=True, capacity=1).validate()

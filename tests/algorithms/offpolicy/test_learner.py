@@ -98,7 +98,8 @@ def test_other_data_are_refused():
 def test_two_learners_do_what_one_does(ray_cluster, config, actions):
     torch.manual_seed(0)
     space = {"default_policy": (OBSERVATION, actions)}
-    sample = transitions(48, actions, weights=np.linspace(0.1, 1, 48, dtype=np.float32))
+    sample = transitions(48, actions, weights=np.linspace(0.1, 3, 48, dtype=np.float32))
+    # Importance weights are scaled by the largest of all, which the second learner has.
     # Three minibatches of 16 rows, of which each of two learners has 8.
     halves = [some(sample, [16 * m + i for m in range(3) for i in range(8 * k, 8 * k + 8)]) for k in range(2)]
 
@@ -114,7 +115,7 @@ def test_two_learners_do_what_one_does(ray_cluster, config, actions):
             group.set_state(start)
         else:
             start.update(group.get_state())
-        ratings = make_group_steps(group, ReplayData(draws=draws, steps=3), {}, 60.0)
+        ratings = make_group_steps(group, ReplayData(draws=draws, due=np.zeros(3, np.int64)), {}, 60.0)
         told = report_steps(group, 60.0)
         state = group.get_weights()["default_policy"]
         group.shutdown()

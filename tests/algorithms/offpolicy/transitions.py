@@ -21,7 +21,7 @@ class Here:
     def __init__(self, sample: TransitionSample) -> None:
         self._sample = sample
 
-    def fetch(self) -> TransitionSample:
+    def fetch(self, *, scaled: bool = True) -> TransitionSample:
         return self._sample
 
 
@@ -61,15 +61,15 @@ def build(config: ColumnarConfig, action_space: gym.Space[Any]) -> Any:
     return learner
 
 
-def data(*samples: TransitionSample, steps: int = 1) -> ReplayData:
-    """One learner's draw of each sample."""
-    return ReplayData(draws=[[Here(sample) for sample in samples]], steps=steps)
+def data(*samples: TransitionSample, steps: int = 1, env_steps: int = 0) -> ReplayData:
+    """One learner's draw of each sample, for gradient steps that are all due after some environment steps."""
+    return ReplayData(draws=[[Here(sample) for sample in samples]], due=np.full(steps, env_steps))
 
 
 def make_steps(learner: Any, *samples: TransitionSample, steps: int = 1, env_steps: int = 0) -> Ratings:
     """Some gradient steps on samples."""
     ratings: Ratings = learner.make_steps(
-        data(*samples, steps=steps), {"num_env_steps_sampled_lifetime": env_steps}
+        data(*samples, steps=steps, env_steps=env_steps), {"num_env_steps_sampled_lifetime": env_steps}
     )
     return ratings
 

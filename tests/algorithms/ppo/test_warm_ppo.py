@@ -13,19 +13,6 @@ from tests.algorithms.learners import FirstRatios, assert_same
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
-@pytest.fixture
-def build():
-    built = []
-
-    def make(config):
-        built.append(config.build_algo())
-        return built[-1]
-
-    yield make
-    for algorithm in built:
-        algorithm.stop()
-
-
 def learner_results(result):
     return result["learners"]["default_policy"]
 

@@ -140,7 +140,11 @@ def test_what_a_spool_got_after_the_checkpoint(tmp_path: Path, after: Any) -> No
         of.add(came_from([(0, 10 * s, 10, OPEN)], 1, s))
     latest = contents(of)
     again, spool = opened(tmp_path / "spool", options(100))
-    back, spool = read_into_spool(ReplayBuffer, again, spool, tmp_path / "a", "reference", after)
+    back, spool, later = read_into_spool(
+        ReplayBuffer, again, spool, tmp_path / "a", spool.identity, "reference", after
+    )
+    assert later.steps == 90
+    assert (later.aside is None) == (after == "latest")
     assert contents(back) == (saved if after == "checkpoint" else latest)
     aside = list((tmp_path / "spool" / "aside").glob("*/aside.json"))
     assert len(aside) == (after == "checkpoint")
@@ -155,7 +159,9 @@ def test_another_trial_gets_copies(tmp_path: Path) -> None:
     of, spool = spooled(tmp_path / "one", range(5))
     save_reference(of, tmp_path / "a", spool.folder, spool.identity, spool.retain)
     other, theirs = opened(tmp_path / "two", options(100))
-    back, theirs = read_into_spool(ReplayBuffer, other, theirs, tmp_path / "a", "reference", "latest")
+    back, theirs, _ = read_into_spool(
+        ReplayBuffer, other, theirs, tmp_path / "a", spool.identity, "reference", "latest"
+    )
     for path in spool.folder.iterdir():
         path.unlink()
     assert contents(back)["held"] == [list(range(50))]

@@ -1,15 +1,18 @@
 """A buffer over real shards: it samples as one would, keeps episodes whole, and reports what is wrong."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import ray
 from scipy import stats
 
-from rayrl.errors import ConfigError, DataError
+from rayrl.errors import ConfigError, DataError, RunError, SpaceError
 from rayrl.experience.replay import PriorityOptions, ReplayBuffer, ReplayOptions
 from rayrl.experience.replay.options import PartitionOptions
 from rayrl.experience.replay.sharded import ShardedReplayBuffer, ShardOptions
@@ -228,3 +231,82 @@ def test_the_live_view(build: Build) -> None:
     assert view.shares == {"online": 1.0}
     assert [shard.steps for shard in view.shards.values()] == [150, 150]
     ReplayGauges("test").set(view)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_saved_buffer_is_loaded_into_shards(build: Build, tmp_path: Path, shards: int) -> None:
+    inside = ReplayBuffer(SPACES, ENV, options(capacity=300, priorities=PriorityOptions()))
+    for e in range(30):  # of which the first five are evicted
+        inside.add(came_from([(e, 0, 12, TERMINATED)], 0, e))
+    drawn = inside.sample_transitions(200)
+    inside.update_priorities(drawn.row_ids, np.abs(np.sin(drawn.row_ids)))
+    saved = inside.save(tmp_path / "saved")
+    over = ShardOptions(shards=shards, cpus_per_shard=0.1)
+    of = ShardedReplayBuffer.load(saved, shards=over)
+    try:
+        expected = sorted(1000 * e + s for e in range(5, 30) for s in range(12))
+        assert sorted(of.get_all_trajectories().actions.tolist()) == expected
+        assert of.get_partition_statistics()["online"]["capacity"] == 300
+        if shards == 1:
+            again = inside.sample_transitions(64, sampler="prioritized")
+            assert of.sample_transitions(64, sampler="prioritized").row_ids.tolist() == again.row_ids.tolist()
+        else:
+            assert [view.steps for view in of.statistics().shards.values()] == [96, 96, 108]
+        of.add(came_from([(29, 0, 12, TERMINATED)], 0, 29))  # once more
+        of.flush()
+        assert len(of) == 300
+    finally:
+        of.close()
+
+
+def test_other_spaces_and_a_spool_that_is_not_empty_are_refused(tmp_path: Path) -> None:
+    inside = ReplayBuffer(SPACES, ENV, options())
+    inside.add(batch([(0, 0, 5, TERMINATED)]))
+    saved = inside.save(tmp_path / "saved")
+    with pytest.raises(SpaceError, match="other spaces"):
+        ShardedReplayBuffer.load(saved, gym.make("CartPole-v1"))
+    over = ShardOptions(cpus_per_shard=0.1, durability="spool", spool=tmp_path / "spool")
+    of = ShardedReplayBuffer.load(saved, shards=over)
+    assert len(of) == 5
+    of.close()
+    with pytest.raises(RunError, match="its spool holds 5 steps"):
+        ShardedReplayBuffer.load(saved, shards=over)
+
+
+def test_batches_are_prepared_where_they_are_kept(build: Build) -> None:
+    of = build(2)
+    given = ray.put(came_from([(3, 0, 4, TERMINATED)], 0, 0))
+    of.add(given, prepare=lambda one: one.with_columns(actions=-one.columns["actions"]))
+    assert sorted(of.get_all_trajectories().actions.tolist()) == [-3003, -3002, -3001, -3000]
+
+
+@pytest.mark.chaos
+def test_new_priorities_outlive_a_shard_or_are_counted(build: Build, tmp_path: Path) -> None:
+    for durability in ("spool", "none"):
+        spool = tmp_path if durability == "spool" else None
+        given = {"durability": durability, "spool": spool}
+        of = build(2, producers=2, priorities=PriorityOptions(alpha=1.0), shard_options=given)
+        for producer in (0, 1):
+            of.add(came_from([(producer, 0, 10, OPEN)], producer, 0), producer=producer)
+        drawn = of.sample_transitions(200)
+        shown = np.asarray(drawn.columns["actions"])
+        pid = ray.get(of._fleet.links[0].actor.process.remote())
+        os.kill(pid, signal.SIGKILL)
+        of.update_priorities(drawn.row_ids, np.where(shown % 2, 1.0, 0.0), drawn.shards)
+        of.flush()
+        again = np.asarray(of.sample_transitions(200, sampler="prioritized").columns["actions"])
+        assert (again % 2).all()
+        if durability == "spool":
+            assert of.statistics().updates_dropped == 0
+            assert set((again // 1000).tolist()) == {0, 1}
+            assert of.warnings == [
+                "replay shards died once and came back with all that they held; priorities began again at "
+                "the highest"
+            ]
+        else:
+            assert of.statistics().updates_dropped == (drawn.shards == 0).sum() > 0
+            assert of.warnings[0].startswith("replay shard 0 was lost with 10 steps")
+            of.update_priorities(drawn.row_ids, np.ones(200), drawn.shards)
+            of.flush()
+            assert of.statistics().updates_dropped == 2 * (drawn.shards == 0).sum()
+        assert not of.exact

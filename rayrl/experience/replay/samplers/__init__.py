@@ -6,6 +6,7 @@ from rayrl.experience.replay.samplers.base import (
     is_rayrls_own,
     make_sampler,
     register_sampler,
+    sampler_class,
     sampler_names,
 )
 from rayrl.experience.replay.samplers.by_rows import Balanced, Recent, Uniform
@@ -24,5 +25,6 @@ __all__ = [
     "is_rayrls_own",
     "make_sampler",
     "register_sampler",
+    "sampler_class",
     "sampler_names",
 ]

@@ -28,6 +28,8 @@ class Sampler(Config):
 
     name: ClassVar[str] = ""
     """Under which it is registered."""
+    needs_scores: ClassVar[bool] = False
+    """Whether trajectories must be scored by an agent first, which training does not do."""
 
     def census(self, view: View) -> Census:
         """What this shard contributes to what all must know; nothing unless a subclass says so."""
@@ -41,8 +43,10 @@ class Sampler(Config):
     def draw(self, view: View, n: int, union: Census, generator: np.random.Generator) -> Picked:
         """Draws items by weight, independently and with replacement; the mass is not 0."""
 
-    def correction(self, weights: NDArray[np.float64], mass: float, items: int) -> NDArray[np.float32] | None:
+    def correction(self, weights: NDArray[np.float64], mass: float, items: int) -> NDArray[np.float64] | None:
         """What to multiply losses with to correct for the weights; nothing unless a subclass says so.
+
+        Samples have it scaled so that the largest of them is 1.
 
         Args:
             weights: ``(n,)`` what the drawn items weighed, as ``draw`` gave them.
@@ -78,6 +82,11 @@ def make_sampler(sampler: str | Sampler, **options: Any) -> Sampler:
     if sampler not in _SAMPLERS:
         raise ConfigError(f"no sampler is named {sampler!r}; {nearest(sampler, _SAMPLERS)}", where="sampler")
     return _SAMPLERS[sampler].parse(options, where=f"sampler {sampler!r}")
+
+
+def sampler_class(name: str) -> type[Sampler]:
+    """The class that is registered by a name."""
+    return _SAMPLERS[name]
 
 
 def is_rayrls_own(sampler: Sampler) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pydantic
@@ -55,6 +55,7 @@ class OnPoliciness(Sampler):
     have been made, all weigh the same.
     """
 
+    needs_scores: ClassVar[bool] = True
     likelihood: Literal["mean", "sum"] = "mean"
     """``mean``: O(τ) is per step. ``sum``: over all steps, which favours short trajectories."""
 

@@ -52,12 +52,11 @@ class Prioritized(Sampler):
             missing -= len(picked)
         return Picked.join(parts) if filtered else parts[0]
 
-    def correction(self, weights: NDArray[np.float64], mass: float, items: int) -> NDArray[np.float32] | None:
-        """Importance weights, scaled so that the largest of the draw is 1."""
-        # w_i = (N P(i))^-β / max_j w_j  (Schaul et al. 2016, section 3.4)
+    def correction(self, weights: NDArray[np.float64], mass: float, items: int) -> NDArray[np.float64] | None:
+        """Importance weights."""
+        # w_i = (N P(i))^-β  (Schaul et al. 2016, section 3.4)
         importance: NDArray[np.float64] = (items * weights / mass) ** -self.beta
-        scaled: NDArray[np.float32] = (importance / importance.max(initial=0)).astype(np.float32)
-        return scaled
+        return importance
 
     def _among_listed(
         self, view: View, n: int, priorities: Priorities, generator: np.random.Generator

@@ -2,54 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ray
 
 from rayrl.config.seeding import Role, generator
-from rayrl.errors import DataError, StorageError
-from rayrl.experience.batch import TrajectoryBatch
-from rayrl.experience.dataset import Dataset, EnvInfo
+from rayrl.errors import DataError
 from rayrl.experience.replay import scores
-from rayrl.experience.replay.checkpoints import (
-    SEGMENTS,
-    After,
-    CheckpointManifest,
-    Mode,
-    named_segments,
-    read_checkpoint,
-    resolve_mode,
-    shard_folder,
-    sweep,
-    write_checkpoint,
-)
 from rayrl.experience.replay.groups import Wanted, Where
-from rayrl.experience.replay.joining import join_saved
 from rayrl.experience.replay.live_view import LiveView, merge_views
-from rayrl.experience.replay.options import ReplayOptions
 from rayrl.experience.replay.requests import Request
 from rayrl.experience.replay.samples import TrajectorySample
 from rayrl.experience.replay.sampling import Sampled, with_split
-from rayrl.experience.replay.saving import check_target
 from rayrl.experience.replay.sharded.drawing import draw_from_all, draw_from_one
-from rayrl.experience.replay.sharded.fleet import Fleet
-from rayrl.experience.replay.sharded.options import ShardOptions, share_of
-from rayrl.experience.replay.sharded.server import ShardSetup
+from rayrl.experience.replay.sharded.experience import INLINE_BYTES, ShardedExperience
 from rayrl.experience.replay.statistics import merge_partitions, merge_trajectories
 from rayrl.experience.replay.union import Drawn
-from rayrl.storage.atomic import atomic_folder
-from rayrl.storage.spaces import Spaces
-
-_INLINE_BYTES = 100_000
-"""Batches of fewer bytes travel with the call; others once, through the object store."""
 
 
-class ShardedReplayBuffer(Sampled):
+class ShardedReplayBuffer(ShardedExperience, Sampled):
     """Experience of one kind of environment, over shards; samples as ``ReplayBuffer`` does.
 
     Its process plans and counts; batches go from their makers to the shards, and samples from the shards to
@@ -70,95 +44,14 @@ class ShardedReplayBuffer(Sampled):
         draws: how many draws there were; with the seed it names the generator of the next one.
     """
 
-    def __init__(
-        self,
-        spaces: Spaces,
-        env: EnvInfo,
-        options: ReplayOptions | None = None,
-        *,
-        shards: ShardOptions | None = None,
-        producers: int = 1,
-        device: str = "cpu",
-    ) -> None:
-        self.spaces = spaces
-        self.env = env
-        self.options = options or ReplayOptions()
-        self.shards = shards or ShardOptions()
-        self.device = device
-        self.draws = 0
-        setups = [
-            ShardSetup(
-                spaces,
-                env,
-                share_of(self.options, rank, self.shards.shards),
-                rank,
-                store="object_store" if self.shards.spool is None else "spool",
-                spool=None if self.shards.spool is None else shard_folder(self.shards.spool, rank),
-                hot_bytes=self.shards.hot_bytes,
-                shards=self.shards.shards,
-                device=device,
-            )
-            for rank in range(self.shards.shards)
-        ]
-        self._viewed = time.monotonic()
-        self._view: LiveView | None = None
-        self._fleet = Fleet(setups, self.shards, producers)
-
     def __len__(self) -> int:
         """Steps held."""
         return sum(steps for steps, _ in self._ask("size"))
 
     @property
-    def lost_shards(self) -> int:
-        """How many shards died for good."""
-        return self._fleet.lost_shards
-
-    @property
     def num_trajectories(self) -> int:
         """Trajectories held; one whose shard was lost, and which went on elsewhere, counts there alone."""
         return sum(trajectories for _, trajectories in self._ask("size"))
-
-    def add(
-        self, batch: TrajectoryBatch | ray.ObjectRef, *, producer: int = 0, partition: str | None = None
-    ) -> None:
-        """Sends a batch on its way to its shards, and comes back at once.
-
-        The batch is kept until it is acknowledged. A few may be on their way to each shard; beyond that the
-        oldest is waited for. Batches that were added before are passed over, as ``ReplayBuffer.add`` does.
-
-        Args:
-            batch: trajectories, or a reference to them; they need not be whole.
-            producer: who made it.
-            partition: where to; the first one when not given.
-
-        Raises:
-            RayrlError: what an earlier batch was refused for; see ``ReplayBuffer.add``.
-            TrainingError: no shard is left.
-        """
-        self._add(batch, producer, partition, idempotent=True)
-
-    def add_dataset(self, dataset: Dataset, *, partition: str | None = None) -> int:
-        """Copies a dataset in, whatever was added before; gives its steps.
-
-        Raises:
-            SpaceError: it is of other spaces.
-            DataError: as ``ReplayBuffer.add``.
-            IntegrityError: a file of it cannot be read.
-        """
-        for number, batch in enumerate(dataset.batches()):
-            self._add(batch, number, partition, idempotent=False)
-        self.flush()
-        return dataset.num_steps
-
-    def flush(self) -> None:
-        """Waits until all that was added, and all updates of priorities, are acknowledged.
-
-        Raises:
-            RayrlError: what a batch was refused for, or an update; the others are acknowledged nevertheless.
-            TrainingError: no shard is left.
-        """
-        self._fleet.settle()
-        self._fleet.raise_failures()
 
     def update_priorities(self, row_ids: Any, priorities: Any, shards: Any = None) -> None:
         """Gives steps new priorities; those of steps that are evicted meanwhile are counted and passed over.
@@ -249,119 +142,10 @@ class ShardedReplayBuffer(Sampled):
             raise DataError("no trajectories in the replay buffer", where="replay buffer")
         return TrajectorySample.join(found)
 
-    def save_checkpoint(self, folder: Path, mode: Mode = "auto", segments: Path | None = None) -> None:
-        """Writes the buffer to a checkpoint's folder, which the nodes of all shards must reach.
-
-        Args:
-            folder: the folder.
-            mode: ``full``: all of it is there. ``reference``: what changes is there, and the names of
-                segments: those of the spool, or without one files that are written once. ``auto``: ``full``
-                below 256 MB.
-            segments: without a spool, their folder; ``segments`` beside the checkpoint when not given.
-
-        Raises:
-            StorageError: there is not room enough, or the disk cannot be written.
-            RayrlError: what a batch was refused for that was added before.
-        """
-        self.flush()
-        resolved = resolve_mode(mode, sum(self._ask("disk_bytes")) if mode == "auto" else 0)
-        beside = segments or folder.absolute().parent / SEGMENTS
-        shards = len(self._save_shards(folder, resolved, beside))
-        write_checkpoint(folder, CheckpointManifest(mode=resolved, shards=shards, draws=self.draws))
-
-    def restore_checkpoint(self, folder: Path, after: After = "checkpoint") -> None:
-        """Goes back, or forward, to a checkpoint; a quiescent buffer then draws as the saved one would have.
-
-        Into another number of shards episodes are dealt anew: with new row ids, priorities that begin at the
-        highest, and no scores.
-
-        Args:
-            folder: the checkpoint.
-            after: what becomes of steps that a spool holds and the checkpoint does not. ``checkpoint``: they
-                are kept aside, in files that the log names. ``latest``: they stay.
-
-        Raises:
-            IntegrityError: a file or a segment is missing, altered, out of reach, or of another buffer;
-                nothing is changed then.
-        """
-        self.flush()
-        folder = folder.absolute()
-        manifest = read_checkpoint(folder)
-        self._ask("verify_checkpoint", folder, manifest)
-        self._ask("restore_checkpoint", folder, manifest, after)
-        self._fleet.greet_again()
-        self.draws = manifest.draws
-
-    def sweep(self, checkpoints: Sequence[Path], segments: Path | None = None) -> list[str]:
-        """Deletes the segments that none of the retained checkpoints names; gives their names.
-
-        Args:
-            checkpoints: folders of the retained checkpoints.
-            segments: without a spool, folder of the segments.
-
-        Raises:
-            IntegrityError: a checkpoint is damaged; nothing is deleted then.
-        """
-        named = named_segments(checkpoints)
-        swept = [name for names in self._ask("sweep", named) for name in names]
-        return swept if segments is None else [*swept, *sweep(segments, checkpoints)]
-
-    def save(self, path: Path | str) -> Path:
-        """Writes the buffer to a folder, whole or not at all, as ``ReplayBuffer.save`` does.
-
-        What it writes is one saved buffer, which ``ReplayBuffer.load`` reads. Shards write theirs first, so
-        it takes twice the space on the way, on a file system that their nodes share.
-
-        Raises:
-            StorageError: there is not room enough, or the disk cannot be written.
-            RunError: something else stands there.
-        """
-        path = Path(path)
-        check_target(path)
-        with atomic_folder(path, "a replay buffer") as folder:
-            parts = folder / "shards"
-            join_saved(self._save_shards(parts, "full", parts), folder, self.options, draws=self.draws)
-            shutil.rmtree(parts)
-        return path
-
-    def _save_shards(self, folder: Path, mode: str, segments: Path) -> list[Path]:
-        """Has all shards that are left write their parts of a checkpoint; gives their folders."""
-        self.flush()
-
-        def save() -> list[Path]:
-            parts = {link.rank: shard_folder(folder, i) for i, link in enumerate(self._fleet.alive)}
-            self._fleet.ask(lambda link: link.actor.save_checkpoint.remote(parts[link.rank], mode, segments))
-            return list(parts.values())
-
-        parts = self._fleet.persist(save)
-        if missing := [part.name for part in parts if not part.is_dir()]:
-            raise StorageError(
-                f"{', '.join(missing)}: shards have written where this process sees nothing",
-                where=str(folder),
-                remedy="choose a folder on a file system that all nodes share",
-            )
-        return parts
-
-    def close(self) -> None:
-        """Ends the shards; what is in a spool stays there."""
-        self._fleet.close()
-
-    def _add(self, batch: Any, producer: int, partition: str | None, *, idempotent: bool) -> None:
-        self._fleet.raise_failures()
-        if isinstance(batch, TrajectoryBatch) and batch.nbytes > _INLINE_BYTES:
-            batch = ray.put(batch)
-        self._fleet.add(batch, producer, partition, idempotent=idempotent)
-
-    def _ask(self, method: str, *arguments: Any) -> list[Any]:
-        """The answers of all shards to one call."""
-        return self._fleet.persist(
-            lambda: self._fleet.ask(lambda link: getattr(link.actor, method).remote(*arguments))
-        )
-
 
 def _sent(values: Any) -> Any:
     """What to send to all shards: a large array once."""
     if isinstance(values, ray.ObjectRef) or values is None:
         return values
     array = np.asarray(values)
-    return ray.put(array) if array.nbytes > _INLINE_BYTES else array
+    return ray.put(array) if array.nbytes > INLINE_BYTES else array

@@ -21,7 +21,7 @@ from rayrl.experience.replay.lanes import Lanes
 from rayrl.experience.replay.sharded.link import Add, ShardLink, ShardLostError
 from rayrl.experience.replay.sharded.options import ShardOptions
 from rayrl.experience.replay.sharded.routing import Routing
-from rayrl.experience.replay.sharded.server import ShardSetup
+from rayrl.experience.replay.sharded.server import Prepare, ShardSetup
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -38,36 +38,52 @@ class Fleet:
         producers: number of producers.
 
     Attributes:
-        lost_steps: steps that were on shards that died.
-        lost_shards: how many died.
+        losses: steps that were on shards that died for good, by shard.
     """
 
     def __init__(self, setups: Sequence[ShardSetup], options: ShardOptions, producers: int) -> None:
         self.links = {setup.rank: ShardLink(setup, options) for setup in setups}
-        self.lost_steps = 0
-        self.lost_shards = 0
+        self.losses: dict[int, int] = {}
         self._options = options
         self._routing = Routing(options.shards, producers)
+
+    @property
+    def lost_steps(self) -> int:
+        """Steps that were on shards that died for good."""
+        return sum(self.losses.values())
+
+    @property
+    def restarts(self) -> int:
+        """How often shards came back."""
+        return sum(link.restarts for link in self.alive)
 
     @property
     def alive(self) -> list[ShardLink]:
         """The shards that are there, in order."""
         return list(self.links.values())
 
-    def add(self, batch: Any, producer: int, partition: str | None, *, idempotent: bool) -> None:
+    def add(
+        self,
+        batch: Any,
+        producer: int,
+        partition: str | None,
+        *,
+        idempotent: bool,
+        prepare: Prepare | None = None,
+    ) -> None:
         """Sends a batch to its shards.
 
         Raises:
             TrainingError: no shard is left.
         """
         for rank, lanes in self._routing.targets(producer).items():
-            self._send(rank, Add(batch, producer, partition, lanes, idempotent))
+            self._send(rank, Add(batch, producer, partition, lanes, idempotent, prepare))
 
     def settle(self) -> None:
         """Waits until all adds and updates are acknowledged."""
         for rank in list(self.links):
             self._with_link(rank, lambda link: link.settle())
-            self._with_link(rank, lambda link: link.settle_updates())
+            self._with_link(rank, lambda link: link.settle_updates(0))
 
     def raise_failures(self) -> None:
         """Raises the first error that an add or an update of priorities ended with, if there is one."""
@@ -110,15 +126,20 @@ class Fleet:
             except ShardLostError as error:
                 self._recover(error)
 
-    def update(self, *arrays: Any) -> None:
-        """Sends new priorities to all shards, each of which takes its own."""
-        for rank in list(self.links):
-            self._with_link(rank, lambda link: link.update(*arrays))
-
-    def greet_again(self) -> None:
-        """Asks shards with a spool, before anything is sent to them, how many adds they know."""
+    def update(self, row_ids: Any, priorities: Any, shards: Any) -> None:
+        """Sends new priorities to all shards; each takes its own, and one counts those of lost shards."""
+        self._check_alive()
         for link in self.alive:
-            link.is_greeted = self._options.durability == "none"
+            link.update("update_priorities", row_ids, priorities, shards)
+        if self.losses:
+            self.alive[0].update("drop_updates", shards, tuple(self.losses))
+        for rank in list(self.links):
+            self._with_link(rank, lambda link: link.settle_updates())
+
+    def begin_anew(self) -> None:
+        """Notes that all shards have gone to a checkpoint."""
+        for link in self.alive:
+            link.begin_anew()
 
     def close(self) -> None:
         """Ends all shards."""
@@ -157,8 +178,7 @@ class Fleet:
         del self.links[lost.rank]
         self._routing.remove(lost.rank)
         link.kill()
-        self.lost_steps += link.steps
-        self.lost_shards += 1
+        self.losses[lost.rank] = link.steps
         _log.warning(
             "replay shard %d is lost with %d steps; its producers go to the other shards, and the episodes "
             "that they are in are cut there: %s",
@@ -168,6 +188,11 @@ class Fleet:
         )
         self._check_alive()
         self.alive[0].failed += link.failed
+        for update in link.updates:
+            if update.method == "update_priorities":
+                self.alive[0].update("drop_updates", update.arguments[-1], (lost.rank,))
+            else:
+                self.alive[0].update(update.method, *update.arguments)
         for add in link.adding:
             self._redirect(add)
 
@@ -179,7 +204,8 @@ class Fleet:
         for lane in add.lanes.taken:
             # That shard had other lanes of the batch, so it would take this one for a duplicate.
             part = Lanes(add.lanes.count, (lane,))
-            self._send(self._routing.home(lane), Add(add.batch, add.producer, add.partition, part, False))
+            again = Add(add.batch, add.producer, add.partition, part, False, add.prepare)
+            self._send(self._routing.home(lane), again)
 
     def _check_alive(self) -> None:
         if not self.links:

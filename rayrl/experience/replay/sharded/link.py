@@ -17,11 +17,11 @@ from rayrl.experience.replay.adding import Added
 from rayrl.experience.replay.lanes import Lanes
 from rayrl.experience.replay.sharded.actor import start_shard
 from rayrl.experience.replay.sharded.options import ShardOptions
-from rayrl.experience.replay.sharded.server import Ack, ShardSetup
+from rayrl.experience.replay.sharded.server import Ack, Prepare, ShardSetup
 
 _RETRY_S = 0.2
 """Pause between two looks at whether a shard has come back."""
-_UPDATES_IN_FLIGHT = 8
+UPDATES_IN_FLIGHT = 8
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +41,21 @@ class ShardLostError(Exception):
 
 
 @dataclass(slots=True)
+class Update:
+    """A change of priorities on its way to a shard.
+
+    Args:
+        method: of the shard.
+        arguments: of it: arrays, or references to such.
+        answer: reference to the shard's.
+    """
+
+    method: str
+    arguments: tuple[Any, ...]
+    answer: Any = None
+
+
+@dataclass(slots=True)
 class Add:
     """A batch on its way to a shard.
 
@@ -50,6 +65,7 @@ class Add:
         partition: where to.
         lanes: which part of it; None: all.
         idempotent: whether to pass over what was added before.
+        prepare: what the shard makes of it before it takes it in.
         ticket: its number.
         answer: reference to the shard's.
     """
@@ -59,6 +75,7 @@ class Add:
     partition: str | None
     lanes: Lanes | None
     idempotent: bool
+    prepare: Prepare | None = None
     ticket: int = 0
     answer: Any = None
 
@@ -74,9 +91,11 @@ class ShardLink:
         rank: the shard's number.
         actor: the shard.
         steps: steps that it held when it last said so.
-        life: how often it had started then.
+        life: how often it had started then; 0 where it has not said yet.
+        restarts: how often it was seen to have started again.
         failed: errors of adds and of updates of priorities that nobody has been told yet.
         adding: adds that it has not acknowledged.
+        updates: changes of priorities that it has not acknowledged.
         is_greeted: whether it is known which ticket comes next.
     """
 
@@ -85,13 +104,19 @@ class ShardLink:
         self.actor = start_shard(setup, options)
         self.steps = 0
         self.life = 0
+        self.restarts = 0
         self.failed: list[RayrlError] = []
         self.adding: deque[Add] = deque()
         self._options = options
         self._ticket = 0
         self.is_greeted = options.durability == "none"
         self._acknowledged = 0
-        self._updates: deque[Any] = deque()
+        self.updates: deque[Update] = deque()
+
+    def begin_anew(self) -> None:
+        """Forgets what was known of a shard that has gone to a checkpoint; with a spool it begins a life."""
+        self.life = 0
+        self.is_greeted = self._options.durability == "none"
 
     def greet(self) -> None:
         """Learns which ticket comes next: a spool that is taken over has counted some already.
@@ -141,20 +166,25 @@ class ShardLink:
             self.adding.popleft()
         return settled
 
-    def update(self, *arrays: Any) -> None:
-        """Sends new priorities; waits for the oldest ones on their way where there are too many."""
-        self._updates.append(self.actor.update_priorities.remote(*arrays))
-        self.settle_updates(_UPDATES_IN_FLIGHT)
+    def update(self, method: str, *arguments: Any) -> None:
+        """Sends a change of priorities."""
+        self.updates.append(Update(method, arguments))
+        self._submit_update(self.updates[-1])
 
-    def settle_updates(self, most: int = 0) -> None:
-        """Waits until no more than ``most`` updates of priorities are on their way."""
-        while self._updates:
-            if len(self._updates) <= most and not ray.wait([self._updates[0]], timeout=0)[0]:
+    def settle_updates(self, most: int = UPDATES_IN_FLIGHT) -> None:
+        """Waits until no more than ``most`` changes of priorities are on their way.
+
+        Raises:
+            ShardLostError: the shard is dead; what it has not acknowledged stays among those on their way.
+        """
+        while self.updates:
+            if len(self.updates) <= most and not ray.wait([self.updates[0].answer], timeout=0)[0]:
                 break
             try:
-                self.ask(self._updates.popleft())
+                self.ask(self.updates[0].answer)
             except RayrlError as error:
                 self.failed.append(error)
+            self.updates.popleft()
 
     def ask(self, answer: Any) -> Any:
         """Waits for an answer of the shard.
@@ -182,6 +212,7 @@ class ShardLink:
     def heard(self, life: int) -> None:
         """Notes which life of the shard answered."""
         if self.life and life != self.life:
+            self.restarts += 1
             _log.warning(
                 "replay shard %d was restarted: all that it had acknowledged is there, and priorities begin "
                 "again at the highest",
@@ -197,7 +228,6 @@ class ShardLink:
             StorageError: it came back without what it had acknowledged.
         """
         deadline = time.monotonic() + self._options.restart_timeout_s
-        self._updates.clear()
         first = self.adding[0].ticket if self.adding else self._ticket + 1
         while True:
             try:
@@ -225,13 +255,20 @@ class ShardLink:
         self.steps = ack.steps
         for add in self.adding:  # what it has already it passes over
             self._submit(add)
+        for update in self.updates:  # of steps that came before, which have their row ids again
+            self._submit_update(update)
 
     def kill(self) -> None:
         """Ends the shard; with a spool Ray starts it again."""
         ray.kill(self.actor, no_restart=self._options.durability == "none")
 
     def _submit(self, add: Add) -> None:
-        add.answer = self.actor.add.remote(add.ticket, add.batch, add.partition, add.lanes, add.idempotent)
+        add.answer = self.actor.add.remote(
+            add.ticket, add.batch, add.partition, add.lanes, add.idempotent, add.prepare
+        )
+
+    def _submit_update(self, update: Update) -> None:
+        update.answer = getattr(self.actor, update.method).remote(*update.arguments)
 
     def _lost_input(self, error: Exception) -> DataError:
         return DataError(f"what it was sent is lost: {error}", where=f"replay shard {self.rank}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from rayrl.experience.replay import scores
 from rayrl.experience.replay.adding import Added
 from rayrl.experience.replay.buffer import ReplayBuffer
 from rayrl.experience.replay.checkpoint_restoring import (
+    Later,
     deal_again,
     read_back,
     read_into_spool,
@@ -77,6 +78,10 @@ class ShardSetup:
         from rayrl.experience.replay.sharded.object_store import ObjectStore, share_of_object_store
 
         return ObjectStore(share_of_object_store(self.shards) if self.hot_bytes is None else self.hot_bytes)
+
+
+Prepare = Callable[[TrajectoryBatch], TrajectoryBatch]
+"""Makes another batch of the same trajectories, such as one with actions in other units."""
 
 
 class Ack(NamedTuple):
@@ -157,14 +162,17 @@ class ShardServer:
         partition: str | None,
         lanes: Lanes | None,
         idempotent: bool,
+        prepare: Prepare | None = None,
     ) -> Ack:
-        """Adds a batch, or some lanes of it; see ``ReplayBuffer.add``."""
+        """Adds a batch, or some lanes of it, or what ``prepare`` makes of it; see ``ReplayBuffer.add``."""
         buffer = self.buffer
         if ticket != self._ticket + 1:
             passed = Added(0, 0, batch.num_trajectories) if ticket <= self._ticket else None
             return Ack(ticket, self._ticket + 1, passed, len(buffer), self._life)
         batch.validate()
         part = batch if lanes is None else lanes.of(batch)
+        if prepare is not None:
+            part = prepare(part)
         self._ticket = ticket
         if self._spool is not None:
             self._spool.ticket = ticket - 1
@@ -219,6 +227,12 @@ class ShardServer:
         mine = np.asarray(shards) == self._setup.rank if shards is not None else slice(None)
         return self.buffer.update_priorities(np.asarray(row_ids)[mine], np.asarray(priorities)[mine])
 
+    def drop_updates(self, shards: NDArray[np.int64], lost: Sequence[int]) -> int:
+        """Counts the new priorities that were for steps of lost shards, which have gone with them."""
+        dropped = int(np.isin(shards, lost).sum())
+        self.buffer.updates_dropped += dropped
+        return dropped
+
     def score(
         self, agent: scores.Scorer, policy_version: int | None, max_age: int, where: Where | None
     ) -> int:
@@ -252,8 +266,12 @@ class ShardServer:
         """About how many bytes a full checkpoint of it takes."""
         return checkpoint_bytes(self.buffer)
 
-    def save_checkpoint(self, part: Path, mode: str, segments: Path) -> None:
-        """Writes its part of a checkpoint to a folder; see ``ShardedReplayBuffer.save_checkpoint``."""
+    def save_checkpoint(self, part: Path, mode: str, segments: Path) -> str | None:
+        """Writes its part of a checkpoint to a folder; see ``ShardedReplayBuffer.save_checkpoint``.
+
+        Returns:
+            The identity of its spool, where it has one.
+        """
         if mode == "full":
             self.buffer.save(part)
         elif self._spool is not None:
@@ -261,25 +279,33 @@ class ShardServer:
             save_reference(self.buffer, part, spool.folder, spool.identity, spool.retain)
         else:
             save_reference(self.buffer, part, segments)
+        return None if self._spool is None else self._spool.identity
 
     def verify_checkpoint(self, folder: Path, manifest: CheckpointManifest) -> None:
         """Checks that all of a checkpoint is within its reach."""
         places = [] if self._spool is None else [self._spool.folder]
         verify_checkpoint(folder, manifest, self.buffer, places)
 
-    def restore_checkpoint(self, folder: Path, manifest: CheckpointManifest, after: After) -> None:
+    def restore_checkpoint(self, folder: Path, manifest: CheckpointManifest, after: After) -> Later:
         """Restores its part of a checkpoint; see ``ShardedReplayBuffer.restore_checkpoint``."""
-        live, setup = self.buffer, self._setup
-        part = shard_folder(folder, setup.rank)
-        if manifest.shards != setup.shards:
-            self._deal_again(folder, manifest)
-        elif self._spool is not None:
-            self._buffer, self._spool = read_into_spool(
-                ReplayBuffer, live, self._spool, part, manifest.mode, after
+        rank = self._setup.rank
+        parts = [shard_folder(folder, i) for i in range(manifest.shards)]
+        identity = manifest.spools[rank] if len(manifest.spools) > rank else None
+        return self._restore(parts, manifest.mode, identity, after)
+
+    def load(self, path: Path) -> None:
+        """Takes its part of a saved buffer in; see ``ShardedReplayBuffer.load``.
+
+        Raises:
+            RunError: its spool holds something already.
+        """
+        if len(self.buffer):
+            raise RunError(
+                f"its spool holds {len(self.buffer)} steps, and a saved buffer is loaded into empty shards",
+                where=f"replay shard {self._setup.rank}",
+                remedy="give another folder for the spool, or delete this one",
             )
-            self._life = self._spool.life
-        else:
-            self._buffer = read_back(ReplayBuffer, part, manifest.mode, setup.make_store(), setup.device)
+        self._restore([path], "full", None, "checkpoint")
 
     def sweep(self, named: set[str]) -> list[str]:
         """Of a spool, deletes the segments that nobody needs; ``named`` are those that checkpoints do."""
@@ -297,18 +323,33 @@ class ShardServer:
         """See ``ReplayBuffer.save``."""
         return self.buffer.save(path)
 
-    def _deal_again(self, folder: Path, manifest: CheckpointManifest) -> None:
+    def _restore(self, parts: Sequence[Path], mode: str, identity: str | None, after: After) -> Later:
+        """Takes over what the shards of a buffer have saved, of which this is one if they are as many."""
+        live, setup = self.buffer, self._setup
+        if len(parts) != setup.shards:
+            self._deal_again(parts, mode)
+        elif self._spool is not None:
+            self._buffer, self._spool, later = read_into_spool(
+                ReplayBuffer, live, self._spool, parts[setup.rank], identity, mode, after
+            )
+            self._life = self._spool.life
+            return later
+        else:
+            self._buffer = read_back(ReplayBuffer, parts[setup.rank], mode, setup.make_store(), setup.device)
+        return Later()
+
+    def _deal_again(self, parts: Sequence[Path], mode: str) -> None:
         setup = self._setup
         if self._spool is None:
             self._buffer = self._start()
         elif len(self.buffer):
             raise RunError(
-                f"its spool holds {len(self.buffer)} steps; one of {manifest.shards} shards is dealt "
+                f"its spool holds {len(self.buffer)} steps; one of {len(parts)} shards is dealt "
                 "to empty ones",
                 where=f"replay shard {setup.rank}",
-                remedy=f"restore into {manifest.shards} shards, or with an empty spool",
+                remedy=f"restore into {len(parts)} shards, or with an empty spool",
             )
-        deal_again(self.buffer, folder, manifest, Lanes(setup.shards, (setup.rank,)))
+        deal_again(self.buffer, parts, mode, Lanes(setup.shards, (setup.rank,)))
         if self._spool is not None:
             self._ticket = self._spool.ticket
 
