@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,8 +9,11 @@ from numpy.typing import NDArray
 
 from rayrl.experience.replay import kernels
 from rayrl.experience.replay.groups import Groups
+from rayrl.experience.replay.open_episodes import OpenEpisodes
 from rayrl.experience.replay.priorities import Priorities
 from rayrl.experience.replay.tables import BLOCK, NONE, PIECE, TRAJECTORY, Table
+
+_NEXT_ONES = np.empty(0, np.int64)
 
 
 class Rows(NamedTuple):
@@ -35,18 +37,16 @@ class Held(NamedTuple):
     trajectories: int
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the index has to know of the trajectories of a batch, each ``(n,)``."""
+class Parts(NamedTuple):
+    """What the index has to know of the trajectories of a batch.
 
-    lengths: NDArray[np.int64]
-    first_step: NDArray[np.int64]
-    terminated: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
-    version: NDArray[np.int64]
-    returned: NDArray[np.float64]
+    Args:
+        rows: records ``PART`` ``(n,)``.
+        accumulate: whether ``returned`` is of the part alone, not of the episode up to its end.
+    """
+
+    rows: NDArray[Any]
     accumulate: bool
-    """Whether ``returned`` is of the part alone, not of the episode up to its end."""
 
 
 class Index:
@@ -125,13 +125,35 @@ class Index:
         self.trajectories.rows[entries] = record
         return entries
 
+    def own(self, parts: Parts, open_episodes: OpenEpisodes) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """The trajectories with which parts go on, or that begin with them; and ``(n,)`` which are new."""
+        n, table = len(parts.rows), self.trajectories
+        table.make_room(n)
+        open_episodes.make_room(n, len(table.rows))
+        owners, begun = np.empty(n, np.int32), np.empty(n, np.bool_)
+        taken, opened = kernels.own(
+            parts.rows,
+            self.next_trajectory,
+            open_episodes.slots,
+            open_episodes.slot_of,
+            table.rows,
+            table.free,
+            table.num_free,
+            owners,
+            begun,
+        )
+        table.num_free -= taken
+        open_episodes.count += opened
+        self.next_trajectory += taken
+        return owners, begun
+
     def append(
         self,
         block: int,
         owners: NDArray[np.int32],
         parts: Parts,
         first_piece_row: int,
-        offsets: NDArray[np.int64] | None = None,
+        offsets: NDArray[np.int64] = _NEXT_ONES,
     ) -> None:
         """Adds rows at the end of a block, laid trajectory after trajectory.
 
@@ -142,34 +164,25 @@ class Index:
             first_piece_row: row of the block's trajectory columns at which those of the parts begin.
             offsets: of the rows' ids, in the order of the rows; the next ones when not given.
         """
-        record = self.blocks.rows[block]
-        first, count = int(record["stored"]), int(parts.lengths.sum())
-        new = self.pieces.take(len(owners))
-        stops = first + np.cumsum(parts.lengths)
-        pieces = np.zeros(len(new), PIECE)
-        pieces["block"] = block
-        pieces["start"], pieces["stop"] = stops - parts.lengths, stops
-        pieces["row"] = np.arange(first_piece_row, first_piece_row + len(new))
-        self.pieces.rows[new] = pieces
-        if offsets is None:
-            offsets = np.arange(record["used"], record["used"] + count)
-        self.place[block, offsets] = np.arange(first, first + count)
-        record["used"] = max(int(record["used"]), int(offsets.max(initial=-1)) + 1)
-        record["stored"] += count
-        record["live"] += count
+        table = self.pieces
+        table.make_room(len(owners))
         kernels.link(
-            new,
+            block,
             owners,
-            parts.returned,
+            parts.rows,
             parts.accumulate,
-            parts.terminated,
-            parts.truncated,
-            parts.version,
+            first_piece_row,
+            offsets,
+            self.blocks.rows,
+            self.place,
             self.piece_of,
-            self.pieces.rows,
+            table.rows,
+            table.free,
+            table.num_free,
             self.trajectories.rows,
             self.groups.steps,
         )
+        table.num_free -= len(owners)
         self.change += 1
 
     def live_in(self, blocks: list[int]) -> Held:

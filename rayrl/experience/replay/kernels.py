@@ -17,6 +17,9 @@ import numpy as np
 from numba import njit
 
 from rayrl.experience.replay.memory import AHEAD, float32_at, prefetch
+from rayrl.experience.replay.open_episodes import find as find_open
+from rayrl.experience.replay.open_episodes import put as put_open
+from rayrl.experience.replay.open_episodes import remove as remove_open
 from rayrl.experience.replay.tables import NONE
 
 NOWHERE = 0xFFFF
@@ -254,32 +257,94 @@ def goes_on(block: Any, row: Any, length: int, piece_of: Any, pieces: Any, out: 
 
 
 @njit(cache=True, nogil=True)
+def own(
+    parts: Any, next_id: int, slots: Any, slot_of: Any, trajectories: Any, free: Any, num_free: int, owner: Any, begun: Any
+) -> Any:
+    """Finds the trajectories that parts go on with, and begins those that they do not.
+
+    Args:
+        parts: records ``PART`` ``(n,)``, in order.
+        next_id: of the first trajectory that is begun.
+        slots: of the open episodes, with ``slot_of``; see ``OpenEpisodes``.
+        free: entries for trajectories, of which the last of ``num_free`` is taken first.
+        owner: int32 ``(n,)`` for the entries of the parts' trajectories.
+        begun: bool ``(n,)`` for whether each is a new one.
+
+    Returns:
+        How many trajectories are new, and by how many more episodes are open.
+    """
+    taken, opened = 0, 0
+    for i in range(len(parts)):
+        over = parts[i].terminated or parts[i].truncated
+        # Others are whole episodes, which neither go on nor are gone on with.
+        linked = parts[i].first_step > 0 or not over
+        owned = NONE
+        if linked:
+            at = find_open(slots, parts[i].high, parts[i].low)
+            if at >= 0:
+                if slots[at].due == parts[i].first_step:
+                    owned = slots[at].trajectory
+                remove_open(slots, slot_of, at)
+                opened -= 1
+        begun[i] = owned < 0
+        if owned < 0:
+            taken += 1
+            owned = free[num_free - taken]
+            trajectories[owned].id = next_id + taken - 1
+            trajectories[owned].length = 0
+            trajectories[owned].first_step = parts[i].first_step
+            trajectories[owned].returned = 0
+            trajectories[owned].version = NONE
+            trajectories[owned].score_version = NONE
+            trajectories[owned].group = parts[i].group
+            trajectories[owned].first_piece = NONE
+            trajectories[owned].last_piece = NONE
+        owner[i] = owned
+        if linked and not over:
+            due = parts[i].first_step + parts[i].length
+            opened += put_open(slots, slot_of, parts[i].high, parts[i].low, owned, due)
+    return taken, opened
+
+
+@njit(cache=True, nogil=True)
 def link(
-    new: Any,
+    block: int,
     owner: Any,
-    returned: Any,
+    parts: Any,
     accumulate: bool,
-    terminated: Any,
-    truncated: Any,
-    version: Any,
+    first_row: int,
+    offsets: Any,
+    blocks: Any,
+    place: Any,
     piece_of: Any,
     pieces: Any,
+    free: Any,
+    num_free: int,
     trajectories: Any,
     group_steps: Any,
 ) -> None:
-    """Appends pieces, whose block, start, stop and row are set, to their trajectories, in order.
+    """Makes pieces of parts that are laid at the end of a block, and appends them to their trajectories.
 
     Args:
-        new: ``(n,)`` the pieces.
-        owner: ``(n,)`` their trajectories.
-        returned: ``(n,)`` return of the episode up to the end of each, or where ``accumulate`` within each.
-        version: ``(n,)`` newest policy version that acted in each.
+        block: its entry.
+        owner: ``(n,)`` the trajectories.
+        parts: records ``PART`` ``(n,)``.
+        accumulate: whether ``returned`` of a part is within it, not of the episode up to its end.
+        first_row: row of the block's trajectory columns at which those of the parts begin.
+        offsets: of the rows' ids; none: the next ones.
+        free: entries for pieces, of which the last of ``num_free`` is taken first.
     """
-    for i in range(len(new)):
-        piece, owned = new[i], owner[i]
-        start, stop = pieces[piece].start, pieces[piece].stop
+    stored, used = blocks[block].stored, blocks[block].used
+    start = stored
+    for i in range(len(parts)):
+        piece, owned, stop = free[num_free - 1 - i], owner[i], start + parts[i].length
+        pieces[piece].block = block
+        pieces[piece].start = start
+        pieces[piece].stop = stop
         pieces[piece].next = NONE
         pieces[piece].trajectory = owned
+        pieces[piece].row = first_row + i
+        pieces[piece].evicted = 0
         last = trajectories[owned].last_piece
         if last < 0:
             trajectories[owned].first_piece = piece
@@ -287,15 +352,29 @@ def link(
             pieces[last].next = piece
         trajectories[owned].last_piece = piece
         trajectories[owned].length += stop - start
-        trajectories[owned].terminated = terminated[i]
-        trajectories[owned].truncated = truncated[i]
+        trajectories[owned].terminated = parts[i].terminated
+        trajectories[owned].truncated = parts[i].truncated
         if accumulate:
-            trajectories[owned].returned += returned[i]
+            trajectories[owned].returned += parts[i].returned
         else:
-            trajectories[owned].returned = returned[i]
-        trajectories[owned].version = max(trajectories[owned].version, version[i])
+            trajectories[owned].returned = parts[i].returned
+        trajectories[owned].version = max(trajectories[owned].version, parts[i].version)
+        trajectories[owned].score = np.nan
         group_steps[trajectories[owned].group] += stop - start
-        piece_of[pieces[piece].block, start:stop] = piece
+        piece_of[block, start:stop] = piece
+        start = stop
+    count = start - stored
+    if len(offsets):
+        for i in range(count):
+            place[block, offsets[i]] = stored + i
+            used = max(used, offsets[i] + 1)
+    else:
+        for i in range(count):
+            place[block, used + i] = stored + i
+        used += count
+    blocks[block].used = used
+    blocks[block].stored = start
+    blocks[block].live += count
 
 
 @njit(cache=True, nogil=True)

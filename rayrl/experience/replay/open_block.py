@@ -29,10 +29,10 @@ class OpenBlock:
         self.rows = rows
         self.used = 0
         self.num_pieces = 0
-        self._columns = {name: _growing(spec, rows) for name, spec in specs.columns.items()}
-        self._trajectory_columns = {
-            name: _growing(spec, 16) for name, spec in specs.trajectory_columns.items()
-        }
+        self._columns = [(name, _growing(spec, rows)) for name, spec in specs.columns.items()]
+        self._trajectory_columns = [
+            (name, _growing(spec, 16)) for name, spec in specs.trajectory_columns.items()
+        ]
 
     @property
     def room(self) -> int:
@@ -51,14 +51,20 @@ class OpenBlock:
 
     def append(self, batch: TrajectoryBatch) -> dict[str, Column]:
         """Copies a batch of at most ``room`` steps behind what there is; gives the columns that moved."""
-        columns = batch.columns | batch.trajectory_columns
-        moved = {name: column.held() for name, column in self._all() if column.append(columns[name])}
+        moved: dict[str, Column] = {}
+        for held, given in (
+            (self._columns, batch.columns),
+            (self._trajectory_columns, batch.trajectory_columns),
+        ):
+            for name, column in held:
+                if column.append(given[name]):
+                    moved[name] = column.held()
         self.used += batch.num_steps
         self.num_pieces += batch.num_trajectories
         return moved
 
     def _all(self) -> list[tuple[str, _GrowingArray | _GrowingRagged]]:
-        return [*self._columns.items(), *self._trajectory_columns.items()]
+        return [*self._columns, *self._trajectory_columns]
 
 
 class _GrowingArray:
