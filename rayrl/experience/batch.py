@@ -22,7 +22,6 @@ from rayrl.experience.ragged import (
 )
 from rayrl.storage.spaces import DTYPES
 
-
 Form = tuple[tuple[tuple[Any, ...], ...], tuple[tuple[Any, ...], ...]]
 
 

@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rayrl.experience.replay import kernels
+from rayrl.experience.replay import changes, kernels
 from rayrl.experience.replay.groups import Groups
 from rayrl.experience.replay.open_episodes import OpenEpisodes
 from rayrl.experience.replay.priorities import Priorities
 from rayrl.experience.replay.tables import BLOCK, NONE, PIECE, TRAJECTORY, Table
 
 _NEXT_ONES = np.empty(0, np.int64)
+_NO_LEAVES = np.empty((0, 0), np.float32)
+_NO_WEIGHTS = np.empty(0, np.float64)
 
 
 class Rows(NamedTuple):
@@ -131,7 +133,7 @@ class Index:
         table.make_room(n)
         open_episodes.make_room(n, len(table.rows))
         owners, begun = np.empty(n, np.int32), np.empty(n, np.bool_)
-        taken, opened = kernels.own(
+        taken, opened = changes.own(
             parts.rows,
             self.next_trajectory,
             open_episodes.slots,
@@ -166,7 +168,7 @@ class Index:
         """
         table = self.pieces
         table.make_room(len(owners))
-        kernels.link(
+        changes.link(
             block,
             owners,
             parts.rows,
@@ -201,6 +203,21 @@ class Index:
         offset, row = offset[live], row[live]
         return Rows(np.full(len(row), block), row, offset)
 
+    def pieces_of(self, block: int) -> NDArray[np.int32]:
+        """The live pieces of a block, in the order of their rows."""
+        piece = self.piece_of[block, : self.blocks.rows["stored"][block]]
+        pieces = piece[np.flatnonzero(piece[1:] != piece[:-1]) + 1]
+        pieces = np.concatenate([piece[:1], pieces])
+        live: NDArray[np.int32] = pieces[pieces >= 0]
+        return live
+
+    def offsets_of(self, block: int) -> NDArray[np.int64]:
+        """``(stored,)`` the offset of the id of each row of a block, as far as they are live."""
+        record = self.blocks.rows[block]
+        offsets = np.empty(int(record["stored"]), np.int64)
+        kernels.offsets_of(block, int(record["used"]), self.place, offsets)
+        return offsets
+
     def rows_at(self, block: NDArray[np.int64], offset: NDArray[np.int64]) -> NDArray[np.int64]:
         """``(n,)`` the rows of live row ids, by the offsets of the ids within their blocks."""
         row = np.empty(len(block), np.int64)
@@ -214,6 +231,8 @@ class Index:
 
     def group_of(self, block: Any, row: Any) -> NDArray[np.int32]:
         """``(n,)`` the groups of live rows."""
+        if len(self.groups.members) == 1:
+            return np.zeros(len(row), np.int32)
         groups: NDArray[np.int32] = self.trajectories.rows["group"][self.owners(block, row)]
         return groups
 
@@ -227,10 +246,7 @@ class Index:
         offsets = np.empty(len(row), np.int64)
         for entry in np.unique(block):
             members = block == entry
-            live = self.live_rows(int(entry))
-            by_row = np.empty(self.block_rows, np.int64)
-            by_row[live.row] = live.offset
-            offsets[members] = by_row[row[members]]
+            offsets[members] = self.offsets_of(int(entry))[row[members]]
         return offsets
 
     def find(self, row_ids: NDArray[np.int64]) -> tuple[Rows, NDArray[np.bool_]]:
@@ -245,18 +261,10 @@ class Index:
         Returns:
             The offset at which it stopped, how many rows went, and the trajectories that are gone.
         """
-        record = self.blocks.rows[block]
-        used = int(record["used"])
-        dead = np.empty((2, int(record["live"])), np.int32)
-        if self.priorities is not None:
-            live = self.live_rows(block)
-            later = live.offset >= first
-            row, offset = live.row[later][:most], live.offset[later][:most]
-            self.priorities.clear(block, offset, self.group_of(block, row))
-        stopped, evicted, num_pieces, num_trajectories = kernels.evict_rows(
+        dead = np.empty((2, min(most, self.block_rows)), np.int32)
+        stopped, evicted, num_pieces, num_trajectories = changes.evict_rows(
             block,
             first,
-            used,
             most,
             self.blocks.rows,
             self.place,
@@ -264,9 +272,13 @@ class Index:
             self.pieces.rows,
             self.trajectories.rows,
             self.groups.steps,
+            self.priorities.trees.leaves if self.priorities is not None else _NO_LEAVES,
+            self.priorities.group_weights if self.priorities is not None else _NO_WEIGHTS,
             dead,
         )
-        gone = dead[1, :num_trajectories].copy()
+        if self.priorities is not None:
+            self.priorities.trees.refresh_range(block, first, stopped)
+        gone = dead[1, :num_trajectories]
         self.pieces.give_back(dead[0, :num_pieces])
         self.trajectories.give_back(gone)
         self.change += 1
@@ -284,13 +296,12 @@ class Index:
                 block = int(self.pieces.rows[piece]["block"])
                 live = self.live_rows(block)
                 hit = (live.row >= start) & (live.row < min(stop, start + left))
-                groups = np.full(np.count_nonzero(hit), record["group"])
-                self.priorities.clear(block, live.offset[hit], groups)
+                self.priorities.clear(block, live.offset[hit], int(record["group"]))
             left -= stop - start
             piece = int(self.pieces.rows[piece]["next"])
         entries = np.array(pieces, np.int32)
         blocks = np.unique(self.pieces.rows["block"][entries]).astype(np.int64)
-        dead = kernels.evict_front(
+        dead = changes.evict_front(
             owner,
             most,
             self.blocks.rows,

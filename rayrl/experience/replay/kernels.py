@@ -1,6 +1,6 @@
-"""Compiled loops over the index: finding rows, following trajectories, evicting.
+"""Compiled loops over the index: finding rows, and following trajectories.
 
-Arguments that all of them share:
+Arguments that all of them share, and those of ``changes``:
 
 - ``blocks``, ``pieces``, ``trajectories``: the records of ``tables``.
 - ``place`` uint16 ``(blocks, block_rows)``: for each offset of a row id within its block, the row in the
@@ -17,9 +17,6 @@ import numpy as np
 from numba import njit
 
 from rayrl.experience.replay.memory import AHEAD, float32_at, prefetch
-from rayrl.experience.replay.open_episodes import find as find_open
-from rayrl.experience.replay.open_episodes import put as put_open
-from rayrl.experience.replay.open_episodes import remove as remove_open
 from rayrl.experience.replay.tables import NONE
 
 NOWHERE = 0xFFFF
@@ -50,10 +47,11 @@ def accept(
         filled: how many ``out`` holds already.
     """
     n, width, last = len(candidates), place.shape[1], len(entries) - 1
+    bits = bits_of(width)
     blocks, offsets = np.empty(n, np.int64), np.empty(n, np.int64)
     for i in range(n):
         # Nearly all blocks are full, so that this is the right one, or one of the next.
-        at = min(candidates[i] // width, last)
+        at = min(candidates[i] >> bits, last)
         while at < last and starts[at + 1] <= candidates[i]:
             at += 1
         blocks[i] = entries[at]
@@ -80,6 +78,15 @@ def accept(
 
 
 @njit(cache=True, nogil=True)
+def bits_of(width: int) -> int:
+    """By how many bits to shift in place of dividing by a power of two."""
+    bits = 0
+    while 1 << bits < width:
+        bits += 1
+    return bits
+
+
+@njit(cache=True, nogil=True)
 def rows_at(block: Any, offset: Any, place: Any, piece_of: Any, out: Any) -> None:
     """The rows of live row ids, into int64 ``(n,)``; what is known of them is fetched on the way."""
     width, n = place.shape[1], len(block)
@@ -91,6 +98,15 @@ def rows_at(block: Any, offset: Any, place: Any, piece_of: Any, out: Any) -> Non
             row = place[block[sooner], offset[sooner]]
             prefetch(piece_of.ctypes.data + (block[sooner] * width + row) * piece_of.itemsize)
         out[i] = place[block[i], offset[i]]
+
+
+@njit(cache=True, nogil=True)
+def offsets_of(block: int, used: int, place: Any, out: Any) -> None:
+    """The offset of the id of each row of a block, into int64 ``(stored,)``."""
+    for offset in range(used):
+        row = place[block, offset]
+        if row != NOWHERE:
+            out[row] = offset
 
 
 @njit(cache=True, nogil=True)
@@ -107,22 +123,23 @@ def find(
         live: bool ``(n,)``: which these are.
     """
     n, width = len(row_ids), place.shape[1]
+    bits, mask = bits_of(width), width - 1
     blocks = np.empty(n, np.int64)
     for i in range(n):
-        number = row_ids[i] // width
+        number = row_ids[i] >> bits
         blocks[i] = entry_of[number] if 0 <= number < next_number else NONE
         if blocks[i] >= 0:
-            prefetch(place.ctypes.data + (blocks[i] * width + row_ids[i] % width) * place.itemsize)
+            prefetch(place.ctypes.data + (blocks[i] * width + (row_ids[i] & mask)) * place.itemsize)
     filled = 0
     for i in range(n):
         ahead = i + AHEAD
         if ahead < n and blocks[ahead] >= 0:
-            row = place[blocks[ahead], row_ids[ahead] % width]
+            row = place[blocks[ahead], row_ids[ahead] & mask]
             prefetch(piece_of.ctypes.data + (blocks[ahead] * width + row) * piece_of.itemsize)
         live[i] = False
         if blocks[i] < 0:
             continue
-        offset = row_ids[i] % width
+        offset = row_ids[i] & mask
         row = place[blocks[i], offset]
         if row == NOWHERE or piece_of[blocks[i], row] < 0:
             continue
@@ -254,202 +271,3 @@ def goes_on(block: Any, row: Any, length: int, piece_of: Any, pieces: Any, out: 
             piece = pieces[piece].next
             found += pieces[piece].stop - pieces[piece].start
         out[i] = found >= length
-
-
-@njit(cache=True, nogil=True)
-def own(
-    parts: Any, next_id: int, slots: Any, slot_of: Any, trajectories: Any, free: Any, num_free: int, owner: Any, begun: Any
-) -> Any:
-    """Finds the trajectories that parts go on with, and begins those that they do not.
-
-    Args:
-        parts: records ``PART`` ``(n,)``, in order.
-        next_id: of the first trajectory that is begun.
-        slots: of the open episodes, with ``slot_of``; see ``OpenEpisodes``.
-        free: entries for trajectories, of which the last of ``num_free`` is taken first.
-        owner: int32 ``(n,)`` for the entries of the parts' trajectories.
-        begun: bool ``(n,)`` for whether each is a new one.
-
-    Returns:
-        How many trajectories are new, and by how many more episodes are open.
-    """
-    taken, opened = 0, 0
-    for i in range(len(parts)):
-        over = parts[i].terminated or parts[i].truncated
-        # Others are whole episodes, which neither go on nor are gone on with.
-        linked = parts[i].first_step > 0 or not over
-        owned = NONE
-        if linked:
-            at = find_open(slots, parts[i].high, parts[i].low)
-            if at >= 0:
-                if slots[at].due == parts[i].first_step:
-                    owned = slots[at].trajectory
-                remove_open(slots, slot_of, at)
-                opened -= 1
-        begun[i] = owned < 0
-        if owned < 0:
-            taken += 1
-            owned = free[num_free - taken]
-            trajectories[owned].id = next_id + taken - 1
-            trajectories[owned].length = 0
-            trajectories[owned].first_step = parts[i].first_step
-            trajectories[owned].returned = 0
-            trajectories[owned].version = NONE
-            trajectories[owned].score_version = NONE
-            trajectories[owned].group = parts[i].group
-            trajectories[owned].first_piece = NONE
-            trajectories[owned].last_piece = NONE
-        owner[i] = owned
-        if linked and not over:
-            due = parts[i].first_step + parts[i].length
-            opened += put_open(slots, slot_of, parts[i].high, parts[i].low, owned, due)
-    return taken, opened
-
-
-@njit(cache=True, nogil=True)
-def link(
-    block: int,
-    owner: Any,
-    parts: Any,
-    accumulate: bool,
-    first_row: int,
-    offsets: Any,
-    blocks: Any,
-    place: Any,
-    piece_of: Any,
-    pieces: Any,
-    free: Any,
-    num_free: int,
-    trajectories: Any,
-    group_steps: Any,
-) -> None:
-    """Makes pieces of parts that are laid at the end of a block, and appends them to their trajectories.
-
-    Args:
-        block: its entry.
-        owner: ``(n,)`` the trajectories.
-        parts: records ``PART`` ``(n,)``.
-        accumulate: whether ``returned`` of a part is within it, not of the episode up to its end.
-        first_row: row of the block's trajectory columns at which those of the parts begin.
-        offsets: of the rows' ids; none: the next ones.
-        free: entries for pieces, of which the last of ``num_free`` is taken first.
-    """
-    stored, used = blocks[block].stored, blocks[block].used
-    start = stored
-    for i in range(len(parts)):
-        piece, owned, stop = free[num_free - 1 - i], owner[i], start + parts[i].length
-        pieces[piece].block = block
-        pieces[piece].start = start
-        pieces[piece].stop = stop
-        pieces[piece].next = NONE
-        pieces[piece].trajectory = owned
-        pieces[piece].row = first_row + i
-        pieces[piece].evicted = 0
-        last = trajectories[owned].last_piece
-        if last < 0:
-            trajectories[owned].first_piece = piece
-        else:
-            pieces[last].next = piece
-        trajectories[owned].last_piece = piece
-        trajectories[owned].length += stop - start
-        trajectories[owned].terminated = parts[i].terminated
-        trajectories[owned].truncated = parts[i].truncated
-        if accumulate:
-            trajectories[owned].returned += parts[i].returned
-        else:
-            trajectories[owned].returned = parts[i].returned
-        trajectories[owned].version = max(trajectories[owned].version, parts[i].version)
-        trajectories[owned].score = np.nan
-        group_steps[trajectories[owned].group] += stop - start
-        piece_of[block, start:stop] = piece
-        start = stop
-    count = start - stored
-    if len(offsets):
-        for i in range(count):
-            place[block, offsets[i]] = stored + i
-            used = max(used, offsets[i] + 1)
-    else:
-        for i in range(count):
-            place[block, used + i] = stored + i
-        used += count
-    blocks[block].used = used
-    blocks[block].stored = start
-    blocks[block].live += count
-
-
-@njit(cache=True, nogil=True)
-def evict_rows(
-    block: int,
-    first: int,
-    last: int,
-    most: int,
-    blocks: Any,
-    place: Any,
-    piece_of: Any,
-    pieces: Any,
-    trajectories: Any,
-    group_steps: Any,
-    dead: Any,
-) -> Any:
-    """Evicts up to ``most`` live rows of a block, oldest first, from offset ``first`` to before ``last``.
-
-    All of them must be the first of their trajectories, as they are where everything older is gone.
-
-    Args:
-        dead: int32 ``(2, n)`` with room for all: pieces and trajectories that have come to an end.
-
-    Returns:
-        The offset at which it stopped, rows evicted, pieces dead, trajectories dead.
-    """
-    evicted, dead_pieces, dead_trajectories, offset = 0, 0, 0, first
-    while offset < last and evicted < most:
-        row = place[block, offset]
-        offset += 1
-        if row == NOWHERE:
-            continue
-        piece = piece_of[block, row]
-        if piece < 0:
-            continue
-        owner = pieces[piece].trajectory
-        piece_of[block, row] = NONE
-        pieces[piece].start += 1
-        pieces[piece].evicted += 1
-        trajectories[owner].length -= 1
-        trajectories[owner].first_step += 1
-        group_steps[trajectories[owner].group] -= 1
-        evicted += 1
-        if pieces[piece].start == pieces[piece].stop:
-            dead[0, dead_pieces] = piece
-            dead_pieces += 1
-            trajectories[owner].first_piece = pieces[piece].next
-            if trajectories[owner].length == 0:
-                dead[1, dead_trajectories] = owner
-                dead_trajectories += 1
-    blocks[block].live -= evicted
-    return offset, evicted, dead_pieces, dead_trajectories
-
-
-@njit(cache=True, nogil=True)
-def evict_front(
-    owner: int, most: int, blocks: Any, piece_of: Any, pieces: Any, trajectories: Any, group_steps: Any
-) -> int:
-    """Evicts the first ``most`` live steps of a trajectory; gives how many of its pieces are dead."""
-    dead = 0
-    piece = trajectories[owner].first_piece
-    while most > 0:
-        start = pieces[piece].start
-        count = min(most, pieces[piece].stop - start)
-        block = pieces[piece].block
-        piece_of[block, start : start + count] = NONE
-        pieces[piece].start += count
-        pieces[piece].evicted += count
-        blocks[block].live -= count
-        trajectories[owner].length -= count
-        trajectories[owner].first_step += count
-        group_steps[trajectories[owner].group] -= count
-        most -= count
-        if pieces[piece].start == pieces[piece].stop:
-            dead += 1
-            piece = pieces[piece].next
-            trajectories[owner].first_piece = piece
-    return dead

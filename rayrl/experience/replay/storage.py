@@ -221,8 +221,7 @@ class ReplayStorage:
         self.index.append(block, owners, parts, first_piece)
         if self.priorities is not None:
             first = int(self.index.blocks.rows["used"][block]) - batch.num_steps
-            groups = np.repeat(self.index.trajectories.rows["group"][owners], batch.lengths)
-            self.priorities.begin(block, first, first + batch.num_steps, groups)
+            self.priorities.begin(block, first, parts.rows)
         partition.counters.steps_added += batch.num_steps
         return batch.num_steps
 
