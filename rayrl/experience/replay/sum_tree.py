@@ -96,46 +96,42 @@ def _grown(array: NDArray[Any], blocks: int) -> NDArray[Any]:
     return grown
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc"})
-def _sum(values: Any, row: int, first: int) -> float:
-    total = 0.0
-    for i in range(WIDTH):
-        total += values[row, first + i]
-    return total
-
-
 @njit(cache=True, nogil=True)
 def _refresh(block: Any, offset: Any, leaves: Any, sums: Any, begins: Any, is_due: Any) -> None:
-    n = len(block)
-    blocks, nodes = np.empty(n, np.int64), np.empty(n, np.int64)
+    n, flat_leaves, flat_sums, flat_due = len(block), leaves.reshape(-1), sums.reshape(-1), is_due.reshape(-1)
+    # Of each node that is due its tree, and its place within the level.
+    trees, nodes = np.empty(n, np.int64), np.empty(n, np.int64)
     due = 0
     for i in range(n):
         node = offset[i] >> _BITS
-        if not is_due[block[i], node]:
-            is_due[block[i], node] = True
-            blocks[due] = block[i]
+        at = np.uint64(block[i] * sums.shape[1] + node)
+        if not flat_due[at]:
+            flat_due[at] = True
+            trees[due] = block[i]
             nodes[due] = node
             due += 1
     for level in range(len(begins) - 1):
         n, due = due, 0
         begin, end = begins[level], begins[level + 1]
         for i in range(n):
-            at, node = blocks[i], nodes[i]
-            is_due[at, begin + node] = False
+            tree = trees[i] * sums.shape[1]
+            at = np.uint64(tree + begin + nodes[i])
+            flat_due[at] = False
             if level == 0:
-                sums[at, node] = _sum(leaves, at, node * WIDTH)
+                flat_sums[at] = _sum(flat_leaves, trees[i] * leaves.shape[1] + nodes[i] * WIDTH)
             else:
-                sums[at, begin + node] = _sum(sums, at, begins[level - 1] + node * WIDTH)
-            above = end + node >> _BITS
-            if end < sums.shape[1] and not is_due[at, above]:
-                is_due[at, above] = True
-                blocks[due] = at
-                nodes[due] = node >> _BITS
+                flat_sums[at] = _sum(flat_sums, tree + begins[level - 1] + nodes[i] * WIDTH)
+            above = np.uint64(tree + end + (nodes[i] >> _BITS))
+            if end < sums.shape[1] and not flat_due[above]:
+                flat_due[above] = True
+                trees[due] = trees[i]
+                nodes[due] = nodes[i] >> _BITS
                 due += 1
 
 
 @njit(cache=True, nogil=True)
 def _refresh_range(block: int, first: int, last: int, leaves: Any, sums: Any, begins: Any) -> None:
+    flat_leaves, flat_sums, tree = leaves.reshape(-1), sums.reshape(-1), block * sums.shape[1]
     if first >= last:
         return
     last -= 1
@@ -143,10 +139,18 @@ def _refresh_range(block: int, first: int, last: int, leaves: Any, sums: Any, be
         first >>= _BITS
         last >>= _BITS
         for node in range(first, last + 1):
+            at = np.uint64(tree + begins[level] + node)
             if level == 0:
-                sums[block, node] = _sum(leaves, block, node * WIDTH)
+                flat_sums[at] = _sum(flat_leaves, block * leaves.shape[1] + node * WIDTH)
             else:
-                sums[block, begins[level] + node] = _sum(sums, block, begins[level - 1] + node * WIDTH)
+                flat_sums[at] = _sum(flat_sums, tree + begins[level - 1] + node * WIDTH)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _sum(values: Any, begin: int) -> float:
+    first = np.uint64(begin)
+    low = _sum_of_four(values, first) + _sum_of_four(values, first + np.uint64(4))
+    return low + (_sum_of_four(values, first + np.uint64(8)) + _sum_of_four(values, first + np.uint64(12)))
 
 
 @njit(cache=True, nogil=True)
@@ -168,55 +172,61 @@ def _find_block(targets: Any, entries: Any, roots: Any, starts: Any, block: Any,
 @njit(cache=True, nogil=True)
 def _find_leaf(block: Any, left: Any, leaves: Any, sums: Any, begins: Any, node: Any, weight: Any) -> None:
     """Finds the leaf of each block at which the running sum passes what is left of the target."""
-    n, levels, width = len(block), len(begins) - 1, leaves.shape[1]
+    n, flat_leaves, flat_sums = len(block), leaves.reshape(-1), sums.reshape(-1)
+    begin = np.empty(n, np.int64)
     for i in range(n):
         node[i] = 0
-    for level in range(levels - 2, -1, -1):
+    for level in range(len(begins) - 3, -1, -1):
         for i in range(n):
-            node[i] = _descend(sums, block[i], begins[level], node[i], left, i)
+            begin[i] = block[i] * sums.shape[1] + begins[level]
+        _descend(flat_sums, begin, node, left)
+        for i in range(n):
             if level:
-                start = sums.ctypes.data + (
-                    (block[i] * sums.shape[1] + begins[level - 1] + node[i] * WIDTH) * sums.itemsize
-                )
-                prefetch(start)
-                prefetch(start + LINE)
+                start = block[i] * sums.shape[1] + begins[level - 1] + node[i] * WIDTH
+                prefetch(sums.ctypes.data + start * sums.itemsize)
+                prefetch(sums.ctypes.data + start * sums.itemsize + LINE)
             else:
-                prefetch(leaves.ctypes.data + (block[i] * width + node[i] * WIDTH) * leaves.itemsize)
+                start = block[i] * leaves.shape[1] + node[i] * WIDTH
+                prefetch(leaves.ctypes.data + start * leaves.itemsize)
     for i in range(n):
-        node[i] = _descend(leaves, block[i], 0, node[i], left, i)
+        begin[i] = block[i] * leaves.shape[1]
+    _descend(flat_leaves, begin, node, left)
+    for i in range(n):
         weight[i] = leaves[block[i], node[i]]
 
 
 @njit(cache=True, nogil=True)
-def _descend(values: Any, block: int, begin: int, node: int, left: Any, i: int) -> int:
-    """The child of a node, in the level of ``values`` from ``begin`` on, that the target falls on."""
-    first, target = begin + node * WIDTH, left[i]
-    # Four sums of four, and then one of these: half as many steps as sixteen in a row. Without a branch in
-    # it this takes the same time wherever the target is.
-    one = _sum_of_four(values, block, first)
-    two = one + _sum_of_four(values, block, first + 4)
-    three = two + _sum_of_four(values, block, first + 8)
-    passed = (one <= target) + (two <= target) + (three <= target)
-    before = three if passed == 3 else two if passed == 2 else one if passed == 1 else 0.0
-    target -= before
-    found = first + 4 * passed
-    one = float(values[block, found])
-    two = one + values[block, found + 1]
-    three = two + values[block, found + 2]
-    passed = (one <= target) + (two <= target) + (three <= target)
-    before = three if passed == 3 else two if passed == 2 else one if passed == 1 else 0.0
-    target -= before
-    found += passed
-    if values[block, found] == 0:
-        # Rounding carried the target past the end; it falls on the last child that is not 0.
-        while found > first and values[block, found] == 0:
-            found -= 1
-        target = float(values[block, found])
-    left[i] = target
-    return found - begin
+def _descend(values: Any, begin: Any, node: Any, left: Any) -> None:
+    """Replaces each node by that of its children, in the level from ``begin`` on, that the target falls on."""
+    passed = np.zeros(4)
+    # Four sums of four, and then one of these: half as many steps as sixteen in a row. Nothing here branches,
+    # and indexes are unsigned, which cannot count from the end: so several are looked for at once.
+    for i in range(len(node)):
+        target, first = left[i], np.uint64(begin[i] + node[i] * WIDTH)
+        passed[1] = _sum_of_four(values, first)
+        passed[2] = passed[1] + _sum_of_four(values, first + np.uint64(4))
+        passed[3] = passed[2] + _sum_of_four(values, first + np.uint64(8))
+        four = (
+            np.uint64(passed[1] <= target) + np.uint64(passed[2] <= target) + np.uint64(passed[3] <= target)
+        )
+        target -= passed[four]
+        first += np.uint64(4) * four
+        passed[1] = values[first]
+        passed[2] = passed[1] + values[first + np.uint64(1)]
+        passed[3] = passed[2] + values[first + np.uint64(2)]
+        one = np.uint64(passed[1] <= target) + np.uint64(passed[2] <= target) + np.uint64(passed[3] <= target)
+        left[i] = target - passed[one]
+        node[i] = node[i] * WIDTH + np.int64(np.uint64(4) * four + one)
+    for i in range(len(node)):
+        if values[np.uint64(begin[i] + node[i])] == 0:
+            # Rounding carried the target past the end; it falls on the last child that is not 0.
+            while node[i] % WIDTH and values[begin[i] + node[i]] == 0:
+                node[i] -= 1
+            left[i] = values[begin[i] + node[i]]
 
 
-@njit(cache=True, nogil=True)
-def _sum_of_four(values: Any, block: int, first: int) -> float:
-    low = float(values[block, first]) + float(values[block, first + 1])
-    return low + (float(values[block, first + 2]) + float(values[block, first + 3]))
+@njit(cache=True, nogil=True, inline="always")
+def _sum_of_four(values: Any, first: Any) -> float:
+    low = np.float64(values[first]) + np.float64(values[first + np.uint64(1)])
+    high = np.float64(values[first + np.uint64(2)]) + np.float64(values[first + np.uint64(3)])
+    return low + high
