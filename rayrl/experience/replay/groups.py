@@ -56,6 +56,9 @@ class Where:
         return " and ".join(said)
 
 
+EVERYWHERE = Where()
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """What the trajectories of a group share; domain and task are empty where there are none."""
