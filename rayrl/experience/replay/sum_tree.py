@@ -197,7 +197,7 @@ def _find_leaf(block: Any, left: Any, leaves: Any, sums: Any, begins: Any, node:
 
 @njit(cache=True, nogil=True)
 def _descend(values: Any, begin: Any, node: Any, left: Any) -> None:
-    """Replaces each node by that of its children, in the level from ``begin`` on, that the target falls on."""
+    """Replaces each node by that of its children, in the level from ``begin`` on, that its target is in."""
     passed = np.zeros(4)
     # Four sums of four, and then one of these: half as many steps as sixteen in a row. Nothing here branches,
     # and indexes are unsigned, which cannot count from the end: so several are looked for at once.
