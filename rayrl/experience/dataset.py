@@ -18,7 +18,7 @@ import pydantic
 
 from rayrl.config.base import Config
 from rayrl.errors import ConfigError, DataError, IntegrityError
-from rayrl.experience.arrow import FORMAT_VERSION, from_arrow, read_specs
+from rayrl.experience.arrow import FORMAT_VERSION, checked_specs, from_columns, read_specs
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.storage.atomic import read_json
 from rayrl.storage.hashing import sha256_file, sha256_json
@@ -94,14 +94,18 @@ class Dataset:
         """One digest of all files; a stage records it as that of its input."""
         return sha256_json({file.name: file.sha256 for file in self.manifest.files})
 
-    def batches(self) -> Iterator[TrajectoryBatch]:
-        """The trajectories in the order they were appended, as read-only views of the mapped files.
+    def batches(self, *, mapped: bool = True) -> Iterator[TrajectoryBatch]:
+        """The trajectories in the order they were appended, in read-only arrays.
+
+        Args:
+            mapped: views of the mapped files, which must stay as they are; else each batch is read into
+                memory of its own.
 
         Raises:
             IntegrityError: naming the file that cannot be read.
         """
         for file in self.manifest.files:
-            yield from read_part(self.path / file.name)
+            yield from read_part(self.path / file.name, mapped=mapped)
 
     def load(self) -> TrajectoryBatch:
         """All trajectories in one batch; a copy in memory, unless the dataset is a single Arrow batch.
@@ -171,16 +175,17 @@ def read_dataset_manifest(folder: Path) -> DatasetManifest:
     return manifest
 
 
-def read_part(path: Path) -> Iterator[TrajectoryBatch]:
-    """The batches of one Arrow file of a dataset, as read-only views of the mapped file.
+def read_part(path: Path, *, mapped: bool = True) -> Iterator[TrajectoryBatch]:
+    """The batches of one Arrow file of a dataset; see ``Dataset.batches``.
 
     Raises:
         IntegrityError: the file cannot be read.
     """
-    with _integrity_errors(path), pa.memory_map(str(path)) as source:
+    with _integrity_errors(path), (pa.memory_map if mapped else pa.OSFile)(str(path)) as source:
         reader = pa.ipc.open_file(source)
+        specs = checked_specs(reader.schema)
         for index in range(reader.num_record_batches):
-            batch = from_arrow(reader.get_batch(index))
+            batch = from_columns(reader.get_batch(index), specs)
             batch.validate()
             yield batch
 

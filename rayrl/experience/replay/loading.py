@@ -15,7 +15,7 @@ from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.dataset import Dataset, open_dataset
 from rayrl.experience.replay import saved
 from rayrl.experience.replay.partition import Counters, Partition
-from rayrl.experience.replay.restoring import PartitionRestorer, copy_into
+from rayrl.experience.replay.restoring import PartitionRestorer
 from rayrl.experience.replay.storage import ReplayStorage
 from rayrl.experience.replay.store import BlockStore
 from rayrl.storage.spaces import Spaces
@@ -58,9 +58,9 @@ def _restore(
     storage: ReplayStorage, partition: Partition, of: saved.SavedPartition, dataset: Dataset
 ) -> None:
     """Puts the blocks of one partition back as they were."""
-    restorer = PartitionRestorer(storage, partition, copy_into(storage.store))
+    restorer = PartitionRestorer(storage, partition, storage.store.put)
     due = iter(of.blocks)
-    for number, batch in by_block(dataset, storage.index.block_rows):
+    for number, batch in by_block(dataset, storage.index.block_rows, mapped=False):
         expected, used = next(due, (None, 0))
         if number != expected:
             raise DataError(f"holds block {number} where the manifest names {expected}")
@@ -72,11 +72,13 @@ def _restore(
     restorer.order()
 
 
-def by_block(dataset: Dataset, block_rows: int) -> Iterator[tuple[int, TrajectoryBatch]]:
-    """The trajectories of each block in turn."""
+def by_block(
+    dataset: Dataset, block_rows: int, *, mapped: bool = True
+) -> Iterator[tuple[int, TrajectoryBatch]]:
+    """The trajectories of each block in turn, in views of the mapped files or in memory of their own."""
     parts: list[TrajectoryBatch] = []
     current = -1
-    for batch in dataset.batches():
+    for batch in dataset.batches(mapped=mapped):
         row_ids: Any = batch.columns[saved.ROW_ID]
         numbers = row_ids[batch.offsets[:-1]] // block_rows
         starts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
