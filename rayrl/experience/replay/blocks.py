@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,9 @@ from rayrl.experience.replay.index import Index
 from rayrl.experience.replay.kernels import NOWHERE
 from rayrl.experience.replay.tables import NONE
 
+Empty = Callable[[tuple[int, ...], Any], NDArray[Any]]
+"""Makes an array of a shape and a type, of any contents."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contents:
@@ -28,6 +32,7 @@ class Contents:
         owners: ``(trajectories,)`` entries of the trajectories.
         first_pieces: ``(trajectories,)`` the pieces with which each began in the block.
         last_pieces: ``(trajectories,)`` those with which it ended.
+        is_view: whether the columns are views of those of the block.
     """
 
     batch: TrajectoryBatch
@@ -35,10 +40,21 @@ class Contents:
     owners: NDArray[np.int32]
     first_pieces: NDArray[np.int32]
     last_pieces: NDArray[np.int32]
+    is_view: bool
 
 
-def contents(block: int, index: Index, columns: BlockColumns, specs: BatchSpecs) -> Contents:
-    """The live rows of a block; where they are in order already, the columns are views."""
+def contents(
+    block: int, index: Index, columns: BlockColumns, specs: BatchSpecs, make: Empty = np.empty
+) -> Contents:
+    """The live rows of a block; where they are in order already, the columns are views.
+
+    Args:
+        block: its entry.
+        index: the index.
+        columns: of all blocks.
+        specs: of the block's partition.
+        make: makes arrays where the rows are to be put in order.
+    """
     pieces = index.pieces_of(block)
     records = index.pieces.rows[pieces]
     order = np.argsort(index.trajectories.rows["id"][records["trajectory"]], kind="stable")
@@ -54,7 +70,10 @@ def contents(block: int, index: Index, columns: BlockColumns, specs: BatchSpecs)
     row = None if in_order else np.arange(rows) + np.repeat(start - (ends - count), count)
     held = columns.of(block, [*specs.columns, *specs.trajectory_columns])
     batch = TrajectoryBatch(
-        {name: _first(held[name], rows) if row is None else _take(held[name], row) for name in specs.columns},
+        {
+            name: _first(held[name], rows) if row is None else _gathered(held[name], row, make)
+            for name in specs.columns
+        },
         np.append(0, ends[last]).astype(np.int64),
         _trajectory_columns(
             {name: held[name] for name in specs.trajectory_columns}, pieces[first], pieces[last], index
@@ -62,7 +81,12 @@ def contents(block: int, index: Index, columns: BlockColumns, specs: BatchSpecs)
     )
     offsets = index.offsets_of(block)
     return Contents(
-        batch, offsets[:rows] if row is None else offsets[row], owner[first], pieces[first], pieces[last]
+        batch,
+        offsets[:rows] if row is None else offsets[row],
+        owner[first],
+        pieces[first],
+        pieces[last],
+        row is None,
     )
 
 
@@ -102,6 +126,12 @@ def _trajectory_columns(held: dict[str, Column], first: Any, last: Any, index: I
 
 def _first(column: Column, rows: int) -> Column:
     return column.slice(0, rows) if isinstance(column, Ragged) else column[:rows]
+
+
+def _gathered(column: Column, rows: NDArray[Any], make: Empty) -> Column:
+    if isinstance(column, Ragged):
+        return column.take(rows)
+    return np.take(column, rows, 0, make((len(rows), *column.shape[1:]), column.dtype), "clip")
 
 
 def _take(column: Column, rows: NDArray[Any]) -> Column:

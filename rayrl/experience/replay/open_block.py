@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.columns import BatchSpecs, ColumnSpec
 from rayrl.experience.ragged import Column, Ragged
+from rayrl.experience.replay.slabs import empty
 
 
 class OpenBlock:
@@ -63,13 +64,19 @@ class OpenBlock:
         self.num_pieces += batch.num_trajectories
         return moved
 
+    def empty(self) -> None:
+        """Lets go of what it holds, which is elsewhere now, to be filled again."""
+        self.used = self.num_pieces = 0
+        for _, column in self._all():
+            column.empty()
+
     def _all(self) -> list[tuple[str, _GrowingArray | _GrowingRagged]]:
         return [*self._columns, *self._trajectory_columns]
 
 
 class _GrowingArray:
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], room: int) -> None:
-        self._values = np.empty((room, *shape), dtype)
+        self._values = empty((room, *shape), dtype)
         self._used = 0
 
     def append(self, column: Any) -> bool:
@@ -83,6 +90,9 @@ class _GrowingArray:
         self._values[self._used : end] = column
         self._used = end
         return moves
+
+    def empty(self) -> None:
+        self._used = 0
 
     def held(self) -> NDArray[Any]:
         return self._values
@@ -104,6 +114,11 @@ class _GrowingRagged:
         self._values.append(column.values)
         self._offsets.append(column.offsets[1:] + end)
         return True
+
+    def empty(self) -> None:
+        self._values.empty()
+        self._offsets.empty()
+        self._offsets.append(np.zeros(1, np.int64))
 
     def held(self) -> Ragged:
         return self.filled()

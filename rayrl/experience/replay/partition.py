@@ -63,6 +63,7 @@ class Partition:
         producers: which batches were added.
         blocks: entries of its blocks, oldest first.
         open_block: the block that is being filled, the last of ``blocks``.
+        spare: the columns of one that was filled, and is elsewhere now, for the next one.
         tail: of a partition that evicts step by step, the offset in the oldest block before which all are
             gone.
         reserved: number of the block that is begun next, where that is settled.
@@ -80,6 +81,7 @@ class Partition:
         self.producers = Producers()
         self.blocks: deque[int] = deque()
         self.open_block: OpenBlock | None = None
+        self.spare: OpenBlock | None = None
         self.tail = 0
         self.reserved: int | None = None
         self.threshold = 1.0

@@ -16,7 +16,7 @@ from rayrl.experience.columns import required_specs
 from rayrl.experience.cutting import cut
 from rayrl.experience.replay.add_log import AddLog
 from rayrl.experience.replay.adding import Added, Adding, check_against
-from rayrl.experience.replay.blocks import Contents, contents, rearrange
+from rayrl.experience.replay.blocks import Contents, Empty, contents, rearrange
 from rayrl.experience.replay.columns import BlockColumns
 from rayrl.experience.replay.groups import Groups
 from rayrl.experience.replay.index import Index
@@ -26,6 +26,7 @@ from rayrl.experience.replay.partition import Partition
 from rayrl.experience.replay.parts import groups_of, index_parts, prepare
 from rayrl.experience.replay.priorities import Priorities
 from rayrl.experience.replay.sizes import block_rows
+from rayrl.experience.replay.slabs import empty
 from rayrl.experience.replay.store import BlockStore, Marks, Segment
 from rayrl.experience.split import uniform_of
 from rayrl.storage.spaces import Spaces
@@ -161,12 +162,16 @@ class ReplayStorage:
             return
         block = partition.blocks[-1]
         number = int(self.index.blocks.rows["number"][block])
+        is_free = True
         if self.index.blocks.rows["live"][block]:
-            self._rewrite(block, partition)
+            is_free = not self._rewrite(block, partition, empty).is_view
         if self.log is not None:
             self.log.sealed(partition, number, done)
         if not self.index.blocks.rows["live"][block]:
             self._forget(block, partition)
+        if is_free and partition.open_block.rows == self.index.block_rows:
+            partition.spare = partition.open_block
+            partition.spare.empty()
         partition.open_block = None
 
     def drop_empty(self) -> None:
@@ -179,11 +184,11 @@ class ReplayStorage:
         """The file that a sealed block is in, where it is in one."""
         return self.store.segment_of(number) or self.segments.get(number)
 
-    def contents(self, block: int, partition: Partition) -> Contents:
-        """The live rows of a block of a partition."""
+    def contents(self, block: int, partition: Partition, make: Empty = np.empty) -> Contents:
+        """The live rows of a block of a partition; see there."""
         if partition.specs is None:
             raise DataError("the partition is empty", where=partition.name)
-        return contents(block, self.index, self.columns, partition.specs)
+        return contents(block, self.index, self.columns, partition.specs, make)
 
     def _open(self, partition: Partition) -> OpenBlock:
         if partition.open_block is None:
@@ -195,7 +200,8 @@ class ReplayStorage:
             block = self.index.begin_block(partition.code, number)
             partition.reserved = None
             partition.blocks.append(block)
-            opened = partition.open_block = OpenBlock(partition.specs, self.index.block_rows)
+            opened = partition.spare or OpenBlock(partition.specs, self.index.block_rows)
+            partition.open_block, partition.spare = opened, None
             self.columns.set(block, opened.columns)
         return partition.open_block
 
@@ -279,13 +285,14 @@ class ReplayStorage:
                         "block %d is not shrunk, which wastes memory and nothing else: %s", block, error
                     )
 
-    def _rewrite(self, block: int, partition: Partition) -> None:
+    def _rewrite(self, block: int, partition: Partition, make: Empty = np.empty) -> Contents:
         """Puts the live rows of a block, trajectory after trajectory, into the store."""
-        found = self.contents(block, partition)
+        found = self.contents(block, partition, make)
         number = int(self.index.blocks.rows["number"][block])
         self.columns.seal(block, self.store.put(number, found.batch, self.marks(block, found)))
         self.segments.pop(number, None)
         rearrange(block, found, self.index)
+        return found
 
     def marks(self, block: int, found: Contents) -> Marks:
         """What the index knows of the contents of a block."""
