@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +15,8 @@ from rayrl.experience.ragged import Column, Ragged
 from rayrl.experience.replay.columns import BlockColumns
 from rayrl.experience.replay.index import Index
 from rayrl.experience.replay.kernels import NOWHERE
+from rayrl.experience.replay.slabs import Empty
 from rayrl.experience.replay.tables import NONE
-
-Empty = Callable[[tuple[int, ...], Any], NDArray[Any]]
-"""Makes an array of a shape and a type, of any contents."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.dataset import Dataset, open_dataset
 from rayrl.experience.replay import saved
 from rayrl.experience.replay.partition import Counters, Partition
-from rayrl.experience.replay.restoring import PartitionRestorer
+from rayrl.experience.replay.restoring import PartitionRestorer, copy_into
 from rayrl.experience.replay.storage import ReplayStorage
 from rayrl.experience.replay.store import BlockStore
 from rayrl.storage.spaces import Spaces
@@ -58,9 +58,12 @@ def _restore(
     storage: ReplayStorage, partition: Partition, of: saved.SavedPartition, dataset: Dataset
 ) -> None:
     """Puts the blocks of one partition back as they were."""
-    restorer = PartitionRestorer(storage, partition, storage.store.put)
+    # Where blocks go as they came, those of one file may stay in one piece of memory.
+    in_order = partition.options.eviction != "reservoir"
+    keep = storage.store.put if in_order else copy_into(storage.store)
+    restorer = PartitionRestorer(storage, partition, keep)
     due = iter(of.blocks)
-    for number, batch in by_block(dataset, storage.index.block_rows, mapped=False):
+    for number, batch in by_block(dataset, storage.index.block_rows, mapped=not in_order):
         expected, used = next(due, (None, 0))
         if number != expected:
             raise DataError(f"holds block {number} where the manifest names {expected}")
@@ -75,7 +78,7 @@ def _restore(
 def by_block(
     dataset: Dataset, block_rows: int, *, mapped: bool = True
 ) -> Iterator[tuple[int, TrajectoryBatch]]:
-    """The trajectories of each block in turn, in views of the mapped files or in memory of their own."""
+    """The trajectories of each block in turn, in views of the mapped files or of files that were read."""
     parts: list[TrajectoryBatch] = []
     current = -1
     for batch in dataset.batches(mapped=mapped):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.columns import BatchSpecs, ColumnSpec
 from rayrl.experience.ragged import Column, Ragged
-from rayrl.experience.replay.slabs import empty
+from rayrl.experience.replay.slabs import Empty
 
 
 class OpenBlock:
@@ -19,6 +19,7 @@ class OpenBlock:
     Args:
         specs: what the batches hold.
         rows: rows that it has room for.
+        make: makes the arrays of the steps.
 
     Attributes:
         rows: rows that it has room for.
@@ -26,11 +27,11 @@ class OpenBlock:
         num_pieces: trajectories of the batches so far.
     """
 
-    def __init__(self, specs: BatchSpecs, rows: int) -> None:
+    def __init__(self, specs: BatchSpecs, rows: int, make: Empty = np.empty) -> None:
         self.rows = rows
         self.used = 0
         self.num_pieces = 0
-        self._columns = [(name, _growing(spec, rows)) for name, spec in specs.columns.items()]
+        self._columns = [(name, _growing(spec, rows, make)) for name, spec in specs.columns.items()]
         self._trajectory_columns = [
             (name, _growing(spec, 16)) for name, spec in specs.trajectory_columns.items()
         ]
@@ -75,8 +76,10 @@ class OpenBlock:
 
 
 class _GrowingArray:
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], room: int) -> None:
-        self._values = empty((room, *shape), dtype)
+    def __init__(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], room: int, make: Empty = np.empty
+    ) -> None:
+        self._values = make((room, *shape), dtype)
         self._used = 0
 
     def append(self, column: Any) -> bool:
@@ -127,5 +130,7 @@ class _GrowingRagged:
         return Ragged(self._values.filled(), self._offsets.filled(), self._is_text)
 
 
-def _growing(spec: ColumnSpec, room: int) -> _GrowingArray | _GrowingRagged:
-    return _GrowingArray(spec.shape, spec.dtype, room) if spec.kind == "array" else _GrowingRagged(spec, room)
+def _growing(spec: ColumnSpec, room: int, make: Empty = np.empty) -> _GrowingArray | _GrowingRagged:
+    if spec.kind == "array":
+        return _GrowingArray(spec.shape, spec.dtype, room, make)
+    return _GrowingRagged(spec, room)

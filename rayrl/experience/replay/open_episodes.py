@@ -76,7 +76,7 @@ def _free_slots(size: int) -> NDArray[Any]:
 
 
 @njit(cache=True, nogil=True)
-def find(slots: Any, high: Any, low: Any) -> int:
+def find(slots: Any, high: Any, low: Any) -> Any:
     """The slot of an episode, or NONE."""
     at = _home(slots, high, low)
     while slots[at].trajectory >= 0:
@@ -131,7 +131,7 @@ def remove(slots: Any, slot_of: Any, at: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _home(slots: Any, high: Any, low: Any) -> int:
+def _home(slots: Any, high: Any, low: Any) -> Any:
     mixed = (np.uint64(high) ^ (np.uint64(low) * _HIGH)) * _LOW
     return np.int64(mixed >> _HALF) & (len(slots) - 1)
 

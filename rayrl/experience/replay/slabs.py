@@ -2,8 +2,8 @@
 
 A draw from many blocks looks at rows that lie anywhere in memory. With pages of 4 kB nearly each look also
 has to find out where its page is; with pages of 2 MB few have to. A column of a block is smaller than a large
-page, so the columns of neighbouring blocks share an area. Blocks come and go in their order, and so do the
-areas.
+page, so the columns of neighbouring blocks share an area. It takes as much memory as before as long as blocks
+go as they came: an area stays until the last of its blocks is gone.
 """
 
 from __future__ import annotations
@@ -12,17 +12,21 @@ import math
 import mmap
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-_SLAB_BYTES: Final = 16 << 20
+Empty = Callable[[tuple[int, ...], Any], NDArray[Any]]
+"""Makes an array of a shape and a type, of any contents."""
+
+_SLAB_BYTES: Final = 32 << 20
 _LEAST_BYTES: Final = 1 << 16
 _MOST_BYTES: Final = 4 << 20
 """Of larger arrays numpy itself asks for large pages."""
 _LINE: Final = 64
-_SPARE: Final = 2
+_SPARE: Final = 1
 """Areas without an array in use that are kept: to ask the system for a new one takes a while."""
 
 
@@ -54,7 +58,8 @@ class _Slabs:
 
 
 def _area() -> mmap.mmap:
-    area = mmap.mmap(-1, _SLAB_BYTES)
+    # Memory that processes share, which is the default, has no large pages.
+    area = mmap.mmap(-1, _SLAB_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         area.madvise(mmap.MADV_HUGEPAGE)
     return area

@@ -16,7 +16,7 @@ from rayrl.experience.columns import required_specs
 from rayrl.experience.cutting import cut
 from rayrl.experience.replay.add_log import AddLog
 from rayrl.experience.replay.adding import Added, Adding, check_against
-from rayrl.experience.replay.blocks import Contents, Empty, contents, rearrange
+from rayrl.experience.replay.blocks import Contents, contents, rearrange
 from rayrl.experience.replay.columns import BlockColumns
 from rayrl.experience.replay.groups import Groups
 from rayrl.experience.replay.index import Index
@@ -26,7 +26,7 @@ from rayrl.experience.replay.partition import Partition
 from rayrl.experience.replay.parts import groups_of, index_parts, prepare
 from rayrl.experience.replay.priorities import Priorities
 from rayrl.experience.replay.sizes import block_rows
-from rayrl.experience.replay.slabs import empty
+from rayrl.experience.replay.slabs import Empty, empty
 from rayrl.experience.replay.store import BlockStore, Marks, Segment
 from rayrl.experience.split import uniform_of
 from rayrl.storage.spaces import Spaces
@@ -164,7 +164,7 @@ class ReplayStorage:
         number = int(self.index.blocks.rows["number"][block])
         is_free = True
         if self.index.blocks.rows["live"][block]:
-            is_free = not self._rewrite(block, partition, empty).is_view
+            is_free = not self._rewrite(block, partition, _maker(partition)).is_view
         if self.log is not None:
             self.log.sealed(partition, number, done)
         if not self.index.blocks.rows["live"][block]:
@@ -200,7 +200,7 @@ class ReplayStorage:
             block = self.index.begin_block(partition.code, number)
             partition.reserved = None
             partition.blocks.append(block)
-            opened = partition.spare or OpenBlock(partition.specs, self.index.block_rows)
+            opened = partition.spare or OpenBlock(partition.specs, self.index.block_rows, _maker(partition))
             partition.open_block, partition.spare = opened, None
             self.columns.set(block, opened.columns)
         return partition.open_block
@@ -347,6 +347,11 @@ class ReplayStorage:
                 where=f"partition {partition.name!r}",
                 remedy="raise its capacity, or let it evict: fifo or reservoir",
             )
+
+
+def _maker(partition: Partition) -> Empty:
+    """What makes the columns of a partition's blocks: in large pages where blocks go as they came."""
+    return np.empty if partition.options.eviction == "reservoir" else empty
 
 
 def reservoir_keys(episode_ids: NDArray[np.uint64], options: ReplayOptions) -> NDArray[np.float64]:

@@ -147,7 +147,7 @@ def _refresh_range(block: int, first: int, last: int, leaves: Any, sums: Any, be
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _sum(values: Any, begin: int) -> float:
+def _sum(values: Any, begin: int) -> Any:
     first = np.uint64(begin)
     low = _sum_of_four(values, first) + _sum_of_four(values, first + np.uint64(4))
     return low + (_sum_of_four(values, first + np.uint64(8)) + _sum_of_four(values, first + np.uint64(12)))
@@ -226,7 +226,7 @@ def _descend(values: Any, begin: Any, node: Any, left: Any) -> None:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _sum_of_four(values: Any, first: Any) -> float:
+def _sum_of_four(values: Any, first: Any) -> Any:
     low = np.float64(values[first]) + np.float64(values[first + np.uint64(1)])
     high = np.float64(values[first + np.uint64(2)]) + np.float64(values[first + np.uint64(3)])
     return low + high
