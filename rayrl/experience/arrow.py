@@ -63,9 +63,23 @@ def from_arrow(table: pa.RecordBatch) -> TrajectoryBatch:
     Raises:
         DataError: the record batch is not one that ``to_arrow`` makes.
     """
-    specs = read_specs(table.schema)
-    if not table.schema.equals(_arrow_schema(specs)):
-        raise DataError(f"the Arrow columns are not those that the metadata name: {table.schema.names}")
+    return from_columns(table, checked_specs(table.schema))
+
+
+def checked_specs(schema: pa.Schema) -> BatchSpecs:
+    """What the columns of a schema look like, which are those that its metadata name.
+
+    Raises:
+        DataError: they are not, or the schema is none of rayrl's.
+    """
+    specs = read_specs(schema)
+    if not schema.equals(_arrow_schema(specs)):
+        raise DataError(f"the Arrow columns are not those that the metadata name: {schema.names}")
+    return specs
+
+
+def from_columns(table: pa.RecordBatch, specs: BatchSpecs) -> TrajectoryBatch:
+    """The batch of an Arrow record batch whose schema was checked; see ``from_arrow``."""
     try:
         table.validate()
         offsets, steps = _list_parts(table.column(STEPS))

@@ -22,6 +22,8 @@ from rayrl.experience.ragged import (
 )
 from rayrl.storage.spaces import DTYPES
 
+Form = tuple[tuple[tuple[Any, ...], ...], tuple[tuple[Any, ...], ...]]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrajectoryBatch:
@@ -52,7 +54,7 @@ class TrajectoryBatch:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """``(num_trajectories,)`` number of steps of each trajectory."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     @property
     def nbytes(self) -> int:
@@ -67,6 +69,11 @@ class TrajectoryBatch:
             {name: ColumnSpec.of(column) for name, column in self.columns.items()},
             {name: ColumnSpec.of(column) for name, column in self.trajectory_columns.items()},
         )
+
+    @property
+    def form(self) -> Form:
+        """What ``specs`` says, to be compared at once: two batches of one form have the same specs."""
+        return (_form(self.columns), _form(self.trajectory_columns))
 
     def trajectory_of_row(self) -> NDArray[np.int64]:
         """``(num_steps,)`` index of the trajectory that each row belongs to."""
@@ -98,16 +105,16 @@ class TrajectoryBatch:
             DataError: naming the column.
         """
         check_offsets(self.offsets, where="offsets")
-        if (self.lengths == 0).any():
-            empty = int(np.flatnonzero(self.lengths == 0)[0])
-            raise DataError(f"trajectory {empty} has no steps", where="offsets")
+        if self.num_trajectories and (lengths := self.lengths).min() == 0:
+            raise DataError(f"trajectory {int(lengths.argmin())} has no steps", where="offsets")
+        steps, trajectories = self.num_steps, self.num_trajectories
         for name, column in self.columns.items():
-            _check_column(name, column, self.num_steps)
+            _check_column(name, column, steps)
         for name, column in self.trajectory_columns.items():
-            _check_column(name, column, self.num_trajectories)
-            spec, due = ColumnSpec.of(column), TRAJECTORY_COLUMNS.get(name)
-            if due is not None and spec != due:
-                raise DataError(f"is {spec}, and {due} in every batch", where=name)
+            _check_column(name, column, trajectories)
+            due = TRAJECTORY_COLUMNS.get(name)
+            if due is not None and not due.fits(column):
+                raise DataError(f"is {ColumnSpec.of(column)}, and {due} in every batch", where=name)
         if both := self.columns.keys() & self.trajectory_columns.keys():
             raise DataError("is both a step column and a trajectory column", where=min(both))
 
@@ -236,6 +243,17 @@ def _check_column(name: str, column: Column, rows: int) -> None:
         column.validate(name)
     if len(column) != rows:
         raise DataError(f"has {len(column)} rows where the offsets ask for {rows}", where=name)
+
+
+def _form(columns: Mapping[str, Column]) -> tuple[tuple[Any, ...], ...]:
+    return tuple(
+        [
+            (name, column.values.dtype, column.values.shape[1:], column.is_text)
+            if isinstance(column, Ragged)
+            else (name, column.dtype, column.shape[1:])
+            for name, column in columns.items()
+        ]
+    )
 
 
 def _slice(column: Column, start: int, stop: int) -> Column:

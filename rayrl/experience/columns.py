@@ -84,6 +84,12 @@ class ColumnSpec:
             return cls(values.dtype, values.shape[1:], "text" if column.is_text else "ragged")
         return cls(column.dtype, column.shape[1:])
 
+    def fits(self, column: Column) -> bool:
+        """Whether a column is of this spec."""
+        if isinstance(column, Ragged):
+            return ColumnSpec.of(column) == self
+        return self.kind == "array" and column.dtype == self.dtype and column.shape[1:] == self.shape
+
     def empty(self) -> Column:
         """A column of this spec with no rows."""
         values = np.empty((0, *self.shape), self.dtype)

@@ -13,12 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pydantic
 
 from rayrl.config.base import Config
 from rayrl.errors import ConfigError, DataError, IntegrityError
-from rayrl.experience.arrow import FORMAT_VERSION, from_arrow, read_specs
+from rayrl.experience.arrow import FORMAT_VERSION, checked_specs, from_columns, read_specs
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.storage.atomic import read_json
 from rayrl.storage.hashing import sha256_file, sha256_json
@@ -94,14 +95,18 @@ class Dataset:
         """One digest of all files; a stage records it as that of its input."""
         return sha256_json({file.name: file.sha256 for file in self.manifest.files})
 
-    def batches(self) -> Iterator[TrajectoryBatch]:
-        """The trajectories in the order they were appended, as read-only views of the mapped files.
+    def batches(self, *, mapped: bool = True) -> Iterator[TrajectoryBatch]:
+        """The trajectories in the order they were appended, in read-only arrays.
+
+        Args:
+            mapped: views of the mapped files, which must stay as they are; else each file is read into
+                memory, which is held as long as any array of it.
 
         Raises:
             IntegrityError: naming the file that cannot be read.
         """
         for file in self.manifest.files:
-            yield from read_part(self.path / file.name)
+            yield from read_part(self.path / file.name, mapped=mapped)
 
     def load(self) -> TrajectoryBatch:
         """All trajectories in one batch; a copy in memory, unless the dataset is a single Arrow batch.
@@ -171,18 +176,33 @@ def read_dataset_manifest(folder: Path) -> DatasetManifest:
     return manifest
 
 
-def read_part(path: Path) -> Iterator[TrajectoryBatch]:
-    """The batches of one Arrow file of a dataset, as read-only views of the mapped file.
+def read_part(path: Path, *, mapped: bool = True) -> Iterator[TrajectoryBatch]:
+    """The batches of one Arrow file of a dataset; see ``Dataset.batches``.
 
     Raises:
         IntegrityError: the file cannot be read.
     """
-    with _integrity_errors(path), pa.memory_map(str(path)) as source:
+    with _integrity_errors(path), pa.memory_map(str(path)) if mapped else _read(path) as source:
         reader = pa.ipc.open_file(source)
+        specs = checked_specs(reader.schema)
         for index in range(reader.num_record_batches):
-            batch = from_arrow(reader.get_batch(index))
+            batch = from_columns(reader.get_batch(index), specs)
             batch.validate()
             yield batch
+
+
+def _read(path: Path) -> pa.BufferReader:
+    """A file's bytes in memory; numpy asks for large pages, in which rows are found faster later."""
+    with path.open("rb", buffering=0) as file:
+        data = np.empty(path.stat().st_size, np.uint8)
+        filled = 0
+        while filled < len(data):
+            # At most 2 GB come at once.
+            count = file.readinto(memoryview(data)[filled:])
+            if not count:
+                raise OSError("the file was cut short while it was read")
+            filled += count
+    return pa.BufferReader(pa.py_buffer(data))
 
 
 def part_size(path: Path) -> tuple[int, int]:

@@ -175,7 +175,7 @@ def check_offsets(offsets: NDArray[np.int64], *, where: str) -> None:
         raise DataError(f"offsets are int64 (rows + 1,), not {offsets.dtype} {offsets.shape}", where=where)
     if offsets[0] != 0:
         raise DataError(f"offsets start at {offsets[0]}, not 0", where=where)
-    if (offsets[1:] < offsets[:-1]).any():
+    if len(offsets) > 1 and (offsets[1:] < offsets[:-1]).any():
         raise DataError("offsets fall", where=where)
 
 

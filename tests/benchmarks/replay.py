@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rayrl.experience.replay import ReplayBuffer
+from tests.benchmarks import replay_shards
 from tests.benchmarks.contest import Contest, Contestant, Fact, timed
 from tests.benchmarks.memory import peak_during, resident
 from tests.benchmarks.replay_data import WIDTHS, rayrl_buffer, steps, vector_step, whole_episodes
@@ -269,6 +270,7 @@ ROWS: dict[str, Callable[[], Contest]] = {
     "replay/scale": scale,
     "replay/save": save,
     "replay/load": load,
+    **replay_shards.ROWS,
 }
 
 

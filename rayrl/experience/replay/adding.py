@@ -34,13 +34,13 @@ class Adding:
 
     Args:
         partition: where to.
-        rest: what is still to come in.
+        rest: what is still to come in; None: nothing.
         origin: the batch that is to be remembered as added, if it is.
         done: rows that are in.
     """
 
     partition: Partition
-    rest: TrajectoryBatch
+    rest: TrajectoryBatch | None
     origin: TrajectoryBatch | None
     done: int
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.columns import BatchSpecs
-from rayrl.experience.ragged import Column, Ragged, offsets_of
+from rayrl.experience.ragged import Column, Ragged
 from rayrl.experience.replay.columns import BlockColumns
 from rayrl.experience.replay.index import Index
 from rayrl.experience.replay.kernels import NOWHERE
+from rayrl.experience.replay.slabs import Empty
 from rayrl.experience.replay.tables import NONE
 
 
@@ -28,6 +29,7 @@ class Contents:
         owners: ``(trajectories,)`` entries of the trajectories.
         first_pieces: ``(trajectories,)`` the pieces with which each began in the block.
         last_pieces: ``(trajectories,)`` those with which it ended.
+        is_view: whether the columns are views of those of the block.
     """
 
     batch: TrajectoryBatch
@@ -35,35 +37,60 @@ class Contents:
     owners: NDArray[np.int32]
     first_pieces: NDArray[np.int32]
     last_pieces: NDArray[np.int32]
+    is_view: bool
 
 
-def contents(block: int, index: Index, columns: BlockColumns, specs: BatchSpecs) -> Contents:
-    """The live rows of a block; where they are in order already, the columns are views."""
-    live = index.live_rows(block)
-    piece = index.piece_of[block, live.row]
-    owner = index.pieces.rows["trajectory"][piece]
-    order = np.argsort(index.trajectories.rows["id"][owner], kind="stable")
-    row, piece, owner = live.row[order], piece[order], owner[order]
-    starts = np.flatnonzero(np.append(True, owner[1:] != owner[:-1])) if len(owner) else np.empty(0, np.int64)
-    stops = np.append(starts[1:], len(row)).astype(np.int64)[: len(starts)]
-    first, last = piece[starts], piece[stops - 1]
+def contents(
+    block: int, index: Index, columns: BlockColumns, specs: BatchSpecs, make: Empty = np.empty
+) -> Contents:
+    """The live rows of a block; where they are in order already, the columns are views.
+
+    Args:
+        block: its entry.
+        index: the index.
+        columns: of all blocks.
+        specs: of the block's partition.
+        make: makes arrays where the rows are to be put in order.
+    """
+    pieces = index.pieces_of(block)
+    records = index.pieces.rows[pieces]
+    order = np.argsort(index.trajectories.rows["id"][records["trajectory"]], kind="stable")
+    pieces, records = pieces[order], records[order]
+    start = records["start"].astype(np.int64)
+    count = records["stop"] - start
+    owner = records["trajectory"]
+    first = np.flatnonzero(np.append(True, owner[1:] != owner[:-1])) if len(owner) else np.empty(0, np.int64)
+    last = np.append(first[1:], len(owner))[: len(first)] - 1
+    ends = np.cumsum(count)
+    rows = int(count.sum())
+    in_order = rows == index.blocks.rows["stored"][block] and (start == ends - count).all()
+    row = None if in_order else np.arange(rows) + np.repeat(start - (ends - count), count)
     held = columns.of(block, [*specs.columns, *specs.trajectory_columns])
-    in_order = len(row) == index.blocks.rows["stored"][block] and (np.diff(row) == 1).all()
     batch = TrajectoryBatch(
         {
-            name: _first(held[name], len(row)) if in_order else _take(held[name], row)
+            name: _first(held[name], rows) if row is None else _gathered(held[name], row, make)
             for name in specs.columns
         },
-        offsets_of(stops - starts),
-        _trajectory_columns({name: held[name] for name in specs.trajectory_columns}, first, last, index),
+        np.append(0, ends[last]).astype(np.int64),
+        _trajectory_columns(
+            {name: held[name] for name in specs.trajectory_columns}, pieces[first], pieces[last], index
+        ),
     )
-    return Contents(batch, live.offset[order], owner[starts], first, last)
+    offsets = index.offsets_of(block)
+    return Contents(
+        batch,
+        offsets[:rows] if row is None else offsets[row],
+        owner[first],
+        pieces[first],
+        pieces[last],
+        row is None,
+    )
 
 
 def rearrange(block: int, found: Contents, index: Index) -> None:
     """Points the index to the rows of a block as they stand in its contents."""
     pieces, rows = index.pieces.rows, found.batch.num_steps
-    old = np.unique(index.piece_of[block])
+    old = index.pieces_of(block)
     index.place[block] = NOWHERE
     index.place[block, found.offsets] = np.arange(rows)
     record = pieces[found.first_pieces]
@@ -76,7 +103,7 @@ def rearrange(block: int, found: Contents, index: Index) -> None:
     trajectories["last_piece"][found.owners[ends]] = found.first_pieces[ends]
     index.piece_of[block] = NONE
     index.piece_of[block, :rows] = np.repeat(found.first_pieces, found.batch.lengths)
-    index.pieces.give_back(np.setdiff1d(old[old >= 0], found.first_pieces).astype(np.int32))
+    index.pieces.give_back(np.setdiff1d(old, found.first_pieces, assume_unique=True).astype(np.int32))
     index.blocks.rows["stored"][block] = rows
     index.change += 1
 
@@ -96,6 +123,12 @@ def _trajectory_columns(held: dict[str, Column], first: Any, last: Any, index: I
 
 def _first(column: Column, rows: int) -> Column:
     return column.slice(0, rows) if isinstance(column, Ragged) else column[:rows]
+
+
+def _gathered(column: Column, rows: NDArray[Any], make: Empty) -> Column:
+    if isinstance(column, Ragged):
+        return column.take(rows)
+    return np.take(column, rows, 0, make((len(rows), *column.shape[1:]), column.dtype), "clip")
 
 
 def _take(column: Column, rows: NDArray[Any]) -> Column:

@@ -185,9 +185,10 @@ class ReplayBuffer(Sampled):
             )
         weights = kept.weights(priorities)
         rows, live = self.storage.index.find(np.asarray(row_ids, np.int64))
-        kept.assign(rows.block, rows.offset, weights[live], self.storage.index.group_of(rows.block, rows.row))
+        dropped = len(live) - len(rows.row)
+        groups = self.storage.index.group_of(rows.block, rows.row)
+        kept.assign(rows.block, rows.offset, weights[live] if dropped else weights, groups)
         kept.highest = max(kept.highest, float(np.max(priorities, initial=0)))
-        dropped = len(live) - int(live.sum())
         self.updates_dropped += dropped
         return dropped
 

@@ -15,7 +15,7 @@ from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.columns import ColumnSpec
 from rayrl.experience.ragged import Column, Ragged
 from rayrl.experience.replay.hot import HotBlocks
-from rayrl.experience.replay.memory import read_rows, word
+from rayrl.experience.replay.memory import Rows, read_rows, word
 
 
 class Read(NamedTuple):
@@ -174,15 +174,14 @@ class BlockColumns:
             return self._read_ragged(name, spec, block, row)
         if len(block) == 0 or math.prod(spec.shape) == 0:
             return np.empty((len(block), *spec.shape), spec.dtype)
-        row_bytes = spec.dtype.itemsize * math.prod(spec.shape)
-        return read_rows(self._addresses[name][block] + row * row_bytes, spec.dtype, spec.shape)
+        addresses = self._addresses[name]
+        return read_rows(Rows(block, row), addresses, addresses, spec.dtype, spec.shape)
 
     def _read_either(self, read: Read, other: str, is_other: NDArray[np.bool_]) -> Column:
         name, spec, block, row = read[:4]
         if spec.kind == "array" and len(block) and math.prod(spec.shape):
-            row_bytes = spec.dtype.itemsize * math.prod(spec.shape)
-            begins = np.where(is_other, self._addresses[other][block], self._addresses[name][block])
-            return read_rows(begins + row * row_bytes, spec.dtype, spec.shape)
+            addresses, others = self._addresses[name], self._addresses[other]
+            return read_rows(Rows(block, row, is_other), addresses, others, spec.dtype, spec.shape)
         first, second = np.flatnonzero(~is_other), np.flatnonzero(is_other)
         return _scatter(
             read,

@@ -56,6 +56,9 @@ class Where:
         return " and ".join(said)
 
 
+EVERYWHERE = Where()
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """What the trajectories of a group share; domain and task are empty where there are none."""
@@ -73,11 +76,14 @@ class Groups:
     Attributes:
         members: the groups, by number.
         steps: int64 ``(capacity,)`` live steps of each group.
+        told: what told the groups of the batch that was looked at last, with ``told_numbers``, these groups.
     """
 
     def __init__(self) -> None:
         self.members: list[Group] = []
         self.steps = np.zeros(16, np.int64)
+        self.told: tuple[Any, ...] = ()
+        self.told_numbers = np.empty(0, np.int32)
         self._numbers: dict[Group, int] = {}
         self._masks: dict[Where, NDArray[np.bool_]] = {}
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rayrl.experience.replay import kernels
+from rayrl.experience.replay import changes, kernels
 from rayrl.experience.replay.groups import Groups
+from rayrl.experience.replay.open_episodes import OpenEpisodes
 from rayrl.experience.replay.priorities import Priorities
 from rayrl.experience.replay.tables import BLOCK, NONE, PIECE, TRAJECTORY, Table
+
+_NEXT_ONES = np.empty(0, np.int64)
+_NO_LEAVES = np.empty((0, 0), np.float32)
+_NO_WEIGHTS = np.empty(0, np.float64)
 
 
 class Rows(NamedTuple):
@@ -35,18 +39,16 @@ class Held(NamedTuple):
     trajectories: int
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the index has to know of the trajectories of a batch, each ``(n,)``."""
+class Parts(NamedTuple):
+    """What the index has to know of the trajectories of a batch.
 
-    lengths: NDArray[np.int64]
-    first_step: NDArray[np.int64]
-    terminated: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
-    version: NDArray[np.int64]
-    returned: NDArray[np.float64]
+    Args:
+        rows: records ``PART`` ``(n,)``.
+        accumulate: whether ``returned`` is of the part alone, not of the episode up to its end.
+    """
+
+    rows: NDArray[Any]
     accumulate: bool
-    """Whether ``returned`` is of the part alone, not of the episode up to its end."""
 
 
 class Index:
@@ -125,13 +127,35 @@ class Index:
         self.trajectories.rows[entries] = record
         return entries
 
+    def own(self, parts: Parts, open_episodes: OpenEpisodes) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """The trajectories with which parts go on, or that begin with them; and ``(n,)`` which are new."""
+        n, table = len(parts.rows), self.trajectories
+        table.make_room(n)
+        open_episodes.make_room(n, len(table.rows))
+        owners, begun = np.empty(n, np.int32), np.empty(n, np.bool_)
+        taken, opened = changes.own(
+            parts.rows,
+            self.next_trajectory,
+            open_episodes.slots,
+            open_episodes.slot_of,
+            table.rows,
+            table.free,
+            table.num_free,
+            owners,
+            begun,
+        )
+        table.num_free -= taken
+        open_episodes.count += opened
+        self.next_trajectory += taken
+        return owners, begun
+
     def append(
         self,
         block: int,
         owners: NDArray[np.int32],
         parts: Parts,
         first_piece_row: int,
-        offsets: NDArray[np.int64] | None = None,
+        offsets: NDArray[np.int64] = _NEXT_ONES,
     ) -> None:
         """Adds rows at the end of a block, laid trajectory after trajectory.
 
@@ -142,34 +166,25 @@ class Index:
             first_piece_row: row of the block's trajectory columns at which those of the parts begin.
             offsets: of the rows' ids, in the order of the rows; the next ones when not given.
         """
-        record = self.blocks.rows[block]
-        first, count = int(record["stored"]), int(parts.lengths.sum())
-        new = self.pieces.take(len(owners))
-        stops = first + np.cumsum(parts.lengths)
-        pieces = np.zeros(len(new), PIECE)
-        pieces["block"] = block
-        pieces["start"], pieces["stop"] = stops - parts.lengths, stops
-        pieces["row"] = np.arange(first_piece_row, first_piece_row + len(new))
-        self.pieces.rows[new] = pieces
-        if offsets is None:
-            offsets = np.arange(record["used"], record["used"] + count)
-        self.place[block, offsets] = np.arange(first, first + count)
-        record["used"] = max(int(record["used"]), int(offsets.max(initial=-1)) + 1)
-        record["stored"] += count
-        record["live"] += count
-        kernels.link(
-            new,
+        table = self.pieces
+        table.make_room(len(owners))
+        changes.link(
+            block,
             owners,
-            parts.returned,
+            parts.rows,
             parts.accumulate,
-            parts.terminated,
-            parts.truncated,
-            parts.version,
+            first_piece_row,
+            offsets,
+            self.blocks.rows,
+            self.place,
             self.piece_of,
-            self.pieces.rows,
+            table.rows,
+            table.free,
+            table.num_free,
             self.trajectories.rows,
             self.groups.steps,
         )
+        table.num_free -= len(owners)
         self.change += 1
 
     def live_in(self, blocks: list[int]) -> Held:
@@ -188,6 +203,21 @@ class Index:
         offset, row = offset[live], row[live]
         return Rows(np.full(len(row), block), row, offset)
 
+    def pieces_of(self, block: int) -> NDArray[np.int32]:
+        """The live pieces of a block, in the order of their rows."""
+        piece = self.piece_of[block, : self.blocks.rows["stored"][block]]
+        pieces = piece[np.flatnonzero(piece[1:] != piece[:-1]) + 1]
+        pieces = np.concatenate([piece[:1], pieces])
+        live: NDArray[np.int32] = pieces[pieces >= 0]
+        return live
+
+    def offsets_of(self, block: int) -> NDArray[np.int64]:
+        """``(stored,)`` the offset of the id of each row of a block, as far as they are live."""
+        record = self.blocks.rows[block]
+        offsets = np.empty(int(record["stored"]), np.int64)
+        kernels.offsets_of(block, int(record["used"]), self.place, offsets)
+        return offsets
+
     def rows_at(self, block: NDArray[np.int64], offset: NDArray[np.int64]) -> NDArray[np.int64]:
         """``(n,)`` the rows of live row ids, by the offsets of the ids within their blocks."""
         row = np.empty(len(block), np.int64)
@@ -201,6 +231,8 @@ class Index:
 
     def group_of(self, block: Any, row: Any) -> NDArray[np.int32]:
         """``(n,)`` the groups of live rows."""
+        if len(self.groups.members) == 1:
+            return np.zeros(len(row), np.int32)
         groups: NDArray[np.int32] = self.trajectories.rows["group"][self.owners(block, row)]
         return groups
 
@@ -214,10 +246,7 @@ class Index:
         offsets = np.empty(len(row), np.int64)
         for entry in np.unique(block):
             members = block == entry
-            live = self.live_rows(int(entry))
-            by_row = np.empty(self.block_rows, np.int64)
-            by_row[live.row] = live.offset
-            offsets[members] = by_row[row[members]]
+            offsets[members] = self.offsets_of(int(entry))[row[members]]
         return offsets
 
     def find(self, row_ids: NDArray[np.int64]) -> tuple[Rows, NDArray[np.bool_]]:
@@ -232,18 +261,10 @@ class Index:
         Returns:
             The offset at which it stopped, how many rows went, and the trajectories that are gone.
         """
-        record = self.blocks.rows[block]
-        used = int(record["used"])
-        dead = np.empty((2, int(record["live"])), np.int32)
-        if self.priorities is not None:
-            live = self.live_rows(block)
-            later = live.offset >= first
-            row, offset = live.row[later][:most], live.offset[later][:most]
-            self.priorities.clear(block, offset, self.group_of(block, row))
-        stopped, evicted, num_pieces, num_trajectories = kernels.evict_rows(
+        dead = np.empty((2, min(most, self.block_rows)), np.int32)
+        stopped, evicted, num_pieces, num_trajectories = changes.evict_rows(
             block,
             first,
-            used,
             most,
             self.blocks.rows,
             self.place,
@@ -251,9 +272,13 @@ class Index:
             self.pieces.rows,
             self.trajectories.rows,
             self.groups.steps,
+            self.priorities.trees.leaves if self.priorities is not None else _NO_LEAVES,
+            self.priorities.group_weights if self.priorities is not None else _NO_WEIGHTS,
             dead,
         )
-        gone = dead[1, :num_trajectories].copy()
+        if self.priorities is not None:
+            self.priorities.trees.refresh_range(block, first, stopped)
+        gone = dead[1, :num_trajectories]
         self.pieces.give_back(dead[0, :num_pieces])
         self.trajectories.give_back(gone)
         self.change += 1
@@ -271,13 +296,12 @@ class Index:
                 block = int(self.pieces.rows[piece]["block"])
                 live = self.live_rows(block)
                 hit = (live.row >= start) & (live.row < min(stop, start + left))
-                groups = np.full(np.count_nonzero(hit), record["group"])
-                self.priorities.clear(block, live.offset[hit], groups)
+                self.priorities.clear(block, live.offset[hit], int(record["group"]))
             left -= stop - start
             piece = int(self.pieces.rows[piece]["next"])
         entries = np.array(pieces, np.int32)
         blocks = np.unique(self.pieces.rows["block"][entries]).astype(np.int64)
-        dead = kernels.evict_front(
+        dead = changes.evict_front(
             owner,
             most,
             self.blocks.rows,

@@ -1,6 +1,6 @@
-"""Compiled loops over the index: finding rows, following trajectories, evicting.
+"""Compiled loops over the index: finding rows, and following trajectories.
 
-Arguments that all of them share:
+Arguments that all of them share, and those of ``changes``:
 
 - ``blocks``, ``pieces``, ``trajectories``: the records of ``tables``.
 - ``place`` uint16 ``(blocks, block_rows)``: for each offset of a row id within its block, the row in the
@@ -47,10 +47,11 @@ def accept(
         filled: how many ``out`` holds already.
     """
     n, width, last = len(candidates), place.shape[1], len(entries) - 1
+    bits = bits_of(width)
     blocks, offsets = np.empty(n, np.int64), np.empty(n, np.int64)
     for i in range(n):
         # Nearly all blocks are full, so that this is the right one, or one of the next.
-        at = min(candidates[i] // width, last)
+        at = min(candidates[i] >> bits, last)
         while at < last and starts[at + 1] <= candidates[i]:
             at += 1
         blocks[i] = entries[at]
@@ -77,6 +78,15 @@ def accept(
 
 
 @njit(cache=True, nogil=True)
+def bits_of(width: int) -> int:
+    """By how many bits to shift in place of dividing by a power of two."""
+    bits = 0
+    while 1 << bits < width:
+        bits += 1
+    return bits
+
+
+@njit(cache=True, nogil=True)
 def rows_at(block: Any, offset: Any, place: Any, piece_of: Any, out: Any) -> None:
     """The rows of live row ids, into int64 ``(n,)``; what is known of them is fetched on the way."""
     width, n = place.shape[1], len(block)
@@ -88,6 +98,15 @@ def rows_at(block: Any, offset: Any, place: Any, piece_of: Any, out: Any) -> Non
             row = place[block[sooner], offset[sooner]]
             prefetch(piece_of.ctypes.data + (block[sooner] * width + row) * piece_of.itemsize)
         out[i] = place[block[i], offset[i]]
+
+
+@njit(cache=True, nogil=True)
+def offsets_of(block: int, used: int, place: Any, out: Any) -> None:
+    """The offset of the id of each row of a block, into int64 ``(stored,)``."""
+    for offset in range(used):
+        row = place[block, offset]
+        if row != NOWHERE:
+            out[row] = offset
 
 
 @njit(cache=True, nogil=True)
@@ -104,22 +123,23 @@ def find(
         live: bool ``(n,)``: which these are.
     """
     n, width = len(row_ids), place.shape[1]
+    bits, mask = bits_of(width), width - 1
     blocks = np.empty(n, np.int64)
     for i in range(n):
-        number = row_ids[i] // width
+        number = row_ids[i] >> bits
         blocks[i] = entry_of[number] if 0 <= number < next_number else NONE
         if blocks[i] >= 0:
-            prefetch(place.ctypes.data + (blocks[i] * width + row_ids[i] % width) * place.itemsize)
+            prefetch(place.ctypes.data + (blocks[i] * width + (row_ids[i] & mask)) * place.itemsize)
     filled = 0
     for i in range(n):
         ahead = i + AHEAD
         if ahead < n and blocks[ahead] >= 0:
-            row = place[blocks[ahead], row_ids[ahead] % width]
+            row = place[blocks[ahead], row_ids[ahead] & mask]
             prefetch(piece_of.ctypes.data + (blocks[ahead] * width + row) * piece_of.itemsize)
         live[i] = False
         if blocks[i] < 0:
             continue
-        offset = row_ids[i] % width
+        offset = row_ids[i] & mask
         row = place[blocks[i], offset]
         if row == NOWHERE or piece_of[blocks[i], row] < 0:
             continue
@@ -251,126 +271,3 @@ def goes_on(block: Any, row: Any, length: int, piece_of: Any, pieces: Any, out: 
             piece = pieces[piece].next
             found += pieces[piece].stop - pieces[piece].start
         out[i] = found >= length
-
-
-@njit(cache=True, nogil=True)
-def link(
-    new: Any,
-    owner: Any,
-    returned: Any,
-    accumulate: bool,
-    terminated: Any,
-    truncated: Any,
-    version: Any,
-    piece_of: Any,
-    pieces: Any,
-    trajectories: Any,
-    group_steps: Any,
-) -> None:
-    """Appends pieces, whose block, start, stop and row are set, to their trajectories, in order.
-
-    Args:
-        new: ``(n,)`` the pieces.
-        owner: ``(n,)`` their trajectories.
-        returned: ``(n,)`` return of the episode up to the end of each, or where ``accumulate`` within each.
-        version: ``(n,)`` newest policy version that acted in each.
-    """
-    for i in range(len(new)):
-        piece, owned = new[i], owner[i]
-        start, stop = pieces[piece].start, pieces[piece].stop
-        pieces[piece].next = NONE
-        pieces[piece].trajectory = owned
-        last = trajectories[owned].last_piece
-        if last < 0:
-            trajectories[owned].first_piece = piece
-        else:
-            pieces[last].next = piece
-        trajectories[owned].last_piece = piece
-        trajectories[owned].length += stop - start
-        trajectories[owned].terminated = terminated[i]
-        trajectories[owned].truncated = truncated[i]
-        if accumulate:
-            trajectories[owned].returned += returned[i]
-        else:
-            trajectories[owned].returned = returned[i]
-        trajectories[owned].version = max(trajectories[owned].version, version[i])
-        group_steps[trajectories[owned].group] += stop - start
-        piece_of[pieces[piece].block, start:stop] = piece
-
-
-@njit(cache=True, nogil=True)
-def evict_rows(
-    block: int,
-    first: int,
-    last: int,
-    most: int,
-    blocks: Any,
-    place: Any,
-    piece_of: Any,
-    pieces: Any,
-    trajectories: Any,
-    group_steps: Any,
-    dead: Any,
-) -> Any:
-    """Evicts up to ``most`` live rows of a block, oldest first, from offset ``first`` to before ``last``.
-
-    All of them must be the first of their trajectories, as they are where everything older is gone.
-
-    Args:
-        dead: int32 ``(2, n)`` with room for all: pieces and trajectories that have come to an end.
-
-    Returns:
-        The offset at which it stopped, rows evicted, pieces dead, trajectories dead.
-    """
-    evicted, dead_pieces, dead_trajectories, offset = 0, 0, 0, first
-    while offset < last and evicted < most:
-        row = place[block, offset]
-        offset += 1
-        if row == NOWHERE:
-            continue
-        piece = piece_of[block, row]
-        if piece < 0:
-            continue
-        owner = pieces[piece].trajectory
-        piece_of[block, row] = NONE
-        pieces[piece].start += 1
-        pieces[piece].evicted += 1
-        trajectories[owner].length -= 1
-        trajectories[owner].first_step += 1
-        group_steps[trajectories[owner].group] -= 1
-        evicted += 1
-        if pieces[piece].start == pieces[piece].stop:
-            dead[0, dead_pieces] = piece
-            dead_pieces += 1
-            trajectories[owner].first_piece = pieces[piece].next
-            if trajectories[owner].length == 0:
-                dead[1, dead_trajectories] = owner
-                dead_trajectories += 1
-    blocks[block].live -= evicted
-    return offset, evicted, dead_pieces, dead_trajectories
-
-
-@njit(cache=True, nogil=True)
-def evict_front(
-    owner: int, most: int, blocks: Any, piece_of: Any, pieces: Any, trajectories: Any, group_steps: Any
-) -> int:
-    """Evicts the first ``most`` live steps of a trajectory; gives how many of its pieces are dead."""
-    dead = 0
-    piece = trajectories[owner].first_piece
-    while most > 0:
-        start = pieces[piece].start
-        count = min(most, pieces[piece].stop - start)
-        block = pieces[piece].block
-        piece_of[block, start : start + count] = NONE
-        pieces[piece].start += count
-        pieces[piece].evicted += count
-        blocks[block].live -= count
-        trajectories[owner].length -= count
-        trajectories[owner].first_step += count
-        group_steps[trajectories[owner].group] -= count
-        most -= count
-        if pieces[piece].start == pieces[piece].stop:
-            dead += 1
-            piece = pieces[piece].next
-            trajectories[owner].first_piece = piece
-    return dead

@@ -58,9 +58,12 @@ def _restore(
     storage: ReplayStorage, partition: Partition, of: saved.SavedPartition, dataset: Dataset
 ) -> None:
     """Puts the blocks of one partition back as they were."""
-    restorer = PartitionRestorer(storage, partition, copy_into(storage.store))
+    # Where blocks go as they came, those of one file may stay in one piece of memory.
+    in_order = partition.options.eviction != "reservoir"
+    keep = storage.store.put if in_order else copy_into(storage.store)
+    restorer = PartitionRestorer(storage, partition, keep)
     due = iter(of.blocks)
-    for number, batch in by_block(dataset, storage.index.block_rows):
+    for number, batch in by_block(dataset, storage.index.block_rows, mapped=not in_order):
         expected, used = next(due, (None, 0))
         if number != expected:
             raise DataError(f"holds block {number} where the manifest names {expected}")
@@ -72,11 +75,13 @@ def _restore(
     restorer.order()
 
 
-def by_block(dataset: Dataset, block_rows: int) -> Iterator[tuple[int, TrajectoryBatch]]:
-    """The trajectories of each block in turn."""
+def by_block(
+    dataset: Dataset, block_rows: int, *, mapped: bool = True
+) -> Iterator[tuple[int, TrajectoryBatch]]:
+    """The trajectories of each block in turn, in views of the mapped files or of files that were read."""
     parts: list[TrajectoryBatch] = []
     current = -1
-    for batch in dataset.batches():
+    for batch in dataset.batches(mapped=mapped):
         row_ids: Any = batch.columns[saved.ROW_ID]
         numbers = row_ids[batch.offsets[:-1]] // block_rows
         starts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]

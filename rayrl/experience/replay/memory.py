@@ -10,7 +10,7 @@ shape that it says; rows come from the index.
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -23,30 +23,60 @@ AHEAD: Final = 32
 LINE: Final = 64
 """Bytes of a cache line."""
 _MOST_AHEAD = 512
+_NONE = np.empty(0, np.bool_)
 _FOR_READING, _KEEP_LONG, _DATA = 0, 3, 1
+
+
+_WORDS = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 
 
 def word(row_bytes: int) -> np.dtype[Any]:
     """The largest unsigned integer type, of 8 bytes at most, that divides a row."""
-    return np.dtype(f"u{math.gcd(row_bytes, 8)}")
+    return _WORDS[math.gcd(row_bytes, 8)]
 
 
-def read_rows(addresses: NDArray[np.int64], dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+class Rows(NamedTuple):
+    """Which rows to read.
+
+    Args:
+        block: int64 ``(n,)``, with ``row`` where each is.
+        row: rows of the blocks' arrays.
+        is_other: bool ``(n,)``: which are in the second of two columns; of no length: none.
+    """
+
+    block: NDArray[np.int64]
+    row: NDArray[np.int64]
+    is_other: NDArray[np.bool_] = _NONE
+
+
+def read_rows(
+    rows: Rows,
+    addresses: NDArray[np.int64],
+    others: NDArray[np.int64],
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+) -> NDArray[Any]:
     """Copies rows together.
 
     Args:
-        addresses: ``(n,)`` where each row begins; C-contiguous, aligned to ``word`` of its bytes.
+        rows: which.
+        addresses: ``(blocks,)`` where the array of each block begins; C-contiguous, aligned to ``word`` of
+            a row's bytes.
+        others: the same of a second column.
         dtype: element type.
         shape: of a row.
 
     Returns:
         ``(n, *shape)``.
     """
-    out = np.empty((len(addresses), *shape), dtype)
+    n = len(rows.block)
+    out = np.empty((n, *shape), dtype)
     row_bytes = dtype.itemsize * math.prod(shape)
-    if row_bytes and len(addresses):
+    if row_bytes and n:
         unit = word(row_bytes)
-        _copy(addresses, out.view(np.uint8).reshape(-1).view(unit).reshape(len(addresses), -1))
+        _copy(
+            rows.block, rows.row, addresses, others, rows.is_other, out.view(np.uint8).reshape(-1).view(unit)
+        )
     return out
 
 
@@ -76,18 +106,24 @@ def prefetch(context: Any, address: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _copy(addresses: Any, out: Any) -> None:
-    n, words = out.shape
-    fetched = min(words * out.itemsize, _MOST_AHEAD)
+def _copy(block: Any, row: Any, addresses: Any, others: Any, is_other: Any, out: Any) -> None:
+    n, either = len(block), len(is_other) > 0
+    words = len(out) // n
+    row_bytes = words * out.itemsize
+    fetched = min(row_bytes, _MOST_AHEAD)
+    begins = np.empty(n, np.int64)
+    for i in range(n):
+        base = others[block[i]] if either and is_other[i] else addresses[block[i]]
+        begins[i] = base + row[i] * row_bytes
     for i in range(n):
         if i + AHEAD < n:
             for line in range(0, fetched, LINE):
-                prefetch(addresses[i + AHEAD] + line)
+                prefetch(begins[i + AHEAD] + line)
             # Rows begin anywhere in a line, so that the last byte may be in one more.
-            prefetch(addresses[i + AHEAD] + fetched - 1)
-        row = carray(pointer(addresses[i]), words, out.dtype)
+            prefetch(begins[i + AHEAD] + fetched - 1)
+        found = carray(pointer(begins[i]), words, out.dtype)
         for j in range(words):
-            out[i, j] = row[j]
+            out[np.uint64(i * words + j)] = found[np.uint64(j)]
 
 
 @njit(cache=True, nogil=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.columns import BatchSpecs, ColumnSpec
 from rayrl.experience.ragged import Column, Ragged
+from rayrl.experience.replay.slabs import Empty
 
 
 class OpenBlock:
@@ -18,6 +19,7 @@ class OpenBlock:
     Args:
         specs: what the batches hold.
         rows: rows that it has room for.
+        make: makes the arrays of the steps.
 
     Attributes:
         rows: rows that it has room for.
@@ -25,14 +27,14 @@ class OpenBlock:
         num_pieces: trajectories of the batches so far.
     """
 
-    def __init__(self, specs: BatchSpecs, rows: int) -> None:
+    def __init__(self, specs: BatchSpecs, rows: int, make: Empty = np.empty) -> None:
         self.rows = rows
         self.used = 0
         self.num_pieces = 0
-        self._columns = {name: _growing(spec, rows) for name, spec in specs.columns.items()}
-        self._trajectory_columns = {
-            name: _growing(spec, 16) for name, spec in specs.trajectory_columns.items()
-        }
+        self._columns = [(name, _growing(spec, rows, make)) for name, spec in specs.columns.items()]
+        self._trajectory_columns = [
+            (name, _growing(spec, 16)) for name, spec in specs.trajectory_columns.items()
+        ]
 
     @property
     def room(self) -> int:
@@ -51,19 +53,33 @@ class OpenBlock:
 
     def append(self, batch: TrajectoryBatch) -> dict[str, Column]:
         """Copies a batch of at most ``room`` steps behind what there is; gives the columns that moved."""
-        columns = batch.columns | batch.trajectory_columns
-        moved = {name: column.held() for name, column in self._all() if column.append(columns[name])}
+        moved: dict[str, Column] = {}
+        for held, given in (
+            (self._columns, batch.columns),
+            (self._trajectory_columns, batch.trajectory_columns),
+        ):
+            for name, column in held:
+                if column.append(given[name]):
+                    moved[name] = column.held()
         self.used += batch.num_steps
         self.num_pieces += batch.num_trajectories
         return moved
 
+    def empty(self) -> None:
+        """Lets go of what it holds, which is elsewhere now, to be filled again."""
+        self.used = self.num_pieces = 0
+        for _, column in self._all():
+            column.empty()
+
     def _all(self) -> list[tuple[str, _GrowingArray | _GrowingRagged]]:
-        return [*self._columns.items(), *self._trajectory_columns.items()]
+        return [*self._columns, *self._trajectory_columns]
 
 
 class _GrowingArray:
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], room: int) -> None:
-        self._values = np.empty((room, *shape), dtype)
+    def __init__(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], room: int, make: Empty = np.empty
+    ) -> None:
+        self._values = make((room, *shape), dtype)
         self._used = 0
 
     def append(self, column: Any) -> bool:
@@ -77,6 +93,9 @@ class _GrowingArray:
         self._values[self._used : end] = column
         self._used = end
         return moves
+
+    def empty(self) -> None:
+        self._used = 0
 
     def held(self) -> NDArray[Any]:
         return self._values
@@ -99,6 +118,11 @@ class _GrowingRagged:
         self._offsets.append(column.offsets[1:] + end)
         return True
 
+    def empty(self) -> None:
+        self._values.empty()
+        self._offsets.empty()
+        self._offsets.append(np.zeros(1, np.int64))
+
     def held(self) -> Ragged:
         return self.filled()
 
@@ -106,5 +130,7 @@ class _GrowingRagged:
         return Ragged(self._values.filled(), self._offsets.filled(), self._is_text)
 
 
-def _growing(spec: ColumnSpec, room: int) -> _GrowingArray | _GrowingRagged:
-    return _GrowingArray(spec.shape, spec.dtype, room) if spec.kind == "array" else _GrowingRagged(spec, room)
+def _growing(spec: ColumnSpec, room: int, make: Empty = np.empty) -> _GrowingArray | _GrowingRagged:
+    if spec.kind == "array":
+        return _GrowingArray(spec.shape, spec.dtype, room, make)
+    return _GrowingRagged(spec, room)

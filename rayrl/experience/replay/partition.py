@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rayrl.experience.batch import Form
 from rayrl.experience.columns import BatchSpecs
 from rayrl.experience.replay.open_block import OpenBlock
+from rayrl.experience.replay.open_episodes import OpenEpisodes
 from rayrl.experience.replay.options import PartitionOptions
 from rayrl.experience.replay.producers import Producers
 
@@ -56,14 +58,17 @@ class Partition:
 
     Attributes:
         specs: what its batches look like, once there was one.
+        form: of a batch that was found to look like them.
         counters: what has happened to it.
         producers: which batches were added.
         blocks: entries of its blocks, oldest first.
         open_block: the block that is being filled, the last of ``blocks``.
+        spare: the columns of one that was filled, and is elsewhere now, for the next one.
         tail: of a partition that evicts step by step, the offset in the oldest block before which all are
             gone.
         reserved: number of the block that is begun next, where that is settled.
         threshold: of a reservoir, the lowest key that was turned away; 1 before any was.
+        open_episodes: trajectories that may go on.
     """
 
     def __init__(self, name: str, code: int, options: PartitionOptions) -> None:
@@ -71,17 +76,18 @@ class Partition:
         self.code = code
         self.options = options
         self.specs: BatchSpecs | None = None
+        self.form: Form | None = None
         self.counters = Counters()
         self.producers = Producers()
         self.blocks: deque[int] = deque()
         self.open_block: OpenBlock | None = None
+        self.spare: OpenBlock | None = None
         self.tail = 0
         self.reserved: int | None = None
         self.threshold = 1.0
+        self.open_episodes = OpenEpisodes()
         self._oldest: deque[int] = deque()
         self._highest: list[tuple[float, int]] = []
-        self._open: dict[bytes, tuple[int, int]] = {}
-        self._episode: dict[int, bytes] = {}
 
     @property
     def by_steps(self) -> bool:
@@ -102,32 +108,6 @@ class Partition:
         """Whether something has to go: what is too much, or of an episode that a reservoir turned away."""
         return self.excess > 0 or (bool(self._highest) and -self._highest[0][0] >= self.threshold)
 
-    def continues(self, episode: bytes, first_step: int) -> int | None:
-        """The trajectory that goes on with this step of an episode.
-
-        An episode that is open at another step, since a batch in between was lost, is closed there.
-        """
-        if episode not in self._open:
-            return None
-        trajectory, due = self._open[episode]
-        if due == first_step:
-            return trajectory
-        self.close(trajectory)
-        return None
-
-    def open(self, episode: bytes, trajectory: int, next_step: int) -> None:
-        """Notes that an episode may go on at ``next_step``, as part of a trajectory and of no other one."""
-        if episode in self._open:
-            self.close(self._open[episode][0])
-        self._open[episode] = trajectory, next_step
-        self._episode[trajectory] = episode
-
-    def close(self, trajectory: int) -> None:
-        """Notes that a trajectory does not go on."""
-        episode = self._episode.pop(trajectory, None)
-        if episode is not None:
-            del self._open[episode]
-
     def begun(self, trajectories: NDArray[np.int32], keys: NDArray[np.float64]) -> None:
         """Notes new trajectories, ``(n,)``, with their keys in [0, 1), which tell what a reservoir keeps."""
         self.counters.trajectories_added += len(trajectories)
@@ -147,11 +127,10 @@ class Partition:
             return self._highest[0][1]
         return self._oldest[0]
 
-    def gone(self, trajectories: NDArray[np.int32] | list[int]) -> None:
-        """Notes that no step of some trajectories is left."""
+    def gone(self, trajectories: NDArray[np.int32]) -> None:
+        """Notes that no step of some trajectories ``(n,)`` is left."""
         self.counters.trajectories_evicted += len(trajectories)
-        for trajectory in trajectories:
-            self.close(int(trajectory))
+        self.open_episodes.close(trajectories)
 
     def remove_next(self) -> None:
         """Takes the trajectory that ``next_to_go`` named out of the order."""

@@ -15,8 +15,14 @@ from rayrl.experience.ragged import Ragged
 from rayrl.experience.replay.groups import Groups
 from rayrl.experience.replay.index import Parts
 from rayrl.experience.replay.options import ReplayOptions
-from rayrl.experience.replay.tables import NONE
+from rayrl.experience.replay.tables import NONE, PART
 from rayrl.experience.split import uniform_of
+
+_TELLING = (c.SPLIT, c.DOMAIN, c.TASK, c.SOURCE)
+"""The columns that tell a trajectory's group."""
+_SMALL = 1024
+"""Trajectories of a batch whose groups are likely those of the batch before, as in a vector step."""
+_UNSET, _TRAIN, _VAL = (int(side) for side in (Split.unset, Split.train, Split.val))
 
 
 def prepare(batch: TrajectoryBatch, options: ReplayOptions) -> TrajectoryBatch:
@@ -25,19 +31,20 @@ def prepare(batch: TrajectoryBatch, options: ReplayOptions) -> TrajectoryBatch:
     A side is chosen by a hash of the episode's id, so that all parts of an episode are on one side.
     """
     columns: Any = batch.trajectory_columns
-    given = columns.get(c.SPLIT, np.zeros(batch.num_trajectories, np.uint8))
-    unset = given == Split.unset
-    if not unset.any():
+    given = columns.get(c.SPLIT)
+    unset = None if given is None else given == _UNSET
+    if unset is not None and not unset.any():
         return batch
-    val = np.zeros(len(unset), np.bool_)
+    sides = np.full(batch.num_trajectories, _TRAIN, np.uint8)
     if options.val_fraction:
-        val = uniform_of(columns[c.EPISODE_ID], options.seed) < options.val_fraction
-    sides = np.where(unset, np.where(val, Split.val, Split.train), given).astype(np.uint8)
-    return batch.with_trajectory_columns(**{c.SPLIT: sides})
+        sides[uniform_of(columns[c.EPISODE_ID], options.seed) < options.val_fraction] = _VAL
+    if unset is not None:
+        sides = np.where(unset, sides, given)
+    return TrajectoryBatch(batch.columns, batch.offsets, columns | {c.SPLIT: sides})
 
 
-def index_parts(batch: TrajectoryBatch) -> Parts:
-    """What the index keeps of each trajectory of a batch.
+def index_parts(batch: TrajectoryBatch, groups: NDArray[np.int32]) -> Parts:
+    """What the index keeps of each trajectory of a batch, given their groups.
 
     The return of an episode is the column ``episode_return`` where it is known, else ``return_so_far``;
     without that column rewards are summed.
@@ -52,23 +59,42 @@ def index_parts(batch: TrajectoryBatch) -> Parts:
         if c.EPISODE_RETURN in columns:
             final = columns[c.EPISODE_RETURN]
             returned = np.where(np.isnan(final), returned, final)
-    unknown = np.full(batch.num_trajectories, NONE, np.int64)
-    return Parts(
-        batch.lengths,
-        columns[c.FIRST_STEP],
-        columns[c.TERMINATED],
-        columns[c.TRUNCATED],
-        columns.get(c.POLICY_VERSION_MAX, unknown),
-        returned,
-        accumulate,
-    )
+    rows = np.empty(batch.num_trajectories, PART)
+    episodes = columns[c.EPISODE_ID]
+    rows["high"], rows["low"] = episodes[:, 0], episodes[:, 1]
+    rows["length"] = batch.lengths
+    rows["first_step"] = columns[c.FIRST_STEP]
+    rows["version"] = columns.get(c.POLICY_VERSION_MAX, NONE)
+    rows["returned"] = returned
+    rows["group"] = groups
+    rows["terminated"], rows["truncated"] = columns[c.TERMINATED], columns[c.TRUNCATED]
+    return Parts(rows, accumulate)
 
 
 def groups_of(batch: TrajectoryBatch, groups: Groups, partition: str) -> NDArray[np.int32]:
     """``(trajectories,)`` the groups of the trajectories of a batch."""
-    columns = [_texts(batch, name) for name in (c.SPLIT, c.DOMAIN, c.TASK, c.SOURCE)]
+    small = batch.num_trajectories <= _SMALL
+    told = (partition, batch.num_trajectories, *_told(batch)) if small else None
+    if told is not None and told == groups.told:
+        return groups.told_numbers
+    columns = [_texts(batch, name) for name in _TELLING]
     numbers = groups.numbers([[partition], *columns])
-    return numbers if len(numbers) > 1 else np.repeat(numbers, batch.num_trajectories)
+    numbers = numbers if len(numbers) > 1 else np.repeat(numbers, batch.num_trajectories)
+    if told is not None:
+        groups.told, groups.told_numbers = told, numbers
+    return numbers
+
+
+def _told(batch: TrajectoryBatch) -> list[bytes | None]:
+    """The bytes of the columns that tell the groups of the trajectories of a batch."""
+    told: list[bytes | None] = []
+    for name in _TELLING:
+        column: Any = batch.trajectory_columns.get(name)
+        if isinstance(column, Ragged):
+            told += [column.values.tobytes(), column.offsets.tobytes()]
+        else:
+            told.append(None if column is None else column.tobytes())
+    return told
 
 
 def trajectory_texts(batch: TrajectoryBatch, name: str) -> list[str]:

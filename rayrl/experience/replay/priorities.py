@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from rayrl.errors import DataError
+from rayrl.experience.replay.memory import AHEAD, prefetch
 from rayrl.experience.replay.options import PriorityOptions
 from rayrl.experience.replay.sum_tree import SumTrees
 
@@ -40,27 +41,35 @@ class Priorities:
         Raises:
             DataError: a priority is negative, infinite or not a number.
         """
-        values = np.asarray(priorities, np.float64)
-        wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
-        if len(wrong):
+        values = np.asarray(priorities, np.float32)
+        if len(values) and not (values.min() >= 0 and values.max() < np.inf):
+            wrong = int(np.flatnonzero(~((values >= 0) & (values < np.inf)))[0])
             raise DataError(
-                f"priority {values[wrong[0]]} at position {wrong[0]}",
+                f"priority {priorities[wrong]} at position {wrong}",
                 where="priorities",
                 remedy="priorities are finite and at least 0; pass the absolute TD errors",
             )
-        return ((values + self.options.epsilon) ** self.options.alpha).astype(np.float32)
+        weights: NDArray[np.float32] = (values + np.float32(self.options.epsilon)) ** np.float32(
+            self.options.alpha
+        )
+        return weights
 
-    def begin(self, block: int, first: int, last: int, groups: NDArray[np.int32]) -> None:
-        """Gives the rows of a block from offset ``first`` to before ``last`` the highest priority so far.
+    def begin(self, block: int, first: int, parts: NDArray[Any]) -> None:
+        """Gives new rows of a block the highest priority so far.
 
         Args:
             block: its entry.
             first: offset of the first row.
-            last: after that of the last one.
-            groups: ``(last - first,)`` their trajectories' groups.
+            parts: records ``PART`` ``(n,)`` of their trajectories, one after another.
         """
         weight = self.weights(np.array([self.highest]))[0]
-        self.restore(block, np.arange(first, last), np.full(last - first, weight), groups)
+        self._make_room(int(parts["group"].max()))
+        last = first + int(parts["length"].sum())
+        self.trees.leaves[block, first:last] = weight
+        self.trees.refresh_range(block, first, last)
+        self.group_weights += np.bincount(
+            parts["group"], parts["length"] * float(weight), len(self.group_weights)
+        )
 
     def restore(
         self,
@@ -76,15 +85,26 @@ class Priorities:
         self.group_weights += np.bincount(groups, weights, len(self.group_weights))
 
     def assign(
-        self, block: NDArray[np.int64], offset: NDArray[np.int64], weights: NDArray[np.float32], groups: Any
+        self,
+        block: NDArray[np.int64],
+        offset: NDArray[np.int64],
+        weights: NDArray[np.float32],
+        groups: NDArray[np.int32],
     ) -> None:
-        """Changes the weights of live rows, ``(n,)``; of one that is named twice the last one holds."""
+        """Changes the weights of live rows ``(n,)``; of one that is named twice the last one holds.
+
+        Args:
+            block: entries of their blocks.
+            offset: of their ids within the blocks.
+            weights: the new ones.
+            groups: those of their trajectories; a single one is that of all.
+        """
         _assign(block, offset, weights, groups, self.trees.leaves, self.group_weights)
         self.trees.refresh(block, offset)
 
-    def clear(self, block: int, offset: NDArray[np.int64], groups: NDArray[np.int32]) -> None:
-        """Takes the weights of rows of one block away, which are about to be evicted."""
-        self.group_weights -= np.bincount(groups, self.trees.leaves[block, offset], len(self.group_weights))
+    def clear(self, block: int, offset: NDArray[np.int64], group: int) -> None:
+        """Takes the weights of rows of one block and one group away, which are about to be evicted."""
+        self.group_weights[group] -= self.trees.leaves[block, offset].sum(dtype=np.float64)
         self.trees.leaves[block, offset] = 0
         self.trees.refresh(np.full(len(offset), block), offset)
 
@@ -96,6 +116,12 @@ class Priorities:
 
 @njit(cache=True, nogil=True)
 def _assign(block: Any, offset: Any, weights: Any, groups: Any, leaves: Any, group_weights: Any) -> None:
+    one = len(groups) == 1
     for i in range(len(block)):
-        group_weights[groups[i]] += weights[i] - leaves[block[i], offset[i]]
+        ahead = i + AHEAD
+        if ahead < len(block):
+            at = block[ahead] * leaves.shape[1] + offset[ahead]
+            prefetch(leaves.ctypes.data + at * leaves.itemsize)
+        group = groups[0] if one else groups[i]
+        group_weights[group] += weights[i] - leaves[block[i], offset[i]]
         leaves[block[i], offset[i]] = weights[i]

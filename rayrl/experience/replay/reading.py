@@ -40,12 +40,14 @@ def common_specs(storage: ReplayStorage, request: Request) -> BatchSpecs:
         for partition in storage.partitions
         if partition.specs is not None and partition.blocks and (names is None or partition.name in names)
     ]
-    common = BatchSpecs(
-        *(
-            {name: spec for name, spec in first.items() if all(name in other for other in others)}
-            for first, *others in zip(*held, strict=True)
+    common = held[0]
+    if len(held) > 1:
+        common = BatchSpecs(
+            *(
+                {name: spec for name, spec in first.items() if all(name in other for other in others)}
+                for first, *others in zip(*held, strict=True)
+            )
         )
-    )
     if request.columns is None:
         return common
     if missing := set(request.columns) - common.columns.keys():

@@ -83,7 +83,8 @@ class PartitionRestorer:
         else:
             marks = Marks(row_ids, trajectories[saved.TRAJECTORY_ID], trajectories[saved.TRAJECTORY_RETURN])
             storage.columns.seal(block, self._keep(number, data, marks))
-        index.append(block, owners, index_parts(data), 0, offsets)
+        groups = groups_of(data, storage.groups, partition.name)
+        index.append(block, owners, index_parts(data, groups), 0, offsets)
         index.blocks.rows["used"][block] = used
         records = index.trajectories.rows
         records["returned"][owners] = trajectories[saved.TRAJECTORY_RETURN]
@@ -116,7 +117,7 @@ class PartitionRestorer:
         over = records["terminated"] | records["truncated"]
         for i in np.sort(newest[~over[newest]]):
             due = int(records["first_step"][i] + records["length"][i])
-            partition.open(episodes[i].tobytes(), int(entries[i]), due)
+            partition.open_episodes.open(episodes[i], int(entries[i]), due)
         if partition.by_steps:
             partition.tail = int(storage.index.live_rows(partition.blocks[0]).offset[0])
 

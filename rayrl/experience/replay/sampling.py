@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rayrl.experience.replay import scores
-from rayrl.experience.replay.groups import Wanted, Where
+from rayrl.experience.replay.groups import EVERYWHERE, Wanted, Where
 from rayrl.experience.replay.options import ReplayOptions
 from rayrl.experience.replay.requests import Fragments, Request, Target, Trajectories, Transitions
 from rayrl.experience.replay.samplers import OnPoliciness, Sampler, make_sampler
@@ -195,12 +195,12 @@ class Sampled(ABC):
 def _request(
     target: Target, sampler: str | Sampler, where: Where | None, columns: tuple[str, ...] | None
 ) -> Request:
-    return Request(target, make_sampler(sampler), where or Where(), columns)
+    return Request(target, make_sampler(sampler), where or EVERYWHERE, columns)
 
 
 def with_split(where: Where | None, split: Wanted) -> Where:
     """A filter, with another split where one is given."""
-    where = where or Where()
+    where = where or EVERYWHERE
     if split is None:
         return where
     return Where(split, where.domain, where.task, where.source, where.partition)

@@ -26,6 +26,7 @@ from rayrl.experience.replay.partition import Partition
 from rayrl.experience.replay.parts import groups_of, index_parts, prepare
 from rayrl.experience.replay.priorities import Priorities
 from rayrl.experience.replay.sizes import block_rows
+from rayrl.experience.replay.slabs import Empty, empty
 from rayrl.experience.replay.store import BlockStore, Marks, Segment
 from rayrl.experience.split import uniform_of
 from rayrl.storage.spaces import Spaces
@@ -94,9 +95,10 @@ class ReplayStorage:
         self.finish()
         to = self.partition(partition)
         self.check(batch, to)
-        new = to.producers.new(batch) if idempotent else np.ones(batch.num_trajectories, np.bool_)
-        duplicates = int(np.count_nonzero(~new))
-        fresh = batch.select(np.flatnonzero(new)) if duplicates else batch
+        fresh = batch
+        if idempotent and not (new := to.producers.new(batch)).all():
+            fresh = batch.select(np.flatnonzero(new))
+        duplicates = batch.num_trajectories - fresh.num_trajectories
         self._check_room(fresh, to)
         if fresh.num_trajectories:
             fresh = prepare(fresh, self.options)
@@ -118,7 +120,8 @@ class ReplayStorage:
         """
         if fresh.num_trajectories:
             partition.specs = partition.specs or fresh.specs
-        self._unfinished = Adding(partition, cut(fresh, done)[1] if done else fresh, origin, done)
+        rest = cut(fresh, done)[1] if done else fresh
+        self._unfinished = Adding(partition, rest if rest.num_steps else None, origin, done)
         return self.finish()
 
     def finish(self) -> tuple[int, int]:
@@ -129,15 +132,17 @@ class ReplayStorage:
             return steps, refused
         to = todo.partition
         while True:
-            if not todo.rest.num_steps and todo.origin is not None:
+            if todo.rest is None and todo.origin is not None:
                 # Before the block is sealed: who has that needs no more of the batch.
                 to.producers.advance(todo.origin)
                 todo.origin = None
             if to.open_block is not None and to.open_block.room == 0:
                 self.seal(to, todo.done)
-            if not todo.rest.num_steps:
+            if todo.rest is None:
                 break
-            head, todo.rest = cut(todo.rest, self._open(to).room)
+            head, todo.rest = todo.rest, None
+            if head.num_steps > (room := self._open(to).room):
+                head, todo.rest = cut(head, room)
             todo.done += head.num_steps
             added = self._append(head, to)
             steps += added
@@ -157,12 +162,16 @@ class ReplayStorage:
             return
         block = partition.blocks[-1]
         number = int(self.index.blocks.rows["number"][block])
+        is_free = True
         if self.index.blocks.rows["live"][block]:
-            self._rewrite(block, partition)
+            is_free = not self._rewrite(block, partition, _maker(partition)).is_view
         if self.log is not None:
             self.log.sealed(partition, number, done)
         if not self.index.blocks.rows["live"][block]:
             self._forget(block, partition)
+        if is_free and partition.open_block.rows == self.index.block_rows:
+            partition.spare = partition.open_block
+            partition.spare.empty()
         partition.open_block = None
 
     def drop_empty(self) -> None:
@@ -175,11 +184,11 @@ class ReplayStorage:
         """The file that a sealed block is in, where it is in one."""
         return self.store.segment_of(number) or self.segments.get(number)
 
-    def contents(self, block: int, partition: Partition) -> Contents:
-        """The live rows of a block of a partition."""
+    def contents(self, block: int, partition: Partition, make: Empty = np.empty) -> Contents:
+        """The live rows of a block of a partition; see there."""
         if partition.specs is None:
             raise DataError("the partition is empty", where=partition.name)
-        return contents(block, self.index, self.columns, partition.specs)
+        return contents(block, self.index, self.columns, partition.specs, make)
 
     def _open(self, partition: Partition) -> OpenBlock:
         if partition.open_block is None:
@@ -191,7 +200,8 @@ class ReplayStorage:
             block = self.index.begin_block(partition.code, number)
             partition.reserved = None
             partition.blocks.append(block)
-            opened = partition.open_block = OpenBlock(partition.specs, self.index.block_rows)
+            opened = partition.spare or OpenBlock(partition.specs, self.index.block_rows, _maker(partition))
+            partition.open_block, partition.spare = opened, None
             self.columns.set(block, opened.columns)
         return partition.open_block
 
@@ -208,57 +218,18 @@ class ReplayStorage:
                 columns = batch.trajectory_columns
         if batch.num_trajectories == 0:
             return 0
-        parts = index_parts(batch)
-        owners = self._owners(batch, keys, partition)
+        parts = index_parts(batch, groups_of(batch, self.groups, partition.name))
+        owners, begun = self.index.own(parts, partition.open_episodes)
+        partition.begun(owners[begun], keys[begun])
         opened, block = self._open(partition), partition.blocks[-1]
-        first_piece, first = opened.num_pieces, int(self.index.blocks.rows["used"][block])
+        first_piece = opened.num_pieces
         self.columns.set(block, opened.append(batch))
         self.index.append(block, owners, parts, first_piece)
-        self.index.trajectories.rows["score"][owners] = np.nan
         if self.priorities is not None:
-            groups = np.repeat(self.index.trajectories.rows["group"][owners], parts.lengths)
-            self.priorities.begin(block, first, first + batch.num_steps, groups)
+            first = int(self.index.blocks.rows["used"][block]) - batch.num_steps
+            self.priorities.begin(block, first, parts.rows)
         partition.counters.steps_added += batch.num_steps
         return batch.num_steps
-
-    def _owners(
-        self, batch: TrajectoryBatch, keys: NDArray[np.float64], partition: Partition
-    ) -> NDArray[np.int32]:
-        """The trajectories to which the parts of a batch belong: those they continue, or new ones."""
-        columns: Any = batch.trajectory_columns
-        episodes, first = columns[c.EPISODE_ID], columns[c.FIRST_STEP]
-        over = columns[c.TERMINATED] | columns[c.TRUNCATED]
-        lengths = batch.lengths
-        owners = np.full(batch.num_trajectories, -1, np.int32)
-        # Only these can continue a trajectory or be continued; the others are whole episodes.
-        linked = np.flatnonzero((first > 0) | ~over).tolist()
-        begun = np.ones(batch.num_trajectories, np.bool_)
-        pending: dict[bytes, tuple[int, int]] = {}
-        same: list[tuple[int, int]] = []
-        names = {i: episodes[i].tobytes() for i in linked}
-        for i in linked:
-            name, step = names[i], int(first[i])
-            earlier = pending.pop(name, None)
-            if earlier is not None and earlier[1] == step:
-                same.append((i, earlier[0]))
-                begun[i] = False
-            else:
-                found = partition.continues(name, step)
-                if found is not None:
-                    owners[i], begun[i] = found, False
-            if not over[i]:
-                pending[name] = i, step + int(lengths[i])
-        new = np.flatnonzero(begun)
-        groups = groups_of(batch, self.groups, partition.name)
-        owners[new] = self.index.begin_trajectories(first[new], groups[new])
-        for i, earlier_part in same:
-            owners[i] = owners[earlier_part]
-        for i in linked:
-            partition.close(int(owners[i]))
-            if not over[i]:
-                partition.open(names[i], int(owners[i]), int(first[i] + lengths[i]))
-        partition.begun(owners[new], keys[new])
-        return owners
 
     def _evict(self, partition: Partition) -> None:
         while partition.over_full:
@@ -299,7 +270,7 @@ class ReplayStorage:
     def _after(self, blocks: NDArray[np.int64], steps: int, gone: list[int], partition: Partition) -> None:
         """Counts what was evicted, and drops or shrinks the blocks that it was in."""
         partition.counters.steps_evicted += steps
-        partition.gone(gone)
+        partition.gone(np.array(gone, np.int32))
         for block in blocks.tolist():
             if partition.open_block is not None and block == partition.blocks[-1]:
                 continue
@@ -314,13 +285,14 @@ class ReplayStorage:
                         "block %d is not shrunk, which wastes memory and nothing else: %s", block, error
                     )
 
-    def _rewrite(self, block: int, partition: Partition) -> None:
+    def _rewrite(self, block: int, partition: Partition, make: Empty = np.empty) -> Contents:
         """Puts the live rows of a block, trajectory after trajectory, into the store."""
-        found = self.contents(block, partition)
+        found = self.contents(block, partition, make)
         number = int(self.index.blocks.rows["number"][block])
         self.columns.seal(block, self.store.put(number, found.batch, self.marks(block, found)))
         self.segments.pop(number, None)
         rearrange(block, found, self.index)
+        return found
 
     def marks(self, block: int, found: Contents) -> Marks:
         """What the index knows of the contents of a block."""
@@ -350,12 +322,17 @@ class ReplayStorage:
             DataError: naming the column, and what it is here and there.
         """
         batch.validate()
+        form = batch.form
+        if form == partition.form:
+            return
         specs = batch.specs
         specs.check_has(self._required)
         for other in self.partitions:
             if other.specs is not None:
                 same = other is partition
                 check_against(specs, other.specs, f"partition {other.name!r}", whole=same)
+        if partition.specs is not None:
+            partition.form = form
 
     def _check_room(self, batch: TrajectoryBatch, partition: Partition) -> None:
         options = partition.options
@@ -370,6 +347,11 @@ class ReplayStorage:
                 where=f"partition {partition.name!r}",
                 remedy="raise its capacity, or let it evict: fifo or reservoir",
             )
+
+
+def _maker(partition: Partition) -> Empty:
+    """What makes the columns of a partition's blocks: in large pages where blocks go as they came."""
+    return np.empty if partition.options.eviction == "reservoir" else empty
 
 
 def reservoir_keys(episode_ids: NDArray[np.uint64], options: ReplayOptions) -> NDArray[np.float64]:

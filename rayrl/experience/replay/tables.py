@@ -36,6 +36,21 @@ PIECE: Final = np.dtype(
     ],
     align=True,
 )
+PART: Final = np.dtype(
+    [
+        ("high", np.uint64),  # the id of its episode
+        ("low", np.uint64),
+        ("length", np.int64),
+        ("first_step", np.int64),  # within the episode
+        ("version", np.int64),  # newest policy version that acted, or NONE
+        ("returned", np.float64),  # the episode's return up to its end, or that of the part alone
+        ("group", np.int32),
+        ("terminated", np.bool_),
+        ("truncated", np.bool_),
+    ],
+    align=True,
+)
+"""A trajectory of a batch that is added; it may go on with one that is here."""
 TRAJECTORY: Final = np.dtype(
     [
         ("id", np.int64),  # trajectories ever begun before it; NONE: the entry is free
@@ -61,32 +76,43 @@ class Table:
     Args:
         dtype: of a record.
         key: the field that is NONE in entries that are free.
+
+    Attributes:
+        rows: the records, by entry.
+        free: int32, of which the first ``num_free`` are entries that are free; the last is taken next.
+        num_free: how many entries are free.
     """
 
     def __init__(self, dtype: np.dtype[Any], key: str) -> None:
         self.rows: NDArray[Any] = np.zeros(64, dtype)
         self.rows[key] = NONE
         self._key = key
-        self._free = np.arange(63, -1, -1, dtype=np.int32)
-        self._num_free = 64
+        self.free = np.arange(63, -1, -1, dtype=np.int32)
+        self.num_free = 64
 
     def take(self, count: int) -> NDArray[np.int32]:
         """Entries for new records, ``(count,)``; those given back last are taken first."""
-        while self._num_free < count:
+        self.make_room(count)
+        self.num_free -= count
+        return self.free[self.num_free : self.num_free + count][::-1].copy()
+
+    def make_room(self, count: int) -> None:
+        """Makes sure that ``count`` entries are free."""
+        while self.num_free < count:
             self._grow()
-        self._num_free -= count
-        return self._free[self._num_free : self._num_free + count][::-1].copy()
 
     def give_back(self, entries: NDArray[np.int32]) -> None:
         """Frees entries, each of them taken before."""
+        if not len(entries):
+            return
         self.rows[self._key][entries] = NONE
-        self._free[self._num_free : self._num_free + len(entries)] = entries
-        self._num_free += len(entries)
+        self.free[self.num_free : self.num_free + len(entries)] = entries
+        self.num_free += len(entries)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the table."""
-        return self.rows.nbytes + self._free.nbytes
+        return self.rows.nbytes + self.free.nbytes
 
     def _grow(self) -> None:
         size = len(self.rows)
@@ -95,6 +121,6 @@ class Table:
         self.rows = np.concatenate([self.rows, more])
         free = np.empty(2 * size, np.int32)
         free[:size] = np.arange(2 * size - 1, size - 1, -1)
-        free[size : size + self._num_free] = self._free[: self._num_free]
-        self._free = free
-        self._num_free += size
+        free[size : size + self.num_free] = self.free[: self.num_free]
+        self.free = free
+        self.num_free += size

@@ -119,12 +119,17 @@ def draw(
     union = unite([shard.census(request) for shard in shards])
     plan = split([shard.offer(request, union) for shard in shards], request, sizes, generator)
     drawn = []
-    for counts, child in zip(plan.counts, generator.spawn(len(sizes)), strict=True):
+    for counts, child in zip(plan.counts, streams_of(generator, len(sizes)), strict=True):
         givers = np.flatnonzero(counts).tolist()
-        streams = child.spawn(len(shards))
+        streams = streams_of(child, len(shards))
         parts = [shards[i].draw(request, int(counts[i]), union, streams[i]) for i in givers]
         drawn.append(Drawn(tuple(parts), tuple(givers), request, plan.mass, plan.items, child))
     return drawn
+
+
+def streams_of(generator: np.random.Generator, count: int) -> list[np.random.Generator]:
+    """Independent generators; a single one is the generator itself, since to make one takes a while."""
+    return [generator] if count == 1 else list(generator.spawn(count))
 
 
 class Plan(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from rayrl.experience.replay.requests import Request
 from rayrl.experience.replay.sharded.fleet import Fleet
 from rayrl.experience.replay.sharded.server import Survey
-from rayrl.experience.replay.union import Drawn, split, unite
+from rayrl.experience.replay.union import Drawn, split, streams_of, unite
 
 
 def draw_from_one(
@@ -24,7 +24,7 @@ def draw_from_one(
     link.heard(life)
     return [
         Drawn((part,), (link.rank,), request, plan.mass, plan.items, child)
-        for part, child in zip(parts, random.spawn(len(sizes)), strict=True)
+        for part, child in zip(parts, streams_of(random, len(sizes)), strict=True)
     ]
 
 
@@ -42,8 +42,8 @@ def draw_from_all(
     else:
         offers = [survey.offer for survey in surveys]
     plan = split(offers, request, sizes, random)
-    children = random.spawn(len(sizes))
-    streams = [child.spawn(len(links)) for child in children]
+    children = streams_of(random, len(sizes))
+    streams = [streams_of(child, len(links)) for child in children]
     parts: list[dict[int, Any]] = [{} for _ in sizes]
     receipts: dict[int, Any] = {}
     for i, link in enumerate(links):

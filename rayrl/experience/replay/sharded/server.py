@@ -41,7 +41,7 @@ from rayrl.experience.replay.samples import Sample, TrajectorySample
 from rayrl.experience.replay.spool import Spool
 from rayrl.experience.replay.spool.recovery import spooled_buffer
 from rayrl.experience.replay.store import BlockStore, HeapStore
-from rayrl.experience.replay.union import Offer, Plan, split
+from rayrl.experience.replay.union import Offer, Plan, split, streams_of
 from rayrl.storage.spaces import Spaces
 
 
@@ -209,8 +209,8 @@ class ShardServer:
         union = self.buffer.census(request)
         plan: Plan = split([self.buffer.offer(request, union)], request, sizes, generator)
         parts: list[Sample] = []
-        for size, child in zip(sizes, generator.spawn(len(sizes)), strict=True):
-            parts.append(self.buffer.draw(request, size, union, child.spawn(1)[0]))
+        for size, child in zip(sizes, streams_of(generator, len(sizes)), strict=True):
+            parts.append(self.buffer.draw(request, size, union, child))
         return ((plan, self._life), *parts)
 
     def update_priorities(
