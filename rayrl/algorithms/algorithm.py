@@ -153,9 +153,9 @@ class ColumnarAlgorithm(Algorithm):
         found = self._replay_warnings
         if self.env_failures:
             found.append(
-                f"the environment raised {self.env_failures:,} times, and its open episodes were lost: mend it; "
-                f"train.options.max_env_failures ({self.config.max_env_failures}) is how often it may with no "
-                "episode or batch finished in between"
+                f"the environment raised {self.env_failures:,} times, and its open episodes were lost: mend "
+                f"it; train.options.max_env_failures ({self.config.max_env_failures}) is how often it may with "
+                "no episode or batch finished in between"
             )
         return found
 
