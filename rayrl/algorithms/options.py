@@ -37,6 +37,11 @@ class TrainOptions(Config):
     """CPUs of each rollout worker."""
     checkpoint_every_s: PositiveFloat = 10
     """Seconds between a trial's checkpoints; it also writes one when it ends or is asked to stop."""
+    evaluate_every: PositiveInt | None = None
+    """Environment steps between a trial's evaluations in the course of training, the first before it begins;
+    null for none. They play episodes of the evaluation, as trained, and leave training as it is."""
+    evaluate_episodes: PositiveInt = 20
+    """Episodes of each of these evaluations: the first of those that `evaluate.seed` names."""
     resource_timeout_s: PositiveFloat = 600
     """Seconds until a cluster must have given the first trial what it asks for, else the stage fails."""
     replay: ReplaySettings = ReplaySettings()

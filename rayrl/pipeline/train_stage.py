@@ -28,6 +28,7 @@ from rayrl.pipeline.records import recorded
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.shared_folder import Mark
 from rayrl.pipeline.trial import read_trial
+from rayrl.pipeline.trial_evaluations import TrialEvaluations
 from rayrl.pipeline.trial_run import TrialRun
 from rayrl.pipeline.trial_spec import TrialSpec, build_config, trials_of
 
@@ -87,6 +88,7 @@ def make_run(folder: RunFolder, spec: TrialSpec, mark: Mark | None = None) -> Tr
         folder,
         config,
         folder.config,
+        TrialEvaluations(experiment, spec.architecture),
         total_steps=experiment.train.total_steps,
         checkpoint_every_s=experiment.train.checkpoint_every_s,
         mark=mark,

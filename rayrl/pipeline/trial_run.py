@@ -4,6 +4,7 @@
     identity.json       what decides its course; checkpoints of another course are set aside
     checkpoints/        step_<n>/, complete once it has that name; the newest two are kept
     progress.jsonl      one line an iteration
+    evaluations.jsonl   one line an evaluation in the course of training, where there are to be any
     tensorboard/        the same for TensorBoard
     trial.json          how far it is
     policy/             the final policy
@@ -38,6 +39,7 @@ from rayrl.pipeline.node_probe import this_node
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.shared_folder import Mark, not_shared
 from rayrl.pipeline.trial import TrialState, write_trial
+from rayrl.pipeline.trial_evaluations import EVALUATIONS_FILE, TrialEvaluations
 from rayrl.pipeline.trial_spec import TrialSpec
 from rayrl.storage.atomic import atomic_folder, read_json, remove_leftovers, storage_errors, write_json
 from rayrl.storage.hashing import sha256_path
@@ -58,6 +60,7 @@ class TrialRun:
         folder: the run folder.
         config: the algorithm's config.
         options: the experiment as plain JSON values.
+        evaluations: when it is evaluated while it trains.
         total_steps: environment steps after which it ends, at the end of an iteration.
         checkpoint_every_s: seconds between checkpoints.
         mark: what the learners' nodes must see of the folder before they write there; None asks nothing.
@@ -69,6 +72,7 @@ class TrialRun:
         folder: RunFolder,
         config: ColumnarConfig,
         options: dict[str, Any],
+        evaluations: TrialEvaluations,
         *,
         total_steps: int,
         checkpoint_every_s: float,
@@ -79,6 +83,7 @@ class TrialRun:
         self._run = folder
         self._config = config
         self._options = spec.identity(options)
+        self._evaluations = evaluations
         self._total_steps = total_steps
         self._checkpoint_every_s = checkpoint_every_s
         self._mark = mark
@@ -156,7 +161,8 @@ class TrialRun:
             self._forget_after(last)
         write_json(identity_file, identity, "a trial's identity")
         newest = max(self._steps(), default=0)
-        self._cut_progress(newest)
+        for name in ("progress.jsonl", EVALUATIONS_FILE):
+            _cut(self.path / name, newest if newest else -1)
         if (self.path / "trial.json").exists():
             before = TrialState.parse(
                 read_json(self.path / "trial.json", "a trial's state"), where=self.spec.name
@@ -186,6 +192,8 @@ class TrialRun:
             report = warm_start(algorithm, load_policy(start), where=str(start))
             _log.info("%s: starts from %s: %s", self.spec.name, start, report)
         self._write_state(algorithm, "running")
+        if checkpoint is None:
+            self._evaluate(algorithm, before=-1)
 
     def _loop(
         self,
@@ -194,7 +202,7 @@ class TrialRun:
         stop_requested: Callable[[], bool],
     ) -> bool:
         saved = time.monotonic()
-        step = algorithm.env_steps
+        step = before = algorithm.env_steps
         with (
             (self.path / "progress.jsonl").open("a", encoding="utf-8", buffering=1) as progress,
             tensorboard.open_board(self.path, after_step=step) as board,
@@ -213,11 +221,17 @@ class TrialRun:
                 with storage_errors(self.path / "progress.jsonl", "a trial's progress"):
                     progress.write(json.dumps(line) + "\n")
                 tensorboard.write_iteration(board, line)
+                self._evaluate(algorithm, before=before)
+                before = algorithm.env_steps
                 report(result)
                 if time.monotonic() - saved >= self._checkpoint_every_s:
                     self._save(algorithm)
                     saved = time.monotonic()
         return True
+
+    def _evaluate(self, algorithm: ColumnarAlgorithm, *, before: int) -> None:
+        if self._evaluations.due(before, algorithm.env_steps):
+            _append(self.path / EVALUATIONS_FILE, self._evaluations.line(algorithm))
 
     def _save(self, algorithm: ColumnarAlgorithm) -> None:
         """Writes a checkpoint under its final name only when it is complete, and drops older ones."""
@@ -301,14 +315,19 @@ class TrialRun:
         """Steps of the complete checkpoints."""
         return [int(path.name.removeprefix("step_")) for path in self.path.glob("checkpoints/step_*")]
 
-    def _cut_progress(self, step: int) -> None:
-        """Drops the lines after the checkpoint: those iterations are done again."""
-        file = self.path / "progress.jsonl"
-        if file.exists():
-            kept = [line for line in _lines(file) if line["step"] <= step]
-            text = "".join(json.dumps(line) + "\n" for line in kept)
-            with storage_errors(file, "a trial's progress"):
-                file.write_text(text, encoding="utf-8")
+
+def _cut(file: Path, step: int) -> None:
+    """Drops the lines after a checkpoint's step: what they tell of is done again."""
+    if file.exists():
+        kept = [line for line in _lines(file) if line["step"] <= step]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        with storage_errors(file, "a trial's progress"):
+            file.write_text(text, encoding="utf-8")
+
+
+def _append(file: Path, line: dict[str, Any]) -> None:
+    with storage_errors(file, "a trial's evaluations"), file.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(line) + "\n")
 
 
 def _check_learners(algorithm: ColumnarAlgorithm, mark: Mark) -> None:
