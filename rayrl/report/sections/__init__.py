@@ -6,6 +6,7 @@ from rayrl.report.sections import (
     cloning,
     demonstrations,
     divergence,
+    drops,
     learning_curves,
     results,
     setup,
@@ -17,7 +18,7 @@ from rayrl.report.sections import (
 from rayrl.report.sections.registry import register_section
 
 for _module in (
-    verdict, learning_curves, target, results, categories, demonstrations, cloning, actions, divergence,
-    timing, setup, warnings,
+    verdict, learning_curves, target, drops, results, categories, demonstrations, cloning, actions,
+    divergence, timing, setup, warnings,
 ):  # fmt: skip
     register_section(_module.SECTION)
