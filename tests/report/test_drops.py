@@ -68,7 +68,7 @@ def test_the_bound_of_a_drop(tmp_path):
 
 def test_the_ablation_is_looked_at_over_the_same_steps(tmp_path):
     held = [{0: START, 100: START, 200: START}]
-    free = [{0: START, 100: [1.0, 11.0], 200: [0.0, 10.5], 300: [0.0, 0.0]}]
+    free = [{0: START, 100: [1.0, 11.0], 200: [0.0, 20.5], 300: [0.0, 0.0]}]
     run = write(tmp_path, dict(zip(CONDITIONS, ([{0: START}], held, free), strict=True)))
     of_held, of_free = drops_of(run)
     assert [each.step for each in of_free.pooled] == [100, 200]
@@ -77,7 +77,7 @@ def test_the_ablation_is_looked_at_over_the_same_steps(tmp_path):
     assert (of_free.pooled[0].bound, of_free.pooled[0].is_drop) == (-9.0, True)
     text = html.unescape(re.sub(r"(\s*<[^>]+>\s*)+", " ", build_report(tmp_path).read_text()))
     assert "Held to the start" in text
-    assert "warm without KL 15 2 1 −9.75 200" in text
+    assert "warm without KL 15 2 1 −9 100" in text
 
 
 def test_without_evaluations_under_kl_there_is_nothing_to_look_at(tmp_path):
