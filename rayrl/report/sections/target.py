@@ -102,25 +102,36 @@ def _chart(run: RunData, target: Target, found: Sequence[StepsToTarget]) -> Inte
 
 
 def _table(run: RunData, comparison: StepsToTarget) -> Html:
-    """Steps by seed; what came before training has columns of its own."""
+    label = condition_label(run, comparison.architecture, comparison.condition)
+    several = len(run.experiment.architectures) > 1 or comparison.condition != WARM
+    return table(HEADER, rows(comparison), caption=label if several else None)
+
+
+def rows(comparison: StepsToTarget) -> list[list[str]]:
+    """Steps by seed, as ``HEADER`` names the columns; what came before training has columns of its own."""
     demonstrations = number(comparison.demonstrations, 0)
-    rows = [
-        [f"seed {seed}", _steps(cold), _steps(warm), _saved(cold, warm), demonstrations, number(cloning, 0)]
+    found = [
+        [
+            f"seed {seed}",
+            _steps(cold),
+            _steps(warm),
+            _saved(cold, warm),
+            demonstrations,
+            number(cloning, 0),
+            "",
+        ]
         for seed, cold, warm, cloning in zip(
             comparison.seeds, comparison.cold, comparison.warm, comparison.cloning, strict=True
         )
     ]
-    cold, warm = mean_steps(comparison.cold), mean_steps(comparison.warm)
-    saving, added = comparison.saving, comparison.saving_with_demonstrations
-    rows = [[*row, ""] for row in rows]
     if comparison.reached:
+        cold, warm = mean_steps(comparison.cold), mean_steps(comparison.warm)
+        saving, added = comparison.saving, comparison.saving_with_demonstrations
         steps = number(cold.value, 0), number(warm.value, 0)
-        rows.append(["mean", *steps, percent(saving.value), demonstrations, "", percent(added.value)])
+        found.append(["mean", *steps, percent(saving.value), demonstrations, "", percent(added.value)])
         ends = interval(cold), interval(warm)
-        rows.append(["95 % interval", *ends, percent_interval(saving), "", "", percent_interval(added)])
-    label = condition_label(run, comparison.architecture, comparison.condition)
-    several = len(run.experiment.architectures) > 1 or comparison.condition != WARM
-    return table(HEADER, rows, caption=label if several else None)
+        found.append(["95 % interval", *ends, percent_interval(saving), "", "", percent_interval(added)])
+    return found
 
 
 def _saved(cold: Steps, warm: Steps) -> str:
