@@ -169,6 +169,10 @@ TABLES: dict[str, Callable[[RunData], Iterator[str]]] = {
 }
 
 
+BLOCK = re.compile(r"<!-- (?P<name>\w+) (?P<kind>\w+) -->\n.*?<!-- end -->", re.DOTALL)
+"""A table, with what it is of."""
+
+
 def fill(page: str, runs: dict[str, RunData]) -> str:
     """The page with the tables of the given runs."""
 
@@ -178,8 +182,7 @@ def fill(page: str, runs: dict[str, RunData]) -> str:
             return block[0]
         return "\n".join([f"<!-- {name} {kind} -->", *TABLES[kind](runs[name]), "<!-- end -->"])
 
-    pattern = r"<!-- (?P<name>\w+) (?P<kind>\w+) -->\n.*?<!-- end -->"
-    return re.sub(pattern, filled, page, flags=re.DOTALL)
+    return BLOCK.sub(filled, page)
 
 
 if __name__ == "__main__":
