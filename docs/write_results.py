@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,25 @@ from rayrl.report.outcomes import Kind, Outcome, categories_in, condition_label,
 from rayrl.report.run_data import COLD, WARM, RunData, Trial
 from rayrl.report.run_reader import read_run
 from rayrl.report.sections import drops, target
-from rayrl.report.steps_to_target import steps_to_target, target_of
-from rayrl.report.text import NOTHING, duration, interval, listed, mean, number, signed
+from rayrl.report.steps_to_target import mean_steps, steps_to_target, target_of
+from rayrl.report.text import (
+    NOTHING,
+    duration,
+    interval,
+    listed,
+    mean,
+    number,
+    percent,
+    percent_interval,
+    signed,
+)
 from rayrl.report.warm_start import TRAINING_RETURN
 
 ORACLE = "join_shortest_work"
 METRICS = {"latency_p99": -1, "goodput": 1}
 """What routers are compared by, and which sign is better."""
+SCORES = (0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
+"""Between random actions, 0, and the reference, 1."""
 ANCHOR = 450.0
 """The training return of RLlib's example, rllib/examples/offline_rl/train_w_bc_finetune_w_ppo.py."""
 
@@ -74,6 +87,32 @@ def steps(run: RunData) -> Iterator[str]:
             if seeds:
                 yield ""
                 yield f"{name}: seed {listed([str(seed) for seed in seeds])}."
+
+
+def targets(run: RunData) -> Iterator[str]:
+    """The saving of held trials at other scores than the target's."""
+    rows = []
+    for score in SCORES:
+        report = run.experiment.report.model_copy(update={"target": None, "target_score": score})
+        at_score = replace(run, experiment=run.experiment.model_copy(update={"report": report}))
+        goal = target_of(at_score)
+        assert goal is not None, "random actions and the reference were evaluated"
+        for found in steps_to_target(at_score, goal):
+            if found.condition == WARM:
+                reached = [sum(each.reached for each in steps) for steps in (found.cold, found.warm)]
+                rows.append(
+                    [
+                        f"{score:g}",
+                        number(goal.value),
+                        str(len(found.void)),
+                        *(f"{there} of {len(found.seeds)}" for there in reached),
+                        number(mean_steps(found.cold).value, 0),
+                        number(mean_steps(found.warm).value, 0),
+                        f"{percent(found.saving.value)} ({percent_interval(found.saving)})",
+                    ]
+                )
+    header = ["score", "return", "void", "cold there", "warm there", "cold", "warm", "saved"]
+    yield from _table(header, rows)
 
 
 def held(run: RunData) -> Iterator[str]:
@@ -165,7 +204,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str
 
 
 TABLES: dict[str, Callable[[RunData], Iterator[str]]] = {
-    each.__name__: each for each in (setup, levels, steps, held, rivals, anchor)
+    each.__name__: each for each in (setup, levels, steps, targets, held, rivals, anchor)
 }
 
 
