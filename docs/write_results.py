@@ -69,6 +69,9 @@ def levels(run: RunData) -> Iterator[str]:
         )
         score = outcomes.score(row)
         rows.append([row.label, mean(estimate), interval(estimate), mean(score) if score else NOTHING])
+    for name, told in (run.dataset.extra.demonstrators if run.dataset else {}).items():
+        # A policy may have demonstrated by drawing its actions; it is evaluated by its most likely ones.
+        rows.append([f"{name}, as it demonstrated", number(told["return_mean"]), NOTHING, NOTHING])
     yield from _table(["", "return", "95 % interval", "score"], rows)
 
 
