@@ -154,8 +154,8 @@ class ColumnarAlgorithm(Algorithm):
         if self.env_failures:
             found.append(
                 f"the environment raised {self.env_failures:,} times, and its open episodes were lost: mend "
-                f"it; train.options.max_env_failures ({self.config.max_env_failures}) is how often it may with "
-                "no episode or batch finished in between"
+                f"it; train.options.max_env_failures ({self.config.max_env_failures}) is how often it may "
+                "with no episode or batch finished in between"
             )
         return found
 

@@ -66,6 +66,11 @@ class TrainOptions(Config):
     reset_on_checkpoint: bool = False
     """Begins new episodes after each checkpoint, so that a trial whose environment cannot tell its state goes
     on exactly; needs `checkpoint_every_iterations`. Asked to stop, a trial falls back on its last one."""
+    evaluate_every: PositiveInt | None = None
+    """Environment steps between a trial's evaluations in the course of training, the first before it begins;
+    null for none. They play episodes of the evaluation, as trained, and leave training as it is."""
+    evaluate_episodes: PositiveInt = 20
+    """Episodes of each of these evaluations: the first of those that `evaluate.seed` names."""
     resource_timeout_s: PositiveFloat = 600
     """Seconds until a cluster must have given the first trial what it asks for, else the stage fails."""
     replay: ReplaySettings = ReplaySettings()

@@ -45,6 +45,12 @@ class PretrainOptions(Config):
     """What is to weigh the same, however often it was demonstrated: each `demonstrator`, each `action`, or
     with both named each action of each demonstrator. A step weighs N / (S · count) where S groups have N
     steps."""
+    return_weight: NonNegativeFloat = 0.0
+    """β of exp(β z), what a step weighs, where z is how many standard deviations its discounted return lies
+    above the mean; at most 20, before weights are scaled to a mean of 1 (Peng et al. 2019, arXiv:1910.00177,
+    with the mean in place of a value network). 0 imitates good and bad steps alike."""
+    return_gamma: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Discount of these returns."""
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the episodes that are held out: measured on, and not learned from."""
     early_stop_patience: PositiveInt | None = None

@@ -198,7 +198,7 @@ def _read(path: Path) -> pa.BufferReader:
         filled = 0
         while filled < len(data):
             # At most 2 GB come at once.
-            count = file.readinto(memoryview(data)[filled:])
+            count = file.readinto(data.data[filled:])
             if not count:
                 raise OSError("the file was cut short while it was read")
             filled += count

@@ -22,7 +22,13 @@ Name = Annotated[
 ]
 """Fit for a folder and a job id."""
 
-Condition = Literal["no_pretrain", "with_pretrain"]
+Condition = Literal["no_pretrain", "with_pretrain", "with_pretrain_no_kl"]
+
+
+def starts_from_policy(condition: str) -> bool:
+    """Whether trials under a condition start from the pretrained policy."""
+    return condition != "no_pretrain"
+
 
 Resume = Literal["auto", "must", "never", "ask"]
 
@@ -46,7 +52,8 @@ class Experiment(Config):
     architectures: Annotated[tuple[Name, ...], Field(min_length=1)] = ("mlp_baseline",)
     """Named network configurations; ``rayrl list architectures`` shows those that are known."""
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = ("no_pretrain", "with_pretrain")
-    """Whether trials start from scratch, or from the pretrained policy of their architecture and seed."""
+    """Whether trials start from scratch, or from the pretrained policy of their architecture and seed;
+    `with_pretrain_no_kl` starts from it and does without `train.options.kl_ref`, to show what that does."""
     collect: CollectOptions = CollectOptions()
     pretrain: PretrainOptions = PretrainOptions()
     train: TrainOptions = TrainOptions()
@@ -62,7 +69,7 @@ class Experiment(Config):
     @property
     def pretrains(self) -> bool:
         """Whether any trial starts from a pretrained policy."""
-        return "with_pretrain" in self.conditions
+        return any(starts_from_policy(condition) for condition in self.conditions)
 
     @property
     def clones(self) -> bool:
@@ -80,7 +87,7 @@ class Experiment(Config):
     @classmethod
     def _the_environments_own_mix(cls, collect: CollectOptions, info: ValidationInfo) -> CollectOptions:
         env, conditions = info.data.get("env"), info.data.get("conditions", ())
-        if collect.demonstrators or env is None or "with_pretrain" not in conditions:
+        if collect.demonstrators or env is None or not any(map(starts_from_policy, conditions)):
             return collect
         return collect.model_copy(
             update={"demonstrators": {name: float(share) for name, share in default_mix(env.id).items()}}

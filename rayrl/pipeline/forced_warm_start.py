@@ -1,6 +1,6 @@
 """A warm start that is run again: what the last one led to is set aside, once.
 
-aside/warm_start_<n>/<architecture>/pretrain/, with_pretrain/     what was there
+aside/warm_start_<n>/<architecture>/pretrain/, with_pretrain…/    what was there
 warm_start.json                                           until the run is finished: it was set aside already
 """
 
@@ -18,7 +18,7 @@ from rayrl.storage.manifest import MANIFEST_FILE
 _MARK = "warm_start.json"
 _WHAT = "the state of a forced warm start"
 _AGAIN = ("pretrain", "train", "evaluate", "report")
-_MOVED = ("pretrain", "with_pretrain")
+_MOVED = ("pretrain", "with_pretrain", "with_pretrain_no_kl")
 
 
 def set_aside(folder: RunFolder, experiment: Experiment, *, forced: bool) -> Path | None:

@@ -96,6 +96,12 @@ def check_algorithm(experiment: Experiment) -> None:
                 where=_OPTIONS,
                 remedy="add the condition with_pretrain, or leave it out",
             )
+    if "with_pretrain_no_kl" in experiment.conditions and not experiment.train.options.get("kl_ref"):
+        raise ConfigError(
+            "with_pretrain_no_kl shows what kl_ref does, and there is no kl_ref",
+            where="conditions",
+            remedy=f"set {_OPTIONS}.kl_ref, or use with_pretrain",
+        )
     of_each_kind = {(spec.architecture, spec.condition): spec for spec in trials_of(experiment)}
     for spec in of_each_kind.values():
         config = build_config(experiment, spec, run_name="", gpus=0)

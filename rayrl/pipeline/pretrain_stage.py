@@ -127,6 +127,8 @@ class _Seed:
             label_smoothing=options.label_smoothing,
             input_noise=options.input_noise,
             balance=options.balance,
+            return_weight=options.return_weight,
+            return_gamma=options.return_gamma,
         )
         action_space = open_dataset(self._dataset).spaces.action
         network = network_config(self._context.experiment, self._name, action_space)
@@ -171,6 +173,7 @@ class _Seed:
                 if key in learner:
                     line[key] = float(learner[key])
             line["best_epoch"] = int(learner["best_epoch"])
+            line["gradient_steps"] = int(learner["gradient_steps"])
             curve.append(line)
             text = "".join(json.dumps(entry) + "\n" for entry in curve)
             write_text(self._folder / "curve.jsonl", text, "a learning curve")

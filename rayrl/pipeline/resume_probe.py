@@ -26,6 +26,7 @@ from rayrl.pipeline.ray_session import ray_session
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.stages import load, stage_kind, units_of
 from rayrl.pipeline.state_digests import algorithm_digests
+from rayrl.pipeline.trial_evaluations import TrialEvaluations
 from rayrl.pipeline.trial_progress import PROGRESS_FILE
 from rayrl.pipeline.trial_run import TrialRun
 from rayrl.pipeline.trial_spec import build_config, pretrain_folder, trials_of
@@ -98,7 +99,8 @@ def _run(folder: RunFolder, stage: str, clock: _Clock) -> None:
     if stage == "train":
         (spec,) = trials_of(experiment)
         config = build_config(experiment, spec, run_name=folder.record.run_id, gpus=0)
-        _Training(spec, folder, config, folder.config, experiment.train).train(
+        evaluations = TrialEvaluations(experiment, spec.architecture)
+        _Training(spec, folder, config, folder.config, experiment.train, evaluations).train(
             lambda result: clock.tick(), lambda: False
         )
         return

@@ -218,7 +218,7 @@ for _kind in (
     StageKind(
         "train",
         run="rayrl.pipeline.train_stage:run",
-        reads=(*_TRIALS, "train"),
+        reads=(*_TRIALS, "train", "evaluate.seed", "evaluate.env_config", "evaluate.max_steps"),
         after=("pretrain",),
         in_chunks=True,
         check="rayrl.pipeline.preflight:check_algorithm",

@@ -34,6 +34,7 @@ from rayrl.pipeline.shared_folder import Mark
 from rayrl.pipeline.stages import Chunk
 from rayrl.pipeline.training_progress import TrainingProgress
 from rayrl.pipeline.trial import read_trial
+from rayrl.pipeline.trial_evaluations import TrialEvaluations
 from rayrl.pipeline.trial_run import TrialRun
 from rayrl.pipeline.trial_spec import TrialSpec, build_config, trials_of
 
@@ -124,7 +125,16 @@ def make_run(
     """
     experiment = folder.experiment()
     config = build_config(experiment, spec, run_name=folder.record.run_id, gpus=_gpus())
-    return TrialRun(spec, folder, config, folder.config, experiment.train, chunk=chunk, mark=mark)
+    return TrialRun(
+        spec,
+        folder,
+        config,
+        folder.config,
+        experiment.train,
+        TrialEvaluations(experiment, spec.architecture),
+        chunk=chunk,
+        mark=mark,
+    )
 
 
 def _gpus() -> float:

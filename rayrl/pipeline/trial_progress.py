@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rayrl.algorithms.algorithm import REPLAY, REPLAY_SECONDS, SAMPLING_SECONDS, UPDATE_SECONDS
-from rayrl.storage.atomic import write_text
+from rayrl.storage.atomic import storage_errors, write_text
 
 PROGRESS_FILE = "progress.jsonl"
 
@@ -47,6 +47,16 @@ def progress_line(result: dict[str, Any]) -> dict[str, Any]:
         line["actions"] = {name: float(share) for name, share in runners["actions"].items()}
     finite: dict[str, Any] = _without_nan(line)
     return finite
+
+
+def append_line(file: Path, line: dict[str, Any]) -> None:
+    """Adds a line to a file of one JSON object a line.
+
+    Raises:
+        StorageError: the disk is full or not writable.
+    """
+    with storage_errors(file, "a trial's progress"), file.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(line) + "\n")
 
 
 def cut_progress(file: Path, step: int) -> None:

@@ -6,6 +6,7 @@
     chunks/             how it ended each chunk
     faults/             a batch that it could not learn from, where there was one
     progress.jsonl      one line an iteration
+    evaluations.jsonl   one line an evaluation in the course of training, where there are to be any
     tensorboard/        the same for TensorBoard
     trial.json          how far it is
     policy/             the final policy
@@ -33,12 +34,13 @@ from rayrl.models.policy_folder import load_policy, save_policy
 from rayrl.pipeline import chunk_record, tensorboard
 from rayrl.pipeline.checkpoints import Checkpoints
 from rayrl.pipeline.chunk_record import ChunkRecord, memory_growth, read_record, record_file, write_record
-from rayrl.pipeline.node_probe import this_node
+from rayrl.pipeline.learner_folders import check_learners, keep_faults
 from rayrl.pipeline.run_folder import RunFolder
-from rayrl.pipeline.shared_folder import Mark, not_shared
+from rayrl.pipeline.shared_folder import Mark
 from rayrl.pipeline.stages import Chunk
 from rayrl.pipeline.trial import TrialState, read_trial, write_trial
-from rayrl.pipeline.trial_progress import PROGRESS_FILE, cut_progress, progress_line
+from rayrl.pipeline.trial_evaluations import EVALUATIONS_FILE, TrialEvaluations
+from rayrl.pipeline.trial_progress import PROGRESS_FILE, append_line, cut_progress, progress_line
 from rayrl.pipeline.trial_spec import TrialSpec
 from rayrl.storage.atomic import read_json, remove_leftovers, storage_errors, write_json
 from rayrl.storage.hashing import sha256_path
@@ -63,6 +65,7 @@ class TrialRun:
         config: the algorithm's config.
         options: the experiment as plain JSON values.
         train: its options of training.
+        evaluations: when it is evaluated while it trains.
         chunk: the part of training to do; None for all of it.
         mark: what the learners' nodes must see of the folder before they write there; None asks nothing.
     """
@@ -74,6 +77,7 @@ class TrialRun:
         config: ColumnarConfig,
         options: dict[str, Any],
         train: TrainOptions,
+        evaluations: TrialEvaluations,
         *,
         chunk: Chunk | None = None,
         mark: Mark | None = None,
@@ -84,6 +88,7 @@ class TrialRun:
         self._config = config
         self._options = spec.identity(options)
         self._train = train
+        self._evaluations = evaluations
         self._total_steps = train.total_steps
         self._chunk = chunk or Chunk(1, 1, train.total_steps)
         self._checkpoints = Checkpoints(self.path / "checkpoints", keep=train.keep_checkpoints)
@@ -137,7 +142,7 @@ class TrialRun:
             algorithm.replay.segments = self._checkpoints.segments
         try:
             if self._mark is not None:
-                _check_learners(algorithm, self._mark)
+                check_learners(algorithm, self._mark)
             keep_faults(algorithm, self.path / FAULTS_FOLDER)
             self._start(algorithm, checkpoint)
             finished = self._loop(algorithm, report, stop_requested)
@@ -208,7 +213,9 @@ class TrialRun:
             self._forget_after(last)
         write_json(self.path / "identity.json", self._identity, "a trial's identity")
         newest, problems = self._checkpoints.take_intact()
-        cut_progress(self.path / PROGRESS_FILE, newest)
+        for name in (PROGRESS_FILE, EVALUATIONS_FILE):
+            # Without a checkpoint nothing stays, of what was told before training neither.
+            cut_progress(self.path / name, newest if newest else -1)
         if (self.path / "trial.json").exists():
             before = TrialState.parse(
                 read_json(self.path / "trial.json", "a trial's state"), where=self.spec.name
@@ -252,6 +259,8 @@ class TrialRun:
             report = warm_start(algorithm, load_policy(start), where=str(start))
             _log.info("%s: starts from %s: %s", self.spec.name, start, report)
         self._write_state(algorithm, "running")
+        if checkpoint is None:
+            self._evaluate(algorithm, before=-1)
 
     def _loop(
         self,
@@ -260,7 +269,7 @@ class TrialRun:
         stop_requested: Callable[[], bool],
     ) -> bool:
         saved = time.monotonic()
-        step = algorithm.env_steps
+        step = before = algorithm.env_steps
         every = self._train.checkpoint_every_iterations
         with (
             (self.path / PROGRESS_FILE).open("a", encoding="utf-8", buffering=1) as progress,
@@ -280,6 +289,8 @@ class TrialRun:
                 with storage_errors(self.path / PROGRESS_FILE, "a trial's progress"):
                     progress.write(json.dumps(line) + "\n")
                 tensorboard.write_iteration(board, line)
+                self._evaluate(algorithm, before=before)
+                before = algorithm.env_steps
                 report(result)
                 if self._memory_start is None:
                     self._memory_start = algorithm.memory_bytes()
@@ -291,6 +302,10 @@ class TrialRun:
                     self._save(algorithm, reset=True)
                     saved = time.monotonic()
         return True
+
+    def _evaluate(self, algorithm: ColumnarAlgorithm, *, before: int) -> None:
+        if self._evaluations.due(before, algorithm.env_steps):
+            append_line(self.path / EVALUATIONS_FILE, self._evaluations.line(algorithm))
 
     def _save(self, algorithm: ColumnarAlgorithm, *, reset: bool) -> None:
         is_new = not self._checkpoints.path(algorithm.env_steps).exists()
@@ -375,19 +390,3 @@ class TrialRun:
     def _inputs(self) -> dict[str, str]:
         start = self.spec.starting_policy(self._run)
         return {"policy": sha256_path(start / "weights.safetensors")} if start is not None else {}
-
-
-def keep_faults(algorithm: ColumnarAlgorithm, folder: Path) -> None:
-    """Has learners save a batch into a folder that they cannot learn from, before they say so."""
-    for answer in algorithm.learner_group.foreach_learner(
-        lambda learner, folder=folder: setattr(learner, "fault_folder", folder)
-    ):
-        answer.get()
-
-
-def _check_learners(algorithm: ColumnarAlgorithm, mark: Mark) -> None:
-    answers = algorithm.learner_group.foreach_learner(
-        lambda learner, mark=mark: None if mark.is_seen() else this_node()
-    )
-    if blind := [node for answer in answers if (node := answer.get()) is not None]:
-        raise not_shared(blind, mark.folder)

@@ -14,7 +14,7 @@ from rayrl.algorithms.registry import algorithm_config, set_options
 from rayrl.errors import ConfigError
 from rayrl.models.architectures import model_config
 from rayrl.models.model_config import ModelConfig
-from rayrl.pipeline.experiment import Experiment
+from rayrl.pipeline.experiment import Experiment, starts_from_policy
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.trial import trial_folder
 
@@ -49,6 +49,12 @@ _WHERE_CHECKPOINTS_ARE = ("chunks", "checkpoint_every_iterations", "reset_on_che
 """Options that do so only where episodes begin anew with each checkpoint."""
 WARM_OPTIONS = ("kl_ref", "critic_warmup_updates")
 """Options of the algorithm for trials that start from a policy; the others do without."""
+_LEFT_OUT = {"no_pretrain": WARM_OPTIONS, "with_pretrain_no_kl": ("kl_ref",)}
+"""Options of the algorithm that trials under a condition do without."""
+_EVALUATED = ("evaluate_every", "evaluate_episodes")
+"""Options that say when a trial is evaluated in the course of training: where it is not, none matters."""
+_EPISODES = ("seed", "env_config", "max_steps")
+"""Options of the evaluation that name the episodes which it then plays."""
 _NOT_IDENTITY_OF_REPLAY = (
     "save_replay_buffer",
     "replay_buffer_save_path",
@@ -68,7 +74,7 @@ class TrialSpec:
 
     Args:
         architecture: a registered architecture.
-        condition: ``no_pretrain`` or ``with_pretrain``.
+        condition: ``no_pretrain``, ``with_pretrain`` or ``with_pretrain_no_kl``.
         seed: of environments, networks and minibatches.
     """
 
@@ -87,13 +93,13 @@ class TrialSpec:
 
     def starting_policy(self, run: RunFolder) -> Path | None:
         """The policy folder that it starts from; None for a fresh network."""
-        if self.condition == "no_pretrain":
+        if not starts_from_policy(self.condition):
             return None
         return pretrain_folder(run, self.architecture, self.seed) / "policy"
 
     def options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the algorithm's options that have a meaning for this trial."""
-        left_out = WARM_OPTIONS if self.condition == "no_pretrain" else ()
+        left_out = _LEFT_OUT.get(self.condition, ())
         return {name: value for name, value in options.items() if name not in left_out}
 
     def identity(self, config: dict[str, Any]) -> dict[str, Any]:
@@ -107,6 +113,10 @@ class TrialSpec:
             left_out.update(_WHERE_CHECKPOINTS_ARE)
         train = {name: value for name, value in config["train"].items() if name not in left_out}
         train["options"] = self.options(train["options"])
+        if train.get("evaluate_every") is None:
+            train = {name: value for name, value in train.items() if name not in _EVALUATED}
+        else:
+            train["evaluated"] = {name: config["evaluate"][name] for name in _EPISODES}
         if "replay" in train:
             kept = train["replay"].items()
             train["replay"] = {name: value for name, value in kept if name not in _NOT_IDENTITY_OF_REPLAY}

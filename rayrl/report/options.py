@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import PositiveFloat
+
 from rayrl.config import Config
 
 
@@ -12,5 +14,6 @@ class ReportOptions(Config):
     """The demonstrator that scores 1, random actions scoring 0; null takes ``least_outstanding``, or the one
     with the largest share of the demonstrations."""
     target: float | None = None
-    """The training return up to which steps are counted, cold and warm; null takes the return at a
-    score of 0.95, where random actions score 0 and the reference 1."""
+    """The return up to which steps are counted, cold and warm; null takes the return at `target_score`."""
+    target_score: PositiveFloat = 0.95
+    """The score whose return is the target, where random actions score 0 and the reference 1."""

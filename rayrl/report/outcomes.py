@@ -18,9 +18,9 @@ from rayrl.evaluation.comparison import are_paired, normalized_score_of, paired_
 from rayrl.evaluation.result import RETURN, EvaluationResult
 from rayrl.evaluation.statistics import Estimate, mean_over_episodes
 from rayrl.evaluation.suites import AS_TRAINED
-from rayrl.report.run_data import COLD, RANDOM, WARM, RunData, of_category
+from rayrl.report.run_data import COLD, FREE, RANDOM, WARM, RunData, of_category
 
-_NAMES = {COLD: "cold", WARM: "warm"}
+_NAMES = {COLD: "cold", WARM: "warm", FREE: "warm without KL"}
 
 
 class Kind(Enum):

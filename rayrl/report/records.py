@@ -42,6 +42,7 @@ class TrainRecord(Record):
 
     algorithm: str = ""
     total_steps: int = 0
+    evaluate_every: int | None = None
 
 
 class ExperimentRecord(Record):

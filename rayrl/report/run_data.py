@@ -4,7 +4,8 @@ config.json                                             the experiment
 run.json, environment.json                              when, versions, hardware
 collect/manifest.json                                   demonstrations
 <architecture>/pretrain/seed_<n>/                       curve.jsonl, summary.json, eval_results.json
-<architecture>/<condition>/seed_<n>/                    progress.jsonl, trial.json, chunks/, eval_results.json
+<architecture>/<condition>/seed_<n>/                    progress.jsonl, evaluations.jsonl, chunks/,
+                                                        trial.json, eval_results.json
 evaluate/demonstrators/<name>.json                      results of demonstrators
 """
 
@@ -18,6 +19,7 @@ from typing import Any
 from rayrl.evaluation.result import EvaluationResult
 from rayrl.evaluation.suites import AS_TRAINED
 from rayrl.report.curves import Curve
+from rayrl.report.evaluations import TrainingEvaluation
 from rayrl.report.records import (
     ChunkRecord,
     DatasetRecord,
@@ -29,7 +31,8 @@ from rayrl.report.records import (
 )
 
 RANDOM = "random"
-COLD, WARM = "no_pretrain", "with_pretrain"
+COLD, WARM, FREE = "no_pretrain", "with_pretrain", "with_pretrain_no_kl"
+"""From scratch; from the pretrained policy; from it, and without what holds training to it by KL."""
 INEXACT = (
     "a rollout worker or what replay held was lost, or it was resumed without the state of its environment, "
     "optimizer or replay"
@@ -72,6 +75,8 @@ class Trial:
     """Of the policy that is there now."""
     chunks: tuple[ChunkRecord, ...] = ()
     """How it ended each part of training, in order."""
+    evaluations: tuple[TrainingEvaluation, ...] = ()
+    """In the course of training, by step."""
 
     @property
     def name(self) -> str:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from rayrl.errors import ConfigError, IntegrityError, RunError
 from rayrl.evaluation.result import EvaluationResult, load_result
 from rayrl.report.curves import Curve, read_curve
+from rayrl.report.evaluations import read_evaluations
 from rayrl.report.records import (
     ChunkRecord,
     CollectRecord,
@@ -21,7 +22,7 @@ from rayrl.report.records import (
     RunInfo,
     TrialRecord,
 )
-from rayrl.report.run_data import RANDOM, WARM, Pretraining, RunData, Trial
+from rayrl.report.run_data import COLD, RANDOM, Pretraining, RunData, Trial
 from rayrl.storage.atomic import read_json
 
 R = TypeVar("R", bound=Record)
@@ -47,7 +48,7 @@ def read_run(path: Path) -> RunData:
     except ConfigError as error:
         raise IntegrityError(error.message, where=str(file)) from None
     reader = _Reader(path)
-    pretrains = WARM in experiment.conditions
+    pretrains = any(condition != COLD for condition in experiment.conditions)
     info = reader.record(RunInfo, "run.json", missing=None) or RunInfo()
     if experiment.pretrain.skip_bc:  # nobody demonstrated
         experiment = experiment.model_copy(update={"collect": CollectRecord()})
@@ -124,8 +125,11 @@ class _Reader:
         evaluation = self._evaluation(f"{name}/eval_results.json", noted=finished)
         curve = self._curve(f"{name}/progress.jsonl", "step")
         weights = self._weights(name, evaluation)
+        evaluations, damaged = read_evaluations(self._path / name / "evaluations.jsonl")
+        if damaged:
+            self.problems.append(f"{name}/evaluations.jsonl: {damaged} of its lines could not be read.")
         chunks = tuple(self._chunks(name))
-        return Trial(architecture, condition, seed, curve, state, evaluation, weights, chunks)
+        return Trial(architecture, condition, seed, curve, state, evaluation, weights, chunks, evaluations)
 
     def _chunks(self, name: str) -> Iterator[ChunkRecord]:
         """The records of the chunks that a trial has ended, up to the first that it has not."""

@@ -70,13 +70,13 @@ def curve_difference(a: Curve, b: Curve) -> float:
     return float(np.trapezoid(difference, points) / (end - start))
 
 
-def pairs_of(run: RunData, architecture: str) -> Iterator[tuple[Trial, Trial]]:
-    """The cold and the warm trial of each seed."""
+def pairs_of(run: RunData, architecture: str, condition: str = WARM) -> Iterator[tuple[Trial, Trial]]:
+    """The cold trial of each seed, and the one under a condition that starts from a policy."""
     trials = {
         (trial.condition, trial.seed): trial for trial in run.trials if trial.architecture == architecture
     }
     for seed in run.experiment.seeds:
-        yield trials[COLD, seed], trials[WARM, seed]
+        yield trials[COLD, seed], trials[condition, seed]
 
 
 def _equally_evaluated(cold: Trial, warm: Trial) -> bool:

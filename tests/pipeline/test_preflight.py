@@ -126,6 +126,19 @@ def test_what_holds_a_policy_is_for_trials_that_start_from_one(cart, conditions)
         preflight.check_algorithm(wrong)
 
 
+def test_the_ablation_starts_from_a_policy_and_is_not_held_to_it_by_kl(cart):
+    held = ["train.options.kl_ref.initial=0.1", "train.options.critic_warmup_updates=2"]
+    alone = load_experiment(cart, ["conditions=[with_pretrain_no_kl]", *held])
+    preflight.check_algorithm(alone)
+    assert alone.pretrains
+    (config,) = {
+        spec.condition: build_config(alone, spec, run_name="", gpus=0) for spec in trials_of(alone)
+    }.values()
+    assert (config.kl_ref, config.critic_warmup_updates) == (None, 2)
+    with pytest.raises(ConfigError, match="shows what kl_ref does, and there is no kl_ref"):
+        preflight.check_algorithm(load_experiment(cart, ["conditions=[with_pretrain_no_kl]"]))
+
+
 def test_demonstrators_must_be_there(cart):
     preflight.check_demonstrators(load_experiment(cart))
     with pytest.raises(ConfigError, match="no demonstrator 'rondom' of CartPole-v1\n  did you mean 'random'"):

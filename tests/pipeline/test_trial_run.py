@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from rayrl.errors import EnvError, PolicyError
+from rayrl.evaluation.evaluator import evaluate
 from rayrl.models.policy_folder import load_policy
 from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.run_folder import RunFolder, invocation_of
@@ -142,6 +143,40 @@ def test_a_stopped_trial_goes_on_as_if_it_had_not_been(prepare):
     for name, value in weights_of(whole).items():
         np.testing.assert_array_equal(value, weights_of(parts)[name], err_msg=name)
     assert without_timings(lines_of(whole)) == without_timings(lines_of(parts))
+
+
+def evaluations_of(folder: RunFolder, spec: TrialSpec = SPEC) -> list[dict]:
+    return [json.loads(line) for line in (spec.folder(folder) / "evaluations.jsonl").read_text().splitlines()]
+
+
+def test_evaluations_in_training_change_nothing_and_go_on_after_a_stop(prepare):
+    whole, parts, without = (
+        prepare("whole", evaluate_every=100),
+        prepare("parts", evaluate_every=100),
+        prepare(),
+    )
+    for folder in (whole, without):
+        train(folder)
+    train(parts, stop_after=2)
+    # What an iteration after the newest checkpoint left.
+    file = SPEC.folder(parts) / "evaluations.jsonl"
+    file.write_text(file.read_text() + '{"step": 192, "seeds": [], "metrics": {}}\n{"st')
+    train(parts)
+    # Iterations end at 64, 128, 192, 256 and 320: those that pass 100, 200 and 300, and before the first.
+    assert [line["step"] for line in evaluations_of(whole)] == [0, 128, 256, 320]
+    assert evaluations_of(whole) == evaluations_of(parts)
+    assert [len(line["metrics"]["episode_return"]) for line in evaluations_of(whole)] == [20] * 4
+    for name, value in weights_of(whole).items():
+        np.testing.assert_array_equal(value, weights_of(without)[name], err_msg=name)
+
+
+def test_evaluations_are_of_the_episodes_that_the_evaluation_names(prepare):
+    folder = prepare(evaluate_every=300, evaluate_episodes=3)
+    train(folder)
+    last = evaluations_of(folder)[-1]
+    result = evaluate(str(SPEC.folder(folder) / "policy"), folder.experiment().env, episodes=3)
+    assert last["seeds"] == list(result.seeds)
+    assert last["metrics"]["episode_return"] == list(result.metrics["episode_return"])
 
 
 def test_iterations_after_the_newest_checkpoint_are_forgotten(prepare):

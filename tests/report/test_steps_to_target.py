@@ -88,6 +88,61 @@ def test_a_seed_whose_training_ended_early_is_left_out(tmp_path):
     assert (found.saving.value, found.saving.low) == (pytest.approx(0.8), None)
 
 
+def write_evaluated(path, means_by_condition, *, collect=None):
+    """Trials of 500 steps with an evaluation of two episodes each 100 steps, the first before training."""
+    (first, *_) = means_by_condition.values()
+    train = {"algorithm": "ppo", "total_steps": 500, "evaluate_every": 100}
+    changes = {"report": {"target": 10.0}, "train": train, "conditions": [*means_by_condition]}
+    write_experiment(path, seeds=[*range(len(first))], **changes, **({"collect": collect} if collect else {}))
+    for condition, seeds in means_by_condition.items():
+        for seed, means in enumerate(seeds):
+            folder = path / "mlp_baseline" / condition / f"seed_{seed}"
+            rows = [{"step": step, "episode_return_mean": 0.0} for step in range(100, 501, 100)]
+            write_lines(folder / "progress.jsonl", rows)
+            lines = [
+                {"step": 100 * i, "seeds": [1, 2], "metrics": {"episode_return": [mean - 1, mean + 1]}}
+                for i, mean in enumerate(means)
+            ]
+            write_lines(folder / "evaluations.jsonl", lines)
+            write_lines(
+                path / "mlp_baseline" / "pretrain" / f"seed_{seed}" / "curve.jsonl",
+                [{"epoch": epoch, "gradient_steps": 7} for epoch in (1, 2)],
+            )
+    return read_run(path)
+
+
+def test_by_evaluations_two_in_a_row_are_wanted_and_a_start_at_the_target_is_void(tmp_path):
+    cold = [[0, 10, 9, 10, 11, 12], [0, 0, 0, 0, 0, 10], [0, 10, 10, 10, 10, 10]]
+    warm = [[9, 10, 10, 0, 0, 0], [9, 0, 10, 10, 0, 0], [10, 10, 10, 10, 10, 10]]
+    demonstrations = {"demonstrators": {"least_outstanding": 1.0}, "steps": 50}
+    run = write_evaluated(tmp_path, {"no_pretrain": cold, "with_pretrain": warm}, collect=demonstrations)
+    (found,) = steps_to_target(run, target_of(run))
+    # A single one at the target is not enough, be it before another below it or the last of all.
+    assert found.cold == (Steps(300, reached=True), Steps(500, reached=False))
+    assert found.warm == (Steps(100, reached=True), Steps(200, reached=True))
+    assert (found.seeds, found.void, found.left_out) == ((0, 1), (2,), ())
+    assert (found.demonstrations, found.cloning) == (50, (14, 14))
+    # 1 − 300 / 800, and with 50 steps added to each warm trial 1 − 400 / 800.
+    assert found.saving.value == pytest.approx(0.625)
+    assert found.saving_with_demonstrations.value == pytest.approx(0.5)
+    text = html.unescape(re.sub(r"(\s*<[^>]+>\s*)+", " ", build_report(tmp_path).read_text()))
+    assert "seed 1 > 500 200 60.0 % 50 14" in text
+    assert "void, since it began at the target: seed 2." in text
+    assert "To a return in evaluation of 10, warm-started trials took 150 steps" in text
+
+
+def test_each_condition_that_starts_from_a_policy_is_compared_with_cold_trials(tmp_path):
+    means = {
+        "no_pretrain": [[0] * 6],
+        "with_pretrain": [[0] * 6],
+        "with_pretrain_no_kl": [[0, 10, 10, 0, 0, 0]],
+    }
+    run = write_evaluated(tmp_path, means)
+    held, free = steps_to_target(run, target_of(run))
+    assert [found.condition for found in (held, free)] == ["with_pretrain", "with_pretrain_no_kl"]
+    assert (held.warm[0], free.warm[0]) == (Steps(500, reached=False), Steps(100, reached=True))
+
+
 def test_where_no_trial_reaches_it(tmp_path):
     write_trials(tmp_path, {"no_pretrain": [None, None], "with_pretrain": [None, None]})
     run = read_run(tmp_path)
@@ -111,6 +166,8 @@ def test_the_target_is_close_to_the_reference_unless_one_is_named(tmp_path):
     put(tmp_path, random=[-110.0, -90.0], least_outstanding=[-30.0, -10.0])
     # −100 + 0.95 · 80
     assert target_of(read_run(tmp_path)) == Target(-24.0, "a score of 0.95 against least_outstanding")
+    write_experiment(tmp_path, report={"target_score": 1.0})
+    assert target_of(read_run(tmp_path)) == Target(-20.0, "a score of 1 against least_outstanding")
     write_experiment(tmp_path, report={"target": -30.0})
     assert target_of(read_run(tmp_path)) == Target(-30.0)
 

@@ -33,6 +33,8 @@ _OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "schedule_epochs": (Annotated[int, Field(strict=True, ge=1)], 10, "a whole number, at least 1"),
     "label_smoothing": (Annotated[float, Field(ge=0, lt=1)], 0.0, "a number in [0, 1)"),
     "input_noise": (Annotated[float, Field(ge=0)], 0.0, "a number, at least 0"),
+    "return_weight": (Annotated[float, Field(ge=0)], 0.0, "a number, at least 0"),
+    "return_gamma": (Annotated[float, Field(gt=0, lt=1)], 0.95, "a number in (0, 1)"),
     "balance": (tuple[Balance, ...], (), "some of demonstrator and action"),
 }
 """Type, default and remedy of what makes cloning more than plain."""
@@ -54,6 +56,8 @@ class BCConfig(ColumnarConfig, AlgorithmConfig):
         label_smoothing: share of the target that is spread over all allowed actions.
         input_noise: standard deviation of noise on observations, in units of the normalized observation.
         balance: what is to weigh the same: ``demonstrator``, ``action``, or both.
+        return_weight: β of exp(β z), what a step weighs by its standardized discounted return z; 0 for none.
+        return_gamma: discount of these returns.
     """
 
     observation_space: gym.Space[Any] | None
@@ -65,6 +69,8 @@ class BCConfig(ColumnarConfig, AlgorithmConfig):
     label_smoothing: float
     input_noise: float
     balance: Sequence[Balance]
+    return_weight: float
+    return_gamma: float
     honoured: ClassVar[frozenset[str]] = COMMON | {
         "observation_space",
         "action_space",

@@ -9,7 +9,7 @@ from typing import Any
 
 from ray.rllib.core.learner.training_data import TrainingData
 
-from rayrl.algorithms.bc.weighting import WEIGHT, balanced_weights
+from rayrl.algorithms.bc.weighting import WEIGHT, ReturnWeights, balanced_weights
 from rayrl.algorithms.pretrain_options import Balance
 from rayrl.errors import DataError, TrainingError
 from rayrl.experience import columns as c
@@ -69,6 +69,7 @@ class Demonstrations:
         learners: int,
         fit_all: bool = False,
         balance: Sequence[Balance] = (),
+        returns: ReturnWeights | None = None,
     ) -> Demonstrations:
         """Reads a dataset and takes one learner's part of both sides of the split.
 
@@ -80,6 +81,7 @@ class Demonstrations:
             learners: how many share the dataset.
             fit_all: let ``train`` have the episodes of ``val`` as well.
             balance: what is to weigh the same in ``train``, which then has a column ``weight``.
+            returns: what steps weigh by their returns; both sides then have that column.
 
         Raises:
             IntegrityError: the dataset is damaged.
@@ -93,6 +95,11 @@ class Demonstrations:
         val = select_split(batch, Split.val)
         if not train.num_steps:
             raise DataError("the dataset has no demonstrations to learn from", where=str(path))
-        if balance:
-            train = train.with_columns(**{WEIGHT: balanced_weights(train, balance)})
+        weight = balanced_weights(train, balance) if balance else None
+        if returns is not None and returns.beta:
+            by_return, held_out = returns.of(train, val)
+            weight = by_return if weight is None else by_return * weight / (by_return * weight).mean()
+            val = val.with_columns(**{WEIGHT: held_out})
+        if weight is not None:
+            train = train.with_columns(**{WEIGHT: weight})
         return cls(train.split_by_rows(learners)[rank], val.split_by_rows(learners)[rank])

@@ -14,7 +14,7 @@ from rayrl.algorithms.bc.agreement import agreement_of
 from rayrl.algorithms.bc.data import DemonstrationData, Demonstrations
 from rayrl.algorithms.bc.schedule import LearningRate
 from rayrl.algorithms.bc.smoothing import smoothed_loss
-from rayrl.algorithms.bc.weighting import WEIGHT
+from rayrl.algorithms.bc.weighting import WEIGHT, ReturnWeights
 from rayrl.algorithms.collective import gather_counts, rank, sum_over_learners, world_size
 from rayrl.algorithms.learner import ColumnarLearner, Columns
 from rayrl.algorithms.minibatches import plan_minibatches
@@ -102,6 +102,7 @@ class BCLearner(ColumnarLearner):
             learners=world_size(),
             fit_all=config.fit_all,
             balance=config.balance,
+            returns=ReturnWeights(config.return_weight, config.return_gamma),
         )
         self._train, self._val = self._columns(data.train), self._columns(data.val)
         self._parts = tuple(name for name in self._train if name not in (c.ACTIONS, WEIGHT))
@@ -134,14 +135,18 @@ class BCLearner(ColumnarLearner):
 
     @torch.no_grad()
     def _measure(self, columns: Columns) -> dict[str, float]:
-        """Mean loss over all learners' rows, and how often (or how far) the mode is the action shown."""
+        """Mean loss over all learners' rows, and how often (or how far) the mode is the action shown.
+
+        What is held out has weights only of returns, and its loss is by them.
+        """
         distribution = self.policy.distribution
         sums = torch.zeros(3, dtype=torch.float64)
         for start in range(0, len(columns[c.ACTIONS]), _ROWS):
             part = {name: column[start : start + _ROWS] for name, column in columns.items()}
             with self.autocast():
                 inputs = self.policy.policy({name: part[name] for name in self._parts})
-            loss = -distribution.logp(inputs, part[c.ACTIONS]).double().sum()
+            nll = -distribution.logp(inputs, part[c.ACTIONS]).double()
+            loss = (part[WEIGHT] * nll if WEIGHT in part else nll).sum()
             mode = distribution.mode(inputs.float().cpu().numpy())
             actions = part[c.ACTIONS].cpu().numpy()
             agreement = agreement_of(mode, actions).sum()

@@ -7,6 +7,7 @@ from rayrl.report.sections import (
     cloning,
     demonstrations,
     divergence,
+    drops,
     learning_curves,
     results,
     setup,
@@ -18,7 +19,7 @@ from rayrl.report.sections import (
 from rayrl.report.sections.registry import register_section
 
 for _module in (
-    verdict, learning_curves, target, results, categories, demonstrations, cloning, actions, divergence,
-    timing, chunks, setup, warnings,
+    verdict, learning_curves, target, drops, results, categories, demonstrations, cloning, actions,
+    divergence, timing, chunks, setup, warnings,
 ):  # fmt: skip
     register_section(_module.SECTION)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rayrl.report.comparison import Comparison
 from rayrl.report.curves import mean_curve
+from rayrl.report.evaluations import curve_of
 from rayrl.report.figures.chart import Line, LineChart
 from rayrl.report.groups import Group, groups_of
 from rayrl.report.html import element
-from rayrl.report.run_data import RunData
+from rayrl.report.run_data import RunData, Trial
 from rayrl.report.sections.registry import Block, Section
 from rayrl.report.text import count
 from rayrl.report.warm_start import TRAINING_RETURN
 
+_Points = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""x and y."""
 _CHARTS = (
     ("learning_curves", "Training return", TRAINING_RETURN, "Return of an episode, recent mean"),
     ("success_curves", "Training success", "success_rate", "Share of episodes that succeeded"),
@@ -46,13 +52,25 @@ def _blocks(groups: Sequence[Group]) -> Sequence[Block]:
                     percent=column == "success_rate",
                 )
             )
+    if evaluated := list(_lines(groups, lambda trial: curve_of(trial.evaluations))):
+        blocks.append(
+            LineChart(
+                name="evaluations",
+                title="Return in evaluation",
+                description="Return in evaluations while training, by environment steps, each seed "
+                "and the mean of each condition.",
+                x_label="Environment steps",
+                y_label="Return of an episode, mean",
+                lines=evaluated,
+            )
+        )
     if not blocks:
         return [element("p", "No episode was finished in training, so no return is known.", class_="note")]
     blocks.append(
         element(
             "p",
             "Faint lines are single training seeds, bold ones their mean over the steps that all have. While "
-            "it trains, a policy samples its actions; the evaluation below takes the most likely ones.",
+            "it trains, a policy samples its actions; evaluations take the most likely ones.",
             class_="note",
         )
     )
@@ -61,9 +79,13 @@ def _blocks(groups: Sequence[Group]) -> Sequence[Block]:
 
 def seed_lines(groups: Sequence[Group], column: str) -> Iterator[Line]:
     """A faint line for each seed that knows the column, and a bold one for the mean of each group."""
+    yield from _lines(groups, lambda trial: trial.curve.known("step", column))
+
+
+def _lines(groups: Sequence[Group], points_of: Callable[[Trial], _Points]) -> Iterator[Line]:
     bold = []
     for group in groups:
-        curves = {trial.seed: trial.curve.known("step", column) for trial in group.trials}
+        curves = {trial.seed: points_of(trial) for trial in group.trials}
         curves = {seed: curve for seed, curve in curves.items() if len(curve[0])}
         if len(curves) > 1:
             for seed, (x, y) in curves.items():

@@ -1,4 +1,4 @@
-"""Steps to target: how soon cold and warm training return what is wanted."""
+"""Steps to target: how soon cold and warm trials return what is wanted, and what that took besides."""
 
 from __future__ import annotations
 
@@ -9,8 +9,26 @@ from rayrl.report.html import Html, element, table
 from rayrl.report.outcomes import condition_label, condition_style
 from rayrl.report.run_data import COLD, WARM, RunData
 from rayrl.report.sections.registry import Block, Section
-from rayrl.report.steps_to_target import Steps, StepsToTarget, Target, mean_steps, steps_to_target, target_of
+from rayrl.report.steps_to_target import (
+    Steps,
+    StepsToTarget,
+    Target,
+    is_evaluated,
+    mean_steps,
+    steps_to_target,
+    target_of,
+)
 from rayrl.report.text import NOTHING, count, interval, listed, number, percent, percent_interval
+
+HEADER = (
+    "",
+    "cold",
+    "warm",
+    "saved",
+    "steps of demonstrations",
+    "gradient steps of cloning",
+    "saved, demonstrations added",
+)
 
 
 def build(run: RunData) -> Sequence[Block]:
@@ -25,7 +43,8 @@ def build(run: RunData) -> Sequence[Block]:
 def target_sentences(run: RunData, comparison: StepsToTarget, target: Target) -> tuple[str, str]:
     """What the steps of one architecture say: the finding, and the numbers behind it."""
     why = f", {target.reason}" if target.reason else ""
-    goal = f"a training return of {number(target.value)}{why}"
+    what = "a return in evaluation" if is_evaluated(run) else "a training return"
+    goal = f"{what} of {number(target.value)}{why}"
     budget = f"{run.experiment.train.total_steps:,} steps"
     if not comparison.reached:
         return "no trial reached the target.", f"In {budget}, none came to {goal}."
@@ -58,20 +77,24 @@ def _more_or_less(saving: float | None) -> str:
 
 
 def _chart(run: RunData, target: Target, found: Sequence[StepsToTarget]) -> IntervalChart:
+    shown = {
+        (comparison.architecture, condition): steps
+        for comparison in found
+        for condition, steps in ((COLD, comparison.cold), (comparison.condition, comparison.warm))
+        if steps
+    }
     rows = [
         IntervalRow(
-            label=condition_label(run, comparison.architecture, condition),
+            label=condition_label(run, architecture, condition),
             estimate=mean_steps(steps),
-            style=condition_style(run, comparison.architecture, condition),
+            style=condition_style(run, architecture, condition),
             points=[each.steps for each in steps],
         )
-        for comparison in found
-        for condition, steps in ((COLD, comparison.cold), (WARM, comparison.warm))
-        if steps
+        for (architecture, condition), steps in shown.items()
     ]
     return IntervalChart(
         name="steps_to_target",
-        title=f"Environment steps to a training return of {number(target.value)}",
+        title=f"Environment steps to a return of {number(target.value)}",
         description="Mean environment steps until the target is reached, with interval and single seeds.",
         x_label="Environment steps, at most the budget",
         rows=rows,
@@ -79,17 +102,36 @@ def _chart(run: RunData, target: Target, found: Sequence[StepsToTarget]) -> Inte
 
 
 def _table(run: RunData, comparison: StepsToTarget) -> Html:
-    rows = [
-        [f"seed {seed}", _steps(cold), _steps(warm), _saved(cold, warm)]
-        for seed, cold, warm in zip(comparison.seeds, comparison.cold, comparison.warm, strict=True)
+    label = condition_label(run, comparison.architecture, comparison.condition)
+    several = len(run.experiment.architectures) > 1 or comparison.condition != WARM
+    return table(HEADER, rows(comparison), caption=label if several else None)
+
+
+def rows(comparison: StepsToTarget) -> list[list[str]]:
+    """Steps by seed, as ``HEADER`` names the columns; what came before training has columns of its own."""
+    demonstrations = number(comparison.demonstrations, 0)
+    found = [
+        [
+            f"seed {seed}",
+            _steps(cold),
+            _steps(warm),
+            _saved(cold, warm),
+            demonstrations,
+            number(cloning, 0),
+            "",
+        ]
+        for seed, cold, warm, cloning in zip(
+            comparison.seeds, comparison.cold, comparison.warm, comparison.cloning, strict=True
+        )
     ]
-    cold, warm = mean_steps(comparison.cold), mean_steps(comparison.warm)
-    saving = comparison.saving
     if comparison.reached:
-        rows.append(["mean", number(cold.value, 0), number(warm.value, 0), percent(saving.value)])
-        rows.append(["95 % interval", interval(cold), interval(warm), percent_interval(saving)])
-    caption = comparison.architecture if len(run.experiment.architectures) > 1 else None
-    return table(["", "cold", "warm", "saved"], rows, caption=caption)
+        cold, warm = mean_steps(comparison.cold), mean_steps(comparison.warm)
+        saving, added = comparison.saving, comparison.saving_with_demonstrations
+        steps = number(cold.value, 0), number(warm.value, 0)
+        found.append(["mean", *steps, percent(saving.value), demonstrations, "", percent(added.value)])
+        ends = interval(cold), interval(warm)
+        found.append(["95 % interval", *ends, percent_interval(saving), "", "", percent_interval(added)])
+    return found
 
 
 def _saved(cold: Steps, warm: Steps) -> str:
@@ -106,22 +148,31 @@ def _note(run: RunData, target: Target, found: Sequence[StepsToTarget]) -> Html:
 
 
 def _sentences(run: RunData, target: Target, found: Sequence[StepsToTarget]) -> Iterator[str]:
+    there = "iteration in which the mean return of its recent episodes is"
+    if is_evaluated(run):
+        there = "of two evaluations in a row whose mean return is"
     yield (
         f"The target is {f'the return at {target.reason}' if target.reason else 'report.target'}; a trial is "
-        "there at the first iteration in which the mean return of its recent episodes is. A trial that was "
-        "not there when its training ended is right-censored: it counts with the steps that it had, marked "
-        "by >. So a saving is understated where cold trials were not there, and overstated where warm ones "
-        "were not. Intervals are over training seeds (Student's t; of the saving, Fieller's)."
+        f"there at the first {there}. A trial that was not there when its training ended is right-censored: "
+        "it counts with the steps that it had, marked by >. So a saving is understated where cold trials "
+        "were not there, and overstated where warm ones were not. Intervals are over training seeds "
+        "(Student's t; of the saving, Fieller's)."
     )
     if run.experiment.collect.steps and run.experiment.collect.demonstrators:
         yield (
-            f"The {run.experiment.collect.steps:,} steps of the demonstrations are not counted: they were "
-            "collected once for all seeds."
+            f"The {run.experiment.collect.steps:,} steps of the demonstrations were collected once for all "
+            "seeds; where they are added, it is to each warm trial."
         )
     for comparison in found:
+        label = condition_label(run, comparison.architecture, comparison.condition)
+        if comparison.void:
+            yield f"{label}: void, since it began at the target: {_seeds(comparison.void)}."
         if comparison.left_out:
-            seeds = listed([str(seed) for seed in comparison.left_out])
-            yield f"{comparison.architecture}: left out, since a trial ended early: seed {seeds}."
+            yield f"{label}: left out, since a trial ended early: {_seeds(comparison.left_out)}."
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed {listed([str(seed) for seed in seeds])}"
 
 
 def _applies(run: RunData) -> bool:

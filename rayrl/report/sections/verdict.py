@@ -8,7 +8,7 @@ from rayrl.evaluation.result import RETURN
 from rayrl.evaluation.statistics import Estimate
 from rayrl.report.html import Html, element, join
 from rayrl.report.outcomes import Kind, Outcome, Outcomes, outcomes_of
-from rayrl.report.run_data import COLD, INEXACT, RANDOM, WARM, RunData
+from rayrl.report.run_data import COLD, FREE, INEXACT, RANDOM, WARM, RunData
 from rayrl.report.sections import runs_compared
 from rayrl.report.sections.categories import categories_sentences
 from rayrl.report.sections.registry import Block, Section
@@ -93,7 +93,7 @@ def target_findings(run: RunData) -> Iterator[Html]:
     if target is None:
         return
     for comparison in steps_to_target(run, target):
-        if comparison.seeds:
+        if comparison.seeds and comparison.condition == WARM:
             head, numbers = target_sentences(run, comparison, target)
             several = len(run.experiment.architectures) > 1
             prefix = f"{comparison.architecture}: " if several else ""
@@ -181,6 +181,8 @@ def _glossary(run: RunData) -> Html:
         teachers = listed(sorted(run.experiment.collect.demonstrators))
         of_whom = f" that was cloned from {teachers}" if teachers else " that was given"
         sentences.append(f"Warm ones ({WARM}) start from a policy{of_whom}.")
+    if FREE in run.experiment.conditions:
+        sentences.append(f"Warm ones without KL ({FREE}) start from it and are not held to it by kl_ref.")
     return element("p", " ".join(sentences), class_="note")
 
 
