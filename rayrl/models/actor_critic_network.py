@@ -113,7 +113,7 @@ class ActorCriticNetwork(nn.Module):
 
     def initial_state(self, episodes: int) -> torch.Tensor:
         """(episodes, S) what is remembered where episodes begin."""
-        return self.policy_head.linears[0].weight.new_zeros(episodes, self.state_size)
+        return torch.zeros(episodes, self.state_size, device=next(self.parameters()).device)
 
     def step(self, parts: Parts, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``policy`` of one step of B episodes, and their states after it.

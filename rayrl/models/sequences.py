@@ -6,7 +6,7 @@ nothing is padded: what a sequence gives, and its gradient, cannot depend on the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +59,10 @@ class Packing:
         return Sequences(torch.from_numpy(self.batch_sizes), states.index_select(0, order))
 
 
+Function = Callable[[Mapping[str, torch.Tensor], Sequences | None], torch.Tensor]
+"""Of parts (B, ...) and how they form sequences; gives (B, ...)."""
+
+
 def pack(starts: Index, lengths: Index) -> Packing:
     """Packs rows ``starts[i]`` to ``starts[i] + lengths[i]``, where every length is at least 1."""
     order = np.argsort(-lengths, kind="stable")
@@ -83,21 +87,45 @@ def chunks(
         limit: rows at once; a trajectory that is longer is taken whole where S > 0.
 
     Yields:
-        Which rows to take, and how they form sequences, None where S = 0; at least once.
+        Which rows to take, and how they form sequences, None where S = 0.
     """
     rows = int(offsets[-1])
     if not states.shape[1]:
-        for start in range(0, max(rows, 1), limit):
+        for start in range(0, rows, limit):
             yield slice(start, min(start + limit, rows)), None
         return
-    first = 0
-    while True:
+    first, end = 0, len(offsets) - 1
+    while first < end:
         # Whole trajectories, as many as end within the limit, and one at least.
-        stop = max(first + 1, int(np.searchsorted(offsets, offsets[first] + limit, side="right")) - 1)
-        stop = min(stop, len(offsets) - 1)
+        stop = int(np.searchsorted(offsets, offsets[first] + limit, side="right")) - 1
+        stop = min(max(stop, first + 1), end)
         packing = pack(offsets[first:stop], np.diff(offsets[first : stop + 1]))
         index = torch.from_numpy(packing.rows).to(states.device)
         yield index, packing.sequences(states[first:stop])
         first = stop
-        if first >= len(offsets) - 1:
-            return
+
+
+def evaluate_rows(
+    function: Function,
+    parts: Mapping[str, torch.Tensor],
+    offsets: Index,
+    states: torch.Tensor,
+) -> torch.Tensor:
+    """What a function gives for the rows of trajectories, in float32, some trajectories at a time.
+
+    Args:
+        function: what is asked.
+        parts: of all rows.
+        offsets: as ``chunks`` takes them.
+        states: as ``chunks`` takes them.
+    """
+    # Without rows, the function is asked for the form of its results all the same.
+    taken = list(chunks(offsets, states)) or [(slice(0), Sequences.steps(states))]
+    given = [
+        (rows, function({name: part[rows] for name, part in parts.items()}, sequences).float())
+        for rows, sequences in taken
+    ]
+    result = given[0][1].new_empty(int(offsets[-1]), *given[0][1].shape[1:])
+    for rows, values in given:
+        result[rows] = values
+    return result
