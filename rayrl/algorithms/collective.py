@@ -78,6 +78,21 @@ def gather_counts(count: int, device: torch.device) -> list[int]:
     return [int(c) for c in sum_over_learners(counts).tolist()]
 
 
+def gather_rows(rows: Tensor) -> Tensor:
+    """The rows ``(n, k)`` of all learners, in the order of their ranks; they may differ in n.
+
+    Raises:
+        LearnerTimeoutError: another learner died, or did not come before the time limit.
+    """
+    if world_size() == 1:
+        return rows
+    counts = gather_counts(len(rows), rows.device)
+    first = sum(counts[: rank()])
+    gathered = rows.new_zeros(sum(counts), *rows.shape[1:])
+    gathered[first : first + len(rows)] = rows
+    return sum_over_learners(gathered)
+
+
 def copy_from_first(tensors: Iterable[Tensor]) -> None:
     """Gives every learner the first one's values."""
     if world_size() > 1:

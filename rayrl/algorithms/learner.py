@@ -36,16 +36,18 @@ from ray.rllib.utils.metrics import (
 )
 from torch import Tensor
 
-from rayrl.algorithms.collective import copy_from_first, gather_counts, rank, sum_over_learners, time_limit
+from rayrl.algorithms.collective import copy_from_first, rank, sum_over_learners, time_limit
 from rayrl.algorithms.faults import check_losses
 from rayrl.algorithms.gpu_usage import gpu_usage
 from rayrl.algorithms.gradients import FlatGradient, LossScale
-from rayrl.algorithms.minibatches import plan_minibatches
+from rayrl.algorithms.sequence_table import SequenceTable
+from rayrl.algorithms.shuffling import Shuffled, ShuffledRows, ShuffledSequences
 from rayrl.config.seeding import Role, generator
 from rayrl.errors import TrainingError
 from rayrl.experience import columns as c
 from rayrl.experience.ragged import Column, Ragged
 from rayrl.models.policy_module import PolicyModule
+from rayrl.models.sequences import Sequences
 from rayrl.models.weights import LoadReport, load_weights
 
 TRAINING = "training"
@@ -177,7 +179,7 @@ class ColumnarLearner(TorchLearner):
         """The loss of some rows.
 
         Args:
-            minibatch: the prepared columns' rows.
+            minibatch: the prepared columns' rows; ``sequences_of`` says how they form sequences.
 
         Returns:
             The sum of the rows' losses, and ``(len(statistics),)`` sums of the rows' statistics.
@@ -194,13 +196,20 @@ class ColumnarLearner(TorchLearner):
             remedy="call update(training_data=...)",
         )
 
-    def run_epochs(self, columns: Columns, num_epochs: int, minibatch_size: int | None) -> dict[str, float]:
+    def run_epochs(
+        self,
+        columns: Columns,
+        num_epochs: int,
+        minibatch_size: int | None,
+        sequences: SequenceTable | None = None,
+    ) -> dict[str, float]:
         """Minimizes the loss over some epochs of shuffled minibatches.
 
         Args:
             columns: ``(rows, ...)`` tensors; each learner has its own rows.
             num_epochs: passes over the rows.
             minibatch_size: rows of a minibatch per learner, about; None for all at once.
+            sequences: what the rows form, and is not to be torn apart; None where rows stand for themselves.
 
         Returns:
             Means of the statistics over all learners' rows of the last epoch, the mean gradient norm, the
@@ -209,10 +218,7 @@ class ColumnarLearner(TorchLearner):
         Raises:
             TrainingError: a statistic is not finite.
         """
-        rows = len(next(iter(columns.values())))
-        counts = gather_counts(rows, self._device)
-        plan = plan_minibatches(counts, rank(), minibatch_size)
-        bounds, totals = plan.bounds.tolist(), plan.totals.tolist()
+        shuffled = self.shuffled(columns, minibatch_size, sequences)
         numbers = generator(self.config.seed, Role.learner, rank(), self._updates)
         sums = torch.zeros(len(self.statistics), device=self._device)
         norms = torch.zeros((), device=self._device)
@@ -220,20 +226,17 @@ class ColumnarLearner(TorchLearner):
         epochs = 0
         while epochs < num_epochs:
             sums.zero_()
-            shuffled = self._shuffle(columns, self.order(rows, numbers), plan.steps)
-            for m, total in enumerate(totals):
-                first, last = bounds[m], bounds[m + 1]
-                minibatch = {name: column[first:last] for name, column in shuffled.items()}
+            for minibatch, total in shuffled.epoch(self.order(shuffled.units, numbers)):
                 statistics, norm, found_inf = self._step(minibatch, total)
                 sums += statistics
                 norms += norm
                 skipped += found_inf
             epochs += 1
-            if self.end_epoch(sums, sum(counts)):
+            if self.end_epoch(sums, shuffled.rows):
                 break
         sum_over_learners(sums)
-        steps = epochs * plan.steps
-        values = torch.cat([sums / sum(counts), torch.stack([norms / steps, skipped])]).tolist()
+        steps = epochs * shuffled.steps
+        values = torch.cat([sums / shuffled.rows, torch.stack([norms / steps, skipped])]).tolist()
         means = dict(zip(self.statistics, values, strict=False))
         self.check_losses(means, columns)
         return {
@@ -251,6 +254,30 @@ class ColumnarLearner(TorchLearner):
         """
         check_losses(statistics, columns, self.fault_folder, name=f"update_{self._updates}_learner_{rank()}")
 
+    def shuffled(
+        self, columns: Columns, minibatch_size: int | None, sequences: SequenceTable | None
+    ) -> Shuffled:
+        """The minibatches of columns, as ``run_epochs`` takes both."""
+        if sequences is None:
+            return ShuffledRows(columns, minibatch_size)
+        return ShuffledSequences(columns, sequences, self._remembered, minibatch_size)
+
+    def cut_sequences(
+        self, offsets: NDArray[np.int64], states: Tensor, after: Tensor | None = None
+    ) -> SequenceTable | None:
+        """The sequences of some trajectories, as ``SequenceTable.cut`` takes them; None where the policy
+        remembers nothing, and takes rows as they come.
+        """
+        network = self.policy.network
+        if not network.state_size:
+            return None
+        length, burn_in = network.config.max_seq_len, network.config.burn_in
+        return SequenceTable.cut(offsets, states, length=length, burn_in=burn_in, after=after)
+
+    def _remembered(self, columns: Columns, sequences: Sequences) -> Tensor:
+        with self.autocast():
+            return self.policy.network.states(columns, sequences)
+
     def end_epoch(self, sums: Tensor, rows: int) -> bool:
         """Whether the update ends with this epoch; all learners must give the same answer.
 
@@ -261,14 +288,8 @@ class ColumnarLearner(TorchLearner):
         return False
 
     def order(self, rows: int, numbers: np.random.Generator) -> NDArray[np.int64]:
-        """``(rows,)`` the order in which an epoch takes the rows."""
+        """``(rows,)`` the order in which an epoch takes the rows, or sequences where it takes those."""
         return numbers.permutation(rows)
-
-    def _shuffle(self, columns: Columns, order: NDArray[np.int64], steps: int) -> Columns:
-        if steps == 1:
-            return columns
-        index = torch.from_numpy(order).to(self._device)
-        return {name: column.index_select(0, index) for name, column in columns.items()}
 
     def _step(self, minibatch: Columns, total: int) -> tuple[Tensor, Tensor, Tensor]:
         """One optimizer step; gives the statistics' sums, the gradient's norm, and 1.0 if it was left out."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
 
 from rayrl.config.base import nearest
 from rayrl.envs.demonstrators import DemonstratorFactory, demonstrators_for
@@ -33,7 +34,7 @@ class Actor:
 
     Args:
         info: who it is.
-        begin: starts it anew with a seed for what it draws at random.
+        begin: starts it anew, in the first step of new episodes, with a seed for what it draws at random.
         spaces: of the environments that it fits; None if it fits any.
     """
 
@@ -94,10 +95,7 @@ def _demonstrator_actor(name: str, factory: DemonstratorFactory) -> Actor:
 
 def _policy_actor(policy: Policy, deterministic: bool) -> Actor:
     def begin(seed: int) -> Act:
-        random = np.random.default_rng(seed)
-        return lambda env, observations: policy.act(
-            observations, deterministic=deterministic, generator=random
-        )
+        return _PolicyAct(policy, deterministic, np.random.default_rng(seed))
 
     info = ActorInfo(
         kind="policy",
@@ -107,6 +105,24 @@ def _policy_actor(policy: Policy, deterministic: bool) -> Actor:
         deterministic=deterministic,
     )
     return Actor(info, begin, Spaces(*policy.spaces))
+
+
+class _PolicyAct:
+    """Acts by a policy from the first step of episodes on, remembering of each what the policy does."""
+
+    def __init__(self, policy: Policy, deterministic: bool, random: np.random.Generator) -> None:
+        self._policy = policy
+        self._deterministic = deterministic
+        self._random = random
+        self._state: NDArray[np.float32] | None = None
+
+    def __call__(self, env: VectorEnv, observations: Any) -> Any:
+        if self._state is None:
+            self._state = self._policy.initial_state(env.num_envs)
+        actions, self._state = self._policy.step(
+            observations, self._state, deterministic=self._deterministic, generator=self._random
+        )
+        return actions
 
 
 def _weights_sha256(policy: Policy) -> str:

@@ -23,7 +23,7 @@ def play(env: VectorEnv, act: Act, seeds: Sequence[int], *, max_steps: int | Non
 
     Args:
         env: at least as many slots as there are seeds.
-        act: chooses the actions of all slots.
+        act: chooses the actions of all slots; begun anew, so that it remembers nothing of other episodes.
         seeds: one for each episode.
         max_steps: steps after which an episode is cut.
 

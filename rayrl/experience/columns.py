@@ -21,6 +21,8 @@ REWARDS: Final = "rewards"
 ACTION_LOGP: Final = "action_logp"
 ACTION_DIST_INPUTS: Final = "action_dist_inputs"
 TEMPERATURE: Final = "temperature"
+STATE: Final = "state"
+"""Of rollouts of a policy that remembers, a trajectory column: what it remembers before the first step."""
 
 EPISODE_ID: Final = "episode_id"
 FIRST_STEP: Final = "first_step"

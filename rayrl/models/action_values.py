@@ -16,8 +16,10 @@ def greedy(config: ModelConfig, action_space: gym.Space[Any]) -> ModelConfig:
     """The policy's options as Q-learning needs them: its outputs are values.
 
     Raises:
+        ConfigError: the policy is to remember.
         SpaceError: the actions are not Discrete.
     """
+    config = config.without_memory("DQN")
     if not isinstance(action_space, gym.spaces.Discrete):
         raise SpaceError(
             f"Q-learning has no values for actions of {action_space}",

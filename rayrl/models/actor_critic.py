@@ -14,6 +14,7 @@ from rayrl.models.actor_critic_network import ActorCriticNetwork, Parts
 from rayrl.models.model_config import ModelConfig
 from rayrl.models.observations import to_parts
 from rayrl.models.policy_module import PolicyModule
+from rayrl.models.sequences import Sequences
 
 
 def module_spec(config: ModelConfig) -> RLModuleSpec:
@@ -38,13 +39,15 @@ class ActorCritic(PolicyModule, ValueFunctionAPI):
             inference_only=bool(self.inference_only),
         )
 
-    def value(self, parts: Parts) -> torch.Tensor:
+    def value(self, parts: Parts, sequences: Sequences | None = None) -> torch.Tensor:
         """Values (B,) of observation parts (B, ...)."""
-        return self.network.value(parts)
+        return self.network.value(parts, sequences)
 
-    def policy_and_value(self, parts: Parts) -> tuple[torch.Tensor, torch.Tensor]:
+    def policy_and_value(
+        self, parts: Parts, sequences: Sequences | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Both (B, D) and (B,), reading the observation once."""
-        return self.network.policy_and_value(parts)
+        return self.network.policy_and_value(parts, sequences)
 
     def compute_values(
         self, batch: Mapping[str, Any], embeddings: torch.Tensor | None = None

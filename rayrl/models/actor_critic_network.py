@@ -11,9 +11,11 @@ from torch import nn
 from rayrl.errors import ConfigError, DataError, SpaceError
 from rayrl.models.distributions import MASKED_LOGIT, Categorical, MultiCategorical, action_distribution
 from rayrl.models.model_config import ModelConfig
-from rayrl.models.networks import Encoder, policy_head, value_head
+from rayrl.models.networks import policy_head, value_head
 from rayrl.models.normalizer import Normalizer
 from rayrl.models.observations import ACTION_MASK, ObservationLayout
+from rayrl.models.recurrent_encoder import encoder_of
+from rayrl.models.sequences import Sequences
 
 Parts = Mapping[str, torch.Tensor]
 Images = Sequence[torch.Tensor]
@@ -31,6 +33,10 @@ class ActorCriticNetwork(nn.Module):
     that masks every action (of any entry of a MultiDiscrete) is an error on the CPU, where rollouts run;
     elsewhere, where looking would stall the device, it makes those actions equally probable.
 
+    A network that remembers has ``state_size`` numbers for each episode, zeros at its start. It acts step by
+    step (``step``), and learns from ``sequences``, which say how the rows lie in time; one that remembers
+    nothing takes the same calls, with S = 0, and needs no sequences.
+
     Args:
         observation_space: a Box, a Discrete, or a Dict of such.
         action_space: Discrete, MultiDiscrete, MultiBinary or a float Box.
@@ -39,6 +45,7 @@ class ActorCriticNetwork(nn.Module):
 
     Attributes:
         distribution: the action distribution whose inputs ``policy`` gives.
+        state_size: S, numbers that are remembered of an episode; 0 for none.
         normalizer: running moments of the observations.
         epsilon: float32 (), with ``epsilon_greedy`` how often an action is taken at random.
 
@@ -76,7 +83,8 @@ class ActorCriticNetwork(nn.Module):
         self.normalizer = Normalizer(
             layout.shapes, enabled=config.normalize_observations, clip=config.observation_clip
         )
-        self.encoder = Encoder(layout, config)
+        self.encoder = encoder_of(layout, config)
+        self.state_size = self.encoder.state_size
         outputs = self.distribution.input_size
         if config.free_log_std:
             if not isinstance(action_space, gym.spaces.Box):
@@ -98,15 +106,37 @@ class ActorCriticNetwork(nn.Module):
         self.policy_head = policy_head(self.encoder.output_size, outputs, config)
         if not inference_only:
             if not config.vf_share_layers:
-                self.value_encoder = Encoder(layout, config)
+                self.value_encoder = encoder_of(layout, config)
             self.value_head = value_head(self.encoder.output_size, config)
         # A plain tuple: looking up a submodule by attribute costs as much as a small layer.
         self._actor = (self.normalizer, self.encoder, self.policy_head)
 
-    def policy(self, parts: Parts) -> torch.Tensor:
+    def initial_state(self, episodes: int) -> torch.Tensor:
+        """(episodes, S) what is remembered where episodes begin."""
+        return torch.zeros(episodes, self.state_size, device=next(self.parameters()).device)
+
+    def step(self, parts: Parts, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """``policy`` of one step of B episodes, and their states after it.
+
+        Args:
+            parts: of the observations.
+            state: (B, S) before the step.
+        """
+        _, encoder, head = self._actor
+        features, state = encoder.step(*self.read(parts), state)
+        return self._distribution_inputs(head.forward(features), parts), state
+
+    def states(self, parts: Parts, sequences: Sequences | None = None) -> torch.Tensor:
+        """(B, S) what is remembered after each row."""
+        if not self.state_size:
+            return self.initial_state(len(next(iter(parts.values()))))
+        return self.encoder.forward(*self.read(parts), sequences)
+
+    def policy(self, parts: Parts, sequences: Sequences | None = None) -> torch.Tensor:
         """Inputs (B, D) of the action distribution."""
         _, encoder, head = self._actor
-        return self._distribution_inputs(head.forward(encoder.forward(*self.read(parts))), parts)
+        features = encoder.forward(*self.read(parts), sequences)
+        return self._distribution_inputs(head.forward(features), parts)
 
     def policy_of(self, flat: torch.Tensor | None, images: Images, parts: Parts) -> torch.Tensor:
         """``policy``, of what ``read`` gave of the parts."""
@@ -130,20 +160,24 @@ class ActorCriticNetwork(nn.Module):
         centred: torch.Tensor = advantages - advantages.mean(dim=-1, keepdim=True)
         return self.value_head.forward(features) + centred
 
-    def value(self, parts: Parts) -> torch.Tensor:
+    def value(self, parts: Parts, sequences: Sequences | None = None) -> torch.Tensor:
         """Values (B,)."""
         encoder = self.encoder if self.config.vf_share_layers else self.value_encoder
-        return self.value_of(encoder.forward(*self.read(parts)))
+        return self.value_of(encoder.forward(*self.read(parts), sequences))
 
-    def policy_and_value(self, parts: Parts) -> tuple[torch.Tensor, torch.Tensor]:
+    def policy_and_value(
+        self, parts: Parts, sequences: Sequences | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """``policy`` and ``value``, reading and (where shared) encoding the observation once."""
-        inputs, features = self.policy_and_value_features(parts)
+        inputs, features = self.policy_and_value_features(parts, sequences)
         return inputs, self.value_of(features)
 
-    def policy_and_value_features(self, parts: Parts) -> tuple[torch.Tensor, torch.Tensor]:
+    def policy_and_value_features(
+        self, parts: Parts, sequences: Sequences | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """``policy``, and the features (B, F) from which ``value_of`` gives the values."""
         flat, images = self.read(parts)
-        features = self.encoder.forward(flat, images)
+        features = self.encoder.forward(flat, images, sequences)
         inputs = self._distribution_inputs(self.policy_head.forward(features), parts)
         if self.config.vf_share_layers:
             return inputs, features

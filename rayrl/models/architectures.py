@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+import pydantic
 from torch import nn
 
 from rayrl.config.base import nearest
@@ -92,4 +93,17 @@ class MLPBaseline(ModelConfig):
     normalize_observations: bool = True
 
 
+class GRU(ModelConfig):
+    """A hidden layer of 128 tanh units and a GRU of 128 for policy and value together, over standardized
+    observations; it learns from sequences of 32 steps, with 8 before them to burn in."""
+
+    fcnet_hiddens: tuple[pydantic.PositiveInt, ...] = (128,)
+    gru_cell_size: pydantic.PositiveInt | None = 128
+    max_seq_len: pydantic.PositiveInt = 32
+    burn_in: pydantic.NonNegativeInt = 8
+    vf_share_layers: bool = True
+    normalize_observations: bool = True
+
+
 register_architecture("mlp_baseline", MLPBaseline)
+register_architecture("gru", GRU)

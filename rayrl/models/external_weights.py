@@ -55,7 +55,10 @@ class ExternalWeights:
         except PolicyError as error:
             if not any(kind in name.lower() for name in self.state for kind in _RECURRENT):
                 raise
-            remedy = "recurrent networks are not supported: train one of `rayrl list architectures` instead"
+            remedy = (
+                "these seem to be a recurrent network's: of such, the architecture gru is known, with its "
+                "own names and shapes (docs/guides/architectures.md)"
+            )
             raise PolicyError(error.message, where=error.where, remedy=remedy) from None
 
 

@@ -116,6 +116,15 @@ class ModelConfig(Config):
     conv_bias_initializer: InitializerField = None
     conv_bias_initializer_kwargs: dict[str, Any] | None = None
 
+    gru_cell_size: pydantic.PositiveInt | None = None
+    """Units of a gated recurrent unit (GRU) between the hidden layers and the heads: the policy remembers.
+    Policy and value share it, so it needs `vf_share_layers`; null for none."""
+    max_seq_len: pydantic.PositiveInt = 20
+    """With a GRU: steps of a sequence, back through which gradients flow; episodes are cut into such."""
+    burn_in: pydantic.NonNegativeInt = 0
+    """With a GRU: steps before a sequence that bring its memory up to date, and that nothing is learned from
+    (Kapturowski et al. 2019, "Recurrent Experience Replay in Distributed Reinforcement Learning")."""
+
     head_fcnet_hiddens: tuple[pydantic.PositiveInt, ...] = ()
     """Sizes of hidden layers that policy and value have to themselves."""
     head_fcnet_activation: ActivationField = "relu"
@@ -147,6 +156,34 @@ class ModelConfig(Config):
     observation_clip: pydantic.PositiveFloat = 10.0
     """Bound on the absolute value of a standardized observation."""
 
+    @pydantic.model_validator(mode="after")
+    def _a_memory_fits(self) -> Self:
+        if self.gru_cell_size is None:
+            for name in ("max_seq_len", "burn_in"):
+                if (value := getattr(self, name)) != ModelConfig.model_fields[name].default:
+                    raise ValueError(f"{name} = {value} has no effect without gru_cell_size")
+        elif not self.vf_share_layers:
+            raise ValueError(
+                f"gru_cell_size = {self.gru_cell_size} needs vf_share_layers = true: policy and value have "
+                "one memory"
+            )
+        return self
+
+    def without_memory(self, algorithm: str) -> Self:
+        """The same options, for an algorithm that learns from single steps.
+
+        Raises:
+            ConfigError: they ask for a memory.
+        """
+        if self.gru_cell_size is not None:
+            raise ConfigError(
+                f"gru_cell_size = {self.gru_cell_size}: {algorithm} learns from single steps, and cannot "
+                "teach a network to remember",
+                where="model_config",
+                remedy="train it with ppo, or choose an architecture without a GRU, such as mlp_baseline",
+            )
+        return self
+
     @classmethod
     def from_rllib(cls, model_config: Mapping[str, Any]) -> Self:
         """Reads RLlib's ``model_config``, as a dict or as ``dataclasses.asdict(DefaultModelConfig())``.
@@ -168,7 +205,6 @@ class ModelConfig(Config):
 
 UNSUPPORTED: dict[str, Any] = {
     "use_lstm": False,
-    "max_seq_len": 20,
     "lstm_cell_size": 256,
     "lstm_use_prev_action": False,
     "lstm_use_prev_reward": False,

@@ -15,6 +15,7 @@ from torch.nn import functional
 from rayrl.errors import ConfigError
 from rayrl.models.model_config import Activation, ConvFilter, ModelConfig
 from rayrl.models.observations import ObservationLayout
+from rayrl.models.sequences import Sequences
 
 ACTIVATIONS: dict[Activation, Callable[[torch.Tensor], torch.Tensor] | None] = {
     "tanh": torch.tanh,
@@ -217,9 +218,16 @@ def convolutions(layout: ObservationLayout, config: ModelConfig) -> list[CNN]:
 class Encoder(nn.Module):
     """From the flat vector and the images of an observation to features.
 
+    Networks are built on this class and on what is derived from it: an encoder that remembers has a state of
+    ``state_size`` numbers for each episode, zeros at its start, and its features are the state after the
+    step. This one remembers nothing.
+
     Attributes:
         output_size: number of features.
+        state_size: numbers that are remembered of an episode, 0 for none.
     """
+
+    state_size = 0
 
     def __init__(self, layout: ObservationLayout, config: ModelConfig) -> None:
         super().__init__()
@@ -234,13 +242,27 @@ class Encoder(nn.Module):
         self.output_size = self.mlp.output_size
         self._layers = self.mlp.layers
 
-    def forward(self, flat: torch.Tensor | None, images: Sequence[torch.Tensor]) -> torch.Tensor:
-        """The flat vector (B, F) and images (B, channels, height, width) to features (B, ``output_size``)."""
+    def forward(
+        self, flat: torch.Tensor | None, images: Sequence[torch.Tensor], sequences: Sequences | None = None
+    ) -> torch.Tensor:
+        """Features (B, ``output_size``).
+
+        Args:
+            flat: the flat vector (B, F).
+            images: each (B, channels, height, width).
+            sequences: how the rows form sequences; only an encoder that remembers needs to know.
+        """
         if images:
             seen = [cnn(image) for cnn, image in zip(self.cnns, images, strict=True)]
             flat = torch.cat(seen if flat is None else [flat, *seen], dim=1)
         assert flat is not None
         return apply_layers(self._layers, flat)
+
+    def step(
+        self, flat: torch.Tensor | None, images: Sequence[torch.Tensor], state: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features (B, ``output_size``) of one step of B episodes, and their states (B, S) after it."""
+        return self.forward(flat, images), state
 
 
 def policy_head(inputs: int, outputs: int, config: ModelConfig) -> MLP:

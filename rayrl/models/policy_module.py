@@ -17,6 +17,7 @@ from rayrl.models.distributions import ActionDistribution
 from rayrl.models.normalizer import Normalizer
 from rayrl.models.observations import to_parts
 from rayrl.models.rllib_distribution import RLlibDistribution, rllib_distribution
+from rayrl.models.sequences import Sequences
 from rayrl.models.weights import load_weights
 
 # RLlib's own constructor makes such a config, whatever a module is made of, and says, once, not to.
@@ -45,9 +46,9 @@ class PolicyModule(TorchRLModule, InferenceOnlyAPI):
         """Running moments of the observations."""
         return self.network.normalizer
 
-    def policy(self, parts: Parts) -> torch.Tensor:
+    def policy(self, parts: Parts, sequences: Sequences | None = None) -> torch.Tensor:
         """Inputs (B, D) of the action distribution, of observation parts (B, ...)."""
-        return self.network.policy(parts)
+        return self.network.policy(parts, sequences)
 
     def _forward(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, torch.Tensor]:
         return {Columns.ACTION_DIST_INPUTS: self.network.policy(to_parts(batch[Columns.OBS]))}

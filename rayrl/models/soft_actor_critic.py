@@ -18,8 +18,10 @@ def squashed(config: ModelConfig, action_space: gym.Space[Any]) -> ModelConfig:
     """The policy's options as soft actor-critic needs them: Box actions are bounded by tanh.
 
     Raises:
+        ConfigError: the policy is to remember.
         SpaceError: the actions are of neither a Box nor a Discrete space.
     """
+    config = config.without_memory("SAC")
     if isinstance(action_space, gym.spaces.Box):
         return config.model_copy(update={"squash_actions": True})
     if isinstance(action_space, gym.spaces.Discrete):
@@ -67,7 +69,7 @@ class SoftActorCritic(PolicyModule):
         else:
             assert isinstance(distribution, Categorical)
             sizes = {"actions": 0, "outputs": distribution.input_size}
-        critic_config = ModelConfig.from_rllib({**options, **replaced})
+        critic_config = ModelConfig.from_rllib({**options, **replaced}).without_memory("SAC")
         layout = self.network.layout
         self.critics = Critics(layout, critic_config, **sizes, count=2 if twin else 1)
         self.target_critics = Critics(layout, critic_config, **sizes, count=2 if twin else 1)

@@ -24,7 +24,8 @@ from rayrl.pipeline.cloning_quality import held_out_agreements, warnings_of
 from rayrl.pipeline.collect_stage import demonstrations_folder, never_demonstrated
 from rayrl.pipeline.context import StageContext, StageOutputs
 from rayrl.pipeline.external_policy import external_weights, network_with
-from rayrl.pipeline.trial_run import FAULTS_FOLDER, keep_faults
+from rayrl.pipeline.learner_folders import keep_faults
+from rayrl.pipeline.trial_run import FAULTS_FOLDER
 from rayrl.pipeline.trial_spec import network_config, pretrain_folder
 from rayrl.rollout.demo_plan import spaces_of
 from rayrl.rollout.demo_share import never_taken

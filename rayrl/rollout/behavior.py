@@ -18,6 +18,7 @@ from rayrl.experience.columns import (
     ACTION_DIST_INPUTS,
     ACTION_LOGP,
     ACTIONS,
+    STATE,
     TEMPERATURE,
     ColumnSpec,
     unflatten_observation,
@@ -44,8 +45,20 @@ class Behavior(Protocol):
         """The step columns that ``act`` fills besides the actions."""
         ...
 
-    def begin(self, num_envs: int, generator: np.random.Generator) -> None:
-        """Called before the first step of a rollout; all its randomness comes from ``generator``."""
+    @property
+    def memory_size(self) -> int:
+        """Numbers that it remembers of each open episode; 0 where it goes by the observation alone."""
+        ...
+
+    def begin(self, num_envs: int, generator: np.random.Generator, memory: Array) -> None:
+        """Called before the first step of a rollout.
+
+        Args:
+            num_envs: number of sub-environments N.
+            generator: all its randomness comes from this.
+            memory: float32 ``(N, memory_size)``, what it remembers of the open episodes, 0 at their start;
+                ``act`` changes it in place, and whoever collects sets it to 0 where an episode ends.
+        """
         ...
 
     def act(self, env: VectorEnv, buffer: StepBuffer, idle: NDArray[np.bool_] | None) -> tuple[Array, Array]:
@@ -109,7 +122,7 @@ class PolicyBehavior:
 
     @property
     def columns(self) -> Mapping[str, ColumnSpec]:
-        """The inputs of the distribution at temperature 1, as RLlib names them, and the temperature.
+        """The inputs of the distribution at temperature 1, as RLlib names them, the temperature, the memory.
 
         Nothing where it is for replay.
         """
@@ -117,10 +130,20 @@ class PolicyBehavior:
             return {}
         inputs = ColumnSpec(np.dtype(np.float32), (self._distribution.input_size,))
         kept = {ACTION_DIST_INPUTS: inputs}
-        return kept if self._temperature is None else {**kept, TEMPERATURE: ColumnSpec(np.dtype(np.float32))}
+        if self._temperature is not None:
+            kept[TEMPERATURE] = ColumnSpec(np.dtype(np.float32))
+        if self.memory_size:
+            kept[STATE] = ColumnSpec(np.dtype(np.float32), (self.memory_size,))
+        return kept
 
-    def begin(self, num_envs: int, generator: np.random.Generator) -> None:
+    @property
+    def memory_size(self) -> int:
+        """That of the network."""
+        return self._network.state_size
+
+    def begin(self, num_envs: int, generator: np.random.Generator, memory: Array) -> None:
         """Starts a new stream of sampling noise."""
+        self._memory = torch.from_numpy(memory)
         self._generator = generator
         self._num_envs = num_envs
         self._noise: Array = np.empty(0)
@@ -133,9 +156,14 @@ class PolicyBehavior:
         time = buffer.length
         if self._random_shares is not None:
             self._network.epsilon.fill_(next(self._random_shares))
-        inputs = self._network.policy(policy_parts(buffer, idle)).numpy()
+        given, after = self._network.step(policy_parts(buffer, idle), self._memory)
+        inputs = given.numpy()
         if not self._for_replay:
             buffer.steps[ACTION_DIST_INPUTS][time] = inputs
+        if after is not self._memory:
+            if not self._for_replay:
+                buffer.steps[STATE][time] = self._memory
+            self._memory.copy_(after)
         if not self._explore:
             actions = self._distribution.mode(inputs)
         else:
@@ -192,7 +220,12 @@ class RandomBehavior:
         """None: a random action has no distribution inputs."""
         return {}
 
-    def begin(self, num_envs: int, generator: np.random.Generator) -> None:
+    @property
+    def memory_size(self) -> int:
+        """0."""
+        return 0
+
+    def begin(self, num_envs: int, generator: np.random.Generator, memory: Array) -> None:
         """Seeds the action space."""
         self._batched = gym.vector.utils.batch_space(self._space, num_envs)
         self._batched.seed(int(generator.integers(2**31)))
@@ -225,7 +258,12 @@ class DemonstratorBehavior:
         """None: a demonstrator has no distribution inputs."""
         return {}
 
-    def begin(self, num_envs: int, generator: np.random.Generator) -> None:
+    @property
+    def memory_size(self) -> int:
+        """0: what a demonstrator remembers, it keeps itself."""
+        return 0
+
+    def begin(self, num_envs: int, generator: np.random.Generator, memory: Array) -> None:
         """Nothing: a demonstrator has its randomness from its own seed."""
 
     def act(self, env: VectorEnv, buffer: StepBuffer, idle: NDArray[np.bool_] | None) -> tuple[Array, Array]:

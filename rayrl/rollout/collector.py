@@ -16,7 +16,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from rayrl.errors import EnvError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.rollout.behavior import Behavior
+from rayrl.rollout.call import Call
 from rayrl.rollout.env_state import get_env_state, has_state, set_env_state
 from rayrl.rollout.episodes import FinishedEpisodes, last_observations, successes
 from rayrl.rollout.origin import Origin, slots_of
@@ -54,24 +55,6 @@ class Rollout:
     episodes: FinishedEpisodes
     seconds: float
     env_failures: int
-
-
-@dataclass(slots=True)
-class _Call:
-    """One call of a collector, under way."""
-
-    behavior: Behavior
-    policy_version: int
-    wanted: NDArray[np.bool_] | None = None
-    """``(N,)`` whose first episode from now on is to be kept, and no other; None where all steps are."""
-    missing: NDArray[np.bool_] | None = None
-    """``(N,)`` those of them that have not finished it."""
-    rows: int = 0
-    episodes: int = 0
-    resets: int = 0
-    failures: int = 0
-    parts: list[TrajectoryBatch] = field(default_factory=list)
-    started: float = field(default_factory=time.perf_counter)
 
 
 class Collector:
@@ -108,6 +91,8 @@ class Collector:
         """``(N,)`` sub-environments whose episode is over and which are not reset yet; None where none is."""
         self._use(make_env())
         self._episodes = OpenEpisodes(self.num_envs)
+        self._memory = np.zeros((self.num_envs, 0), np.float32)
+        """``(N, S)`` what the behaviour remembers of the open episodes."""
 
     @property
     def num_envs(self) -> int:
@@ -155,7 +140,7 @@ class Collector:
         if (num_steps is None) == (num_episodes is None) or (num_steps or num_episodes or 0) < 1:
             raise ValueError(f"num_steps = {num_steps}, num_episodes = {num_episodes}: give one, at least 1")
         capacity = 64 if num_steps is None else -(-num_steps // self.num_envs) + 1
-        call, buffer = _Call(behavior, policy_version), self._begin(behavior, capacity)
+        call, buffer = Call(behavior, policy_version), self._begin(behavior, capacity)
         if force_reset or num_steps is None or self._observation is None:
             self._start_over(call, buffer)
         call.rows = int(buffer.valid[: buffer.length].sum())
@@ -185,7 +170,7 @@ class Collector:
         Raises:
             EnvError: the environment raised too often with nothing finished in between; with its traceback.
         """
-        call, buffer = _Call(behavior, policy_version), self._begin(behavior, 64)
+        call, buffer = Call(behavior, policy_version), self._begin(behavior, 64)
         call.wanted = call.missing = np.ones(self.num_envs, np.bool_)
         self._start_over(call, buffer)
         while call.missing.any() and buffer.length < max_steps:
@@ -206,6 +191,7 @@ class Collector:
             "env": get_env_state(self.env) if started and has_state(self.env) else None,
             "observation": {name: np.array(value) for name, value in (self._observation or {}).items()},
             "idle": None if self._idle is None else self._idle.copy(),
+            "memory": self._memory.copy(),
             "buffer": {} if self._buffer is None else self._buffer.get_state(),
         }
 
@@ -226,6 +212,7 @@ class Collector:
         self.env.reset(seed=self.origin.reset_seed(self.epoch, self.sequence, 0))
         set_env_state(self.env, state["env"])
         self._observation, self._idle = dict(state["observation"]), state["idle"]
+        self._memory = np.array(state["memory"])
         if state["buffer"]:
             self._buffer = StepBuffer.from_state(state["buffer"])
         return True
@@ -241,7 +228,11 @@ class Collector:
         self._observation = self._idle = None
 
     def _begin(self, behavior: Behavior, capacity: int) -> StepBuffer:
-        behavior.begin(self.num_envs, self.origin.action_generator(self.epoch, self.sequence))
+        shape = self.num_envs, behavior.memory_size
+        if self._memory.shape != shape:
+            self._memory = np.zeros(shape, np.float32)
+        generator = self.origin.action_generator(self.epoch, self.sequence)
+        behavior.begin(self.num_envs, generator, self._memory)
         specs = {c.ACTIONS: self._action, **behavior.columns}
         buffer = self._buffer
         if buffer is None or buffer.specs != specs:
@@ -252,7 +243,7 @@ class Collector:
             buffer = self._buffer = StepBuffer(self.num_envs, self._parts, specs, capacity)
         return buffer
 
-    def _start_over(self, call: _Call, buffer: StepBuffer) -> None:
+    def _start_over(self, call: Call, buffer: StepBuffer) -> None:
         """Begins new episodes; open ones, and rows left for this batch, are given up."""
         buffer.restart()
         try:
@@ -260,14 +251,15 @@ class Collector:
         except Exception as error:
             self._replace_env(call, error)
 
-    def _reset(self, call: _Call) -> None:
+    def _reset(self, call: Call) -> None:
         seed = self.origin.reset_seed(self.epoch, self.sequence, call.resets)
         call.resets += 1
         observation, _ = self.env.reset(seed=seed)
         self._observation, self._idle = c.flatten_observation(observation), None
+        self._memory.fill(0)
         self._episodes.begin()
 
-    def _step(self, call: _Call, buffer: StepBuffer) -> None:
+    def _step(self, call: Call, buffer: StepBuffer) -> None:
         """One vector step; where the environment raises, open episodes are given up instead."""
         t = buffer.length
         if t == buffer.capacity:
@@ -299,6 +291,7 @@ class Collector:
         done = np.logical_or(terminated, truncated)
         if idle is not None:
             buffer.valid[t] = ~idle
+            self._memory[idle] = 0  # what it saw last was the end of another episode
             done &= ~idle
             call.rows -= int(np.count_nonzero(idle))
         call.rows += len(done)
@@ -321,9 +314,10 @@ class Collector:
             array[t, ended] = np.asarray(value, array.dtype)[ended]
 
     def _end_episodes(
-        self, call: _Call, buffer: StepBuffer, done: NDArray[np.bool_], infos: dict[str, Any]
+        self, call: Call, buffer: StepBuffer, done: NDArray[np.bool_], infos: dict[str, Any]
     ) -> None:
         t = buffer.length - 1
+        self._memory[done] = 0
         if call.missing is not None:
             call.missing = call.missing & ~done
         if self._autoreset is AutoresetMode.SAME_STEP:
@@ -335,7 +329,7 @@ class Collector:
         if (success := successes(infos, self.num_envs)) is not None:
             buffer.success[t, done] = success[done]
 
-    def _fail(self, call: _Call, buffer: StepBuffer, error: Exception) -> None:
+    def _fail(self, call: Call, buffer: StepBuffer, error: Exception) -> None:
         """Gives up the open episodes and replaces the environment."""
         buffer.discard_open()
         if self._add_part(call, buffer):
@@ -343,7 +337,7 @@ class Collector:
         call.rows = sum(part.num_steps for part in call.parts)
         self._replace_env(call, error)
 
-    def _replace_env(self, call: _Call, error: Exception) -> None:
+    def _replace_env(self, call: Call, error: Exception) -> None:
         """Builds and resets the environment anew, until that succeeds.
 
         Raises:
@@ -370,7 +364,7 @@ class Collector:
             else:
                 return
 
-    def _add_part(self, call: _Call, buffer: StepBuffer, held: NDArray[np.bool_] | None = None) -> bool:
+    def _add_part(self, call: Call, buffer: StepBuffer, held: NDArray[np.bool_] | None = None) -> bool:
         """Cuts what is valid into trajectories and empties the buffer; whether there was anything."""
         if call.wanted is not None:
             buffer.keep_first_episodes(call.wanted)
@@ -384,7 +378,7 @@ class Collector:
     def _cut(self, buffer: StepBuffer, finish: Callable[[dict[str, Any]], dict[str, Any]]) -> TrajectoryBatch:
         return cut(buffer, self._episodes, finish, self.origin, self.epoch, self.sequence)
 
-    def _end(self, call: _Call, buffer: StepBuffer, held: NDArray[np.bool_] | None = None) -> Rollout:
+    def _end(self, call: Call, buffer: StepBuffer, held: NDArray[np.bool_] | None = None) -> Rollout:
         self._keep_observation(buffer)
         self._add_part(call, buffer, held)
         if held is None:  # what is open has been given up

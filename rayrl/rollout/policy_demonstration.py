@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import torch
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
@@ -64,13 +65,21 @@ class PolicyDemonstration:
         """None."""
         return {}
 
-    def begin(self, num_envs: int, generator: np.random.Generator) -> None:
+    @property
+    def memory_size(self) -> int:
+        """That of the network."""
+        return self._network.state_size
+
+    def begin(self, num_envs: int, generator: np.random.Generator, memory: Array) -> None:
         """Takes over the generator of the round."""
         self._generator = generator
+        self._memory = torch.from_numpy(memory)
 
     def act(self, env: VectorEnv, buffer: StepBuffer, idle: NDArray[np.bool_] | None) -> tuple[Array, Array]:
         """The policy's actions in the environment's units, to keep and to give."""
-        inputs = self._network.policy(policy_parts(buffer, idle)).numpy()
+        given, after = self._network.step(policy_parts(buffer, idle), self._memory)
+        inputs = given.numpy()
+        self._memory.copy_(after)
         if self._deterministic:
             actions = self._distribution.mode(inputs)
         else:

@@ -115,6 +115,9 @@ def cut(
         if text is not None:
             trajectories[name] = Ragged.from_text([text] * len(ends))
 
+    if c.STATE in columns:
+        trajectories[c.STATE] = columns.pop(c.STATE)[starts]
+
     open_slots = slot[last]
     episodes.number[open_slots] = (number + over)[last]
     episodes.steps[open_slots] = np.where(over, 0, first_step + ends - starts + 1)[last]

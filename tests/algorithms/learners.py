@@ -12,6 +12,7 @@ from rayrl.algorithms.collective import rank
 from rayrl.algorithms.experience_data import ExperienceData, Part
 from rayrl.algorithms.ppo import PPOConfig
 from rayrl.algorithms.ppo.learner import PPOLearner
+from rayrl.algorithms.shuffling import sequences_of
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.ragged import offsets_of
 
@@ -142,7 +143,8 @@ class FirstRatios(PPOLearner):
         if not self._noted:
             self._noted = True
             with torch.no_grad():
-                inputs = self.policy.policy({name: minibatch[name] for name in self._parts})
+                parts = {name: minibatch[name] for name in self._parts}
+                inputs = self.policy.policy(parts, sequences_of(minibatch))
                 if "temperature" in minibatch:
                     inputs = self.policy.distribution.tempered(inputs, minibatch["temperature"])
                 logp = self.policy.distribution.logp(inputs, minibatch["actions"])

@@ -175,3 +175,57 @@ def test_a_learner_that_dies_is_named():
         update(group, trajectories([48, 16]), timeout_s=600.0)
     assert raised.value.where == "learner 1"
     group.shutdown()
+
+
+def pieces(seed, *of):
+    """Pieces (episode, first step, steps, whether it is over), with something remembered before each."""
+    episodes, first, lengths, over = zip(*of, strict=True)
+    rng = np.random.default_rng(seed)
+    return trajectories(list(lengths), seed).with_trajectory_columns(
+        state=rng.uniform(-1, 1, (len(of), 4)).astype(np.float32),
+        episode_id=np.array([[7, episode] for episode in episodes], np.uint64),
+        first_step=np.array(first),
+        terminated=np.array(over),
+        truncated=np.zeros(len(of), np.bool_),
+    )
+
+
+@pytest.mark.slow
+def test_sequences_and_what_the_reference_remembers_are_the_same_whatever_the_shards(request):
+    memory = {"gru_cell_size": 4, "vf_share_layers": True, "max_seq_len": 3, "burn_in": 2}
+
+    def made(num_learners):
+        options = {"num_epochs": 3, "lr": 0.02, "minibatch_size": None, "kl_ref": {"initial": 0.5}}
+        made = ppo_config(memory, **options)
+        made.learners(num_learners=num_learners, num_cpus_per_learner=0.5 if num_learners else "auto")
+        made.validate()
+        return group_of(made)
+
+    pair, single = made(2), made(0)
+    request.addfinalizer(pair.shutdown)
+    state = next(iter(pair.foreach_learner(lambda learner: learner.policy.get_state()))).get()
+    start = {name.removeprefix("network."): value for name, value in state.items()}
+    for group in (pair, single):
+        list(group.foreach_learner(lambda learner: learner.start_from(start, where="test")))
+    batches = [
+        pieces(0, (1, 0, 8, False), (2, 0, 3, False), (3, 0, 5, True)),
+        # Both go on at the other learner, the second one in two pieces.
+        pieces(1, (2, 3, 6, False), (1, 8, 2, True), (2, 9, 4, False)),
+    ]
+    for batch in batches:
+        results = [update(group, batch)[0]["default_policy"] for group in (pair, single)]
+        told, expected = ({name: value.peek() for name, value in result.items()} for result in results)
+        for name in ("kl_ref", "policy_loss", "vf_loss", "total_loss"):
+            assert told[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6), name
+    assert told["kl_ref"] > 0
+    first, second = states(pair)
+    expected = states(single)[0]
+    for of in (first, second):
+        kept = of["training"]["anchor"]["reference"]["memory"]
+        assert kept["keys"].tolist() == [[7, 2, 13]]
+        theirs = expected["training"]["anchor"]["reference"]["memory"]["states"]
+        np.testing.assert_allclose(kept["states"], theirs, rtol=1e-5)
+    for name, weights in first["rl_module"]["default_policy"].items():
+        theirs = expected["rl_module"]["default_policy"][name]
+        np.testing.assert_allclose(weights, theirs, rtol=1e-4, atol=1e-5, err_msg=name)
+        np.testing.assert_array_equal(weights, second["rl_module"]["default_policy"][name], err_msg=name)

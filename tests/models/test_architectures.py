@@ -9,7 +9,7 @@ from rayrl.models.model_config import ModelConfig
 
 
 def test_the_baseline_is_registered_under_its_name():
-    assert names() == ["mlp_baseline"]
+    assert names() == ["gru", "mlp_baseline"]
     config = architecture("mlp_baseline")()
     assert config.fcnet_hiddens == (256, 256)
     assert config.fcnet_activation == "tanh"
@@ -30,7 +30,7 @@ def test_names_are_taken_once(monkeypatch):
 
     register_architecture("wide", Wide)
     register_architecture("wide", Wide)
-    assert names() == ["mlp_baseline", "wide"]
+    assert names() == ["gru", "mlp_baseline", "wide"]
     with pytest.raises(ConfigError, match="the architecture 'wide' is already Wide"):
         register_architecture("wide", ModelConfig)
 
@@ -53,7 +53,7 @@ def package(tmp_path, monkeypatch):
 
 
 def test_installed_packages_add_their_own(package):
-    assert names() == ["fat", "lost", "mlp_baseline", "wrong"]
+    assert names() == ["fat", "gru", "lost", "mlp_baseline", "wrong"]
     assert architecture("fat")().fcnet_hiddens == (512,)
     assert architecture("fat") is architecture("fat")
 

@@ -128,7 +128,7 @@ def test_names_that_do_not_fit_are_all_told(tmp_path):
         weights.load_into(network_of(), ())
     assert "unexpected: actor.gru.weight_ih_l0, actor.out.bias" in str(raised.value)
     assert "missing: encoder.mlp.linears.0.weight" in str(raised.value)
-    assert "recurrent networks are not supported" in str(raised.value)
+    assert "the architecture gru is known" in str(raised.value)
 
 
 class TestInPart:
@@ -177,6 +177,7 @@ def test_facts_of_a_folder_and_of_a_file(tmp_path):
         "normalize_observations": True,
     }
     assert facts["observations normalized by"] == 0
+    assert facts["numbers remembered"] == 0
     assert facts["provenance"] == {"seed": 3}
     assert facts["tensors"]["policy_head.linears.0.bias"] == [2]
     path = saved(tmp_path / "model.pt", network.state_dict())

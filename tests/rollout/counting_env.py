@@ -176,8 +176,9 @@ class RightActions:
     """Gives the action that the observation asks for, and keeps a column and adds one."""
 
     columns = {"tag": ColumnSpec(np.dtype(np.int64), (2,))}  # noqa: RUF012
+    memory_size = 0
 
-    def begin(self, num_envs: int, generator: np.random.Generator) -> None:
+    def begin(self, num_envs: int, generator: np.random.Generator, memory: np.ndarray) -> None:
         self.generator = generator
 
     def act(self, env: VectorEnv, buffer: Any, idle: NDArray[np.bool_] | None) -> Any:

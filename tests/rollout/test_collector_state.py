@@ -58,9 +58,11 @@ def native_walks(mode: AutoresetMode) -> VectorEnv:
     return RandomWalks(3, mode)
 
 
-@pytest.fixture(scope="module")
-def policy() -> ActorCritic:
-    spec = module_spec(ModelConfig(fcnet_hiddens=[8]))
+@pytest.fixture(
+    scope="module", params=[{}, {"gru_cell_size": 4, "vf_share_layers": True}], ids=["mlp", "gru"]
+)
+def policy(request: pytest.FixtureRequest) -> ActorCritic:
+    spec = module_spec(ModelConfig(fcnet_hiddens=[8], **request.param))
     walk = RandomWalk()
     spec.observation_space, spec.action_space = walk.observation_space, walk.action_space
     return spec.build()

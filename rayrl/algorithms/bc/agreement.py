@@ -13,8 +13,7 @@ from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.ragged import Ragged
 from rayrl.models.actor_critic_network import ActorCriticNetwork
-
-_ROWS = 16_384
+from rayrl.models.sequences import chunks
 
 
 def agreements(network: ActorCriticNetwork, batch: TrajectoryBatch) -> dict[str, Any]:
@@ -63,15 +62,16 @@ def _per_step(network: ActorCriticNetwork, batch: TrajectoryBatch) -> NDArray[np
         for name, column in batch.columns.items()
         if name == c.OBS or name.startswith(f"{c.OBS}/")
     }
-    parts = []
-    for start in range(0, len(shown), _ROWS):
-        rows = {
-            name: torch.tensor(np.array(column[start : start + _ROWS]), device=device)
+    agreement = np.empty(len(shown))
+    for rows, sequences in chunks(batch.offsets, network.initial_state(batch.num_trajectories)):
+        taken = rows if isinstance(rows, slice) else rows.numpy(force=True)
+        parts = {
+            name: torch.tensor(np.array(column[taken]), device=device)
             for name, column in observations.items()
         }
-        mode = distribution.mode(network.policy(rows).float().numpy(force=True))
-        parts.append(agreement_of(mode, shown[start : start + _ROWS]))
-    return np.concatenate(parts)
+        mode = distribution.mode(network.policy(parts, sequences).float().numpy(force=True))
+        agreement[taken] = agreement_of(mode, shown[taken])
+    return agreement
 
 
 def _by_text(

@@ -15,17 +15,15 @@ from rayrl.algorithms.bc.data import DemonstrationData, Demonstrations
 from rayrl.algorithms.bc.schedule import LearningRate
 from rayrl.algorithms.bc.smoothing import smoothed_loss
 from rayrl.algorithms.bc.weighting import WEIGHT, ReturnWeights
-from rayrl.algorithms.collective import gather_counts, rank, sum_over_learners, world_size
+from rayrl.algorithms.collective import rank, sum_over_learners, world_size
 from rayrl.algorithms.learner import ColumnarLearner, Columns
-from rayrl.algorithms.minibatches import plan_minibatches
+from rayrl.algorithms.shuffling import sequences_of
 from rayrl.config.seeding import Role, generator
 from rayrl.errors import TrainingError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.ragged import Ragged
-
-_ROWS = 16_384
-"""Rows that are measured at once."""
+from rayrl.models.sequences import Index, chunks
 
 
 class BCLearner(ColumnarLearner):
@@ -55,16 +53,18 @@ class BCLearner(ColumnarLearner):
         numbers = generator(self.config.seed, Role.pretraining, rank(), self._updates)
         self._noise.manual_seed(int(numbers.integers(2**63)))
         self._gradient_steps = self._updates * self._steps_an_epoch
-        results = self.run_epochs(train, 1, self.config.minibatch_size)
-        results |= {f"train_{name}": value for name, value in self._measure(train).items() if name != "loss"}
-        results |= {f"val_{name}": value for name, value in self._measure(self._val).items()}
+        results = self.run_epochs(train, 1, self.config.minibatch_size, self._sequences)
+        ceiling, held_out = self._measure(train, self._offsets), self._measure(self._val, self._val_offsets)
+        results |= {f"train_{name}": value for name, value in ceiling.items() if name != "loss"}
+        results |= {f"val_{name}": value for name, value in held_out.items()}
         self._remember_best(results.get("val_loss", results["train_loss"]))
         return rows, results | {"best_epoch": float(self._best_epoch), "best_loss": self._best_loss}
 
     def loss(self, minibatch: Columns) -> tuple[Tensor, Tensor]:
         """Sums over rows of what is minimized; of -log π(a|s), of the former, and of the entropy."""
         parts = {name: minibatch[name] for name in self._parts}
-        inputs = self.policy.policy(self._noisy(parts) if self.config.input_noise else parts)
+        parts = self._noisy(parts) if self.config.input_noise else parts
+        inputs = self.policy.policy(parts, sequences_of(minibatch))
         # L = -log π(a|s)
         nll = -self.policy.distribution.logp(inputs, minibatch[c.ACTIONS])
         loss = nll
@@ -105,12 +105,16 @@ class BCLearner(ColumnarLearner):
             returns=ReturnWeights(config.return_weight, config.return_gamma),
         )
         self._train, self._val = self._columns(data.train), self._columns(data.val)
+        self._offsets, self._val_offsets = data.train.offsets, data.val.offsets
+        # Nobody knows what another's memory would have been: sequences within an episode begin without.
+        states = self.policy.network.initial_state(data.train.num_trajectories)
+        self._sequences = self.cut_sequences(self._offsets, states)
         self._parts = tuple(name for name in self._train if name not in (c.ACTIONS, WEIGHT))
         if self._updates == 0 and not self._is_normalized():
             # From the training split alone, and before anything is learned: the policy is cloned with it.
             self.update_normalizer({name: self._train[name] for name in self._parts})
-        rows = gather_counts(len(self._train[c.ACTIONS]), self._device)
-        steps = self._steps_an_epoch = plan_minibatches(rows, rank(), config.minibatch_size).steps
+        steps = self.shuffled(self._train, config.minibatch_size, self._sequences).steps
+        self._steps_an_epoch = steps
         self._learning_rate = LearningRate(
             config.lr,
             config.lr_schedule,
@@ -134,17 +138,18 @@ class BCLearner(ColumnarLearner):
         return {**self.observations(batch.columns), c.ACTIONS: self.to_device(own), **weight}
 
     @torch.no_grad()
-    def _measure(self, columns: Columns) -> dict[str, float]:
+    def _measure(self, columns: Columns, offsets: Index) -> dict[str, float]:
         """Mean loss over all learners' rows, and how often (or how far) the mode is the action shown.
 
         What is held out has weights only of returns, and its loss is by them.
         """
         distribution = self.policy.distribution
         sums = torch.zeros(3, dtype=torch.float64)
-        for start in range(0, len(columns[c.ACTIONS]), _ROWS):
-            part = {name: column[start : start + _ROWS] for name, column in columns.items()}
+        states = self.policy.network.initial_state(len(offsets) - 1)
+        for rows, sequences in chunks(offsets, states):
+            part = {name: column[rows] for name, column in columns.items()}
             with self.autocast():
-                inputs = self.policy.policy({name: part[name] for name in self._parts})
+                inputs = self.policy.policy({name: part[name] for name in self._parts}, sequences)
             nll = -distribution.logp(inputs, part[c.ACTIONS]).double()
             loss = (part[WEIGHT] * nll if WEIGHT in part else nll).sum()
             mode = distribution.mode(inputs.float().cpu().numpy())

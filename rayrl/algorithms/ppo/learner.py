@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,16 +20,15 @@ from rayrl.algorithms.ppo.entropy import entropy_floor
 from rayrl.algorithms.ppo.reference import REFERENCE_INPUTS, Anchor, ReferencePolicy
 from rayrl.algorithms.reward_scaling import RewardScaler
 from rayrl.algorithms.schedule import scheduled
+from rayrl.algorithms.shuffling import sequences_of
 from rayrl.errors import TrainingError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
+from rayrl.models.sequences import Function, evaluate_rows
 from rayrl.models.weights import LoadReport
 
 ADVANTAGES = "advantages"
 VALUE_TARGETS = "value_targets"
-
-_CHUNK_ROWS = 16_384
-"""Rows that are evaluated at once: enough to keep a GPU busy, little enough for its memory."""
 
 
 class PPOLearner(ColumnarLearner):
@@ -95,7 +94,8 @@ class PPOLearner(ColumnarLearner):
         batch = training_data.fetch()
         columns = self.prepare(batch)
         used = {"curr_kl_coeff": self._kl_coeff, "curr_entropy_coeff": self._entropy_coeff}
-        results = self.run_epochs(columns, self.config.num_epochs, self.config.minibatch_size)
+        config = self.config
+        results = self.run_epochs(columns, config.num_epochs, config.minibatch_size, self._sequences)
         self._gradient_steps += int(results["gradient_steps"])
         # What the policy does depends on the normalizer, too, so a policy that is held keeps it.
         if not (self.config.freeze_normalizer or self._warming_up):
@@ -146,23 +146,27 @@ class PPOLearner(ColumnarLearner):
         observations = self.observations(batch.columns)
         self._parts = tuple(observations)
         self._check_normalizer()
-        acted = self._acted(batch, observations)
+        offsets, states = batch.offsets, self._states(batch)
+        acted = self._acted(batch, observations, states)
         final = self.observations(batch.trajectory_columns, c.FINAL_OBS)
         rewards: Any = batch.columns[c.REWARDS]
         if self._reward_scaler is not None:
-            rewards = self._reward_scaler.scale(rewards, batch.offsets)
+            rewards = self._reward_scaler.scale(rewards, offsets)
         if self._anchor is not None:
-            acted[REFERENCE_INPUTS] = self._reference_inputs(self._anchor, observations)
+            acted[REFERENCE_INPUTS] = self._reference_inputs(self._anchor, batch, observations)
             penalty = self._anchor.reward_penalty(acted, acted[REFERENCE_INPUTS])
             rewards = rewards if penalty is None else rewards - penalty
-        values = self._values(observations)
+        after = self._forward(self.policy.network.states, observations, offsets, states)
+        self._sequences = self.cut_sequences(offsets, states, after)
+        values = self._values(observations, offsets, states)
         terminated: Any = batch.trajectory_columns[c.TERMINATED]
         advantages = generalized_advantages(
             rewards,
             values,
-            self._values(final),
+            # Each final observation is one step more, after its trajectory's last.
+            self._values(final, np.arange(len(offsets)), after[torch.from_numpy(offsets[1:] - 1)]),
             terminated,
-            batch.offsets,
+            offsets,
             gamma=self.config.gamma,
             lambda_=self.config.lambda_,
         )
@@ -179,7 +183,7 @@ class PPOLearner(ColumnarLearner):
         """Sums over rows of the loss and of the statistics."""
         config, distribution = self.config, self.policy.distribution
         parts = {name: minibatch[name] for name in self._parts}
-        inputs, values = self.policy.policy_and_value(parts)
+        inputs, values = self.policy.policy_and_value(parts, sequences_of(minibatch))
         tempered = c.TEMPERATURE in minibatch
         acting = distribution.tempered(inputs, minibatch[c.TEMPERATURE]) if tempered else inputs
         logp = distribution.logp(acting, minibatch[c.ACTIONS])
@@ -219,7 +223,13 @@ class PPOLearner(ColumnarLearner):
             statistics = torch.stack([policy_loss, vf_loss, entropy, kl, clip_count, total, *further])
         return total, statistics.detach()
 
-    def _acted(self, batch: TrajectoryBatch, observations: Columns) -> Columns:
+    def _states(self, batch: TrajectoryBatch) -> Tensor:
+        """What the policy that collected remembered before each trajectory."""
+        if c.STATE in batch.trajectory_columns:
+            return self.to_device(batch.trajectory_columns[c.STATE])
+        return self.policy.network.initial_state(batch.num_trajectories)
+
+    def _acted(self, batch: TrajectoryBatch, observations: Columns, states: Tensor) -> Columns:
         """What was done, and by which distribution.
 
         Rollouts compute in fp32. Where the learner does not, it takes its own numbers for the same weights,
@@ -229,14 +239,15 @@ class PPOLearner(ColumnarLearner):
         names += [c.TEMPERATURE] if c.TEMPERATURE in batch.columns else []
         acted = {name: self.to_device(batch.columns[name]) for name in names}
         if self.config.precision != "fp32":
-            distribution, inputs = self.policy.distribution, self._forward(self.policy.policy, observations)
+            distribution = self.policy.distribution
+            inputs = self._forward(self.policy.policy, observations, batch.offsets, states)
             acted[c.ACTION_DIST_INPUTS] = inputs
             if c.TEMPERATURE in acted:
                 inputs = distribution.tempered(inputs, acted[c.TEMPERATURE])
             acted[c.ACTION_LOGP] = distribution.logp(inputs, acted[c.ACTIONS])
         return acted
 
-    def _reference_inputs(self, anchor: Anchor, observations: Columns) -> Tensor:
+    def _reference_inputs(self, anchor: Anchor, batch: TrajectoryBatch, observations: Columns) -> Tensor:
         if anchor.reference is None:
             raise TrainingError(
                 "there is no policy to hold to, since training did not start from one",
@@ -244,7 +255,8 @@ class PPOLearner(ColumnarLearner):
                 remedy="give the algorithm a policy by rayrl.algorithms.warm_start, or in an experiment use "
                 "the condition with_pretrain; else leave kl_ref out",
             )
-        return self._forward(anchor.reference.inputs, observations)
+        with torch.no_grad(), self.autocast():
+            return anchor.reference.inputs(observations, batch)
 
     def _check_normalizer(self) -> None:
         normalizer = self.policy.normalizer
@@ -255,18 +267,18 @@ class PPOLearner(ColumnarLearner):
                 remedy="give stabilization.steps, or start from a policy that brings its normalizer",
             )
 
-    def _values(self, observations: Columns) -> NDArray[np.float32]:
-        values: NDArray[np.float32] = self._forward(self.policy.value, observations).cpu().numpy()
-        return values
+    def _values(
+        self, observations: Columns, offsets: NDArray[np.int64], states: Tensor
+    ) -> NDArray[np.float32]:
+        values = self._forward(self.policy.value, observations, offsets, states)
+        on_host: NDArray[np.float32] = values.cpu().numpy()
+        return on_host
 
-    def _forward(self, function: Callable[[Columns], Tensor], observations: Columns) -> Tensor:
-        rows = len(next(iter(observations.values())))
+    def _forward(
+        self, function: Function, observations: Columns, offsets: NDArray[np.int64], states: Tensor
+    ) -> Tensor:
         with torch.no_grad(), self.autocast():
-            chunks = [
-                function({name: part[i : i + _CHUNK_ROWS] for name, part in observations.items()})
-                for i in range(0, max(rows, 1), _CHUNK_ROWS)
-            ]
-        return torch.cat(chunks).float()
+            return evaluate_rows(function, observations, offsets, states)
 
     def _moments(self, advantages: Any, targets: Any) -> tuple[float, float, float]:
         """Over all learners: mean and standard deviation of A, and 1 - Var(G - V)/Var(G), where G - V = A."""

@@ -10,9 +10,12 @@ from torch import Tensor
 
 from rayrl.algorithms.ppo.kl import Coefficient, kl_loss, kl_values
 from rayrl.algorithms.ppo.options import ReferenceKL
+from rayrl.algorithms.ppo.reference_memory import ReferenceMemory
 from rayrl.experience import columns as c
-from rayrl.models.actor_critic_network import ActorCriticNetwork, Parts
+from rayrl.experience.batch import TrajectoryBatch
+from rayrl.models.actor_critic_network import ActorCriticNetwork
 from rayrl.models.distributions import ActionDistribution
+from rayrl.models.sequences import evaluate_rows
 from rayrl.models.weights import load_weights
 
 REFERENCE_INPUTS = "reference_inputs"
@@ -36,20 +39,29 @@ class ReferencePolicy:
                 network.observation_space, network.action_space, network.config, inference_only=True
             )
         self._network = copy.to(device).eval().requires_grad_(False)
+        self._memory = ReferenceMemory(self._network)
         whole = network.state_dict()
-        self.set_state({name: whole[name].numpy(force=True) for name in copy.state_dict()})
+        load_weights(copy, {name: whole[name] for name in copy.state_dict()}, where="reference policy")
 
-    def inputs(self, parts: Parts) -> Tensor:
-        """Inputs (B, D) of the action distribution, of observation parts (B, ...)."""
-        return self._network.policy(parts)
+    def inputs(self, parts: Columns, batch: TrajectoryBatch) -> Tensor:
+        """Inputs (rows, D) of the action distribution, in float32; every learner must call it.
 
-    def get_state(self) -> dict[str, np.ndarray[Any, Any]]:
-        """The weights and the normalizer, by name."""
-        return {name: np.array(x.numpy(force=True)) for name, x in self._network.state_dict().items()}
+        Args:
+            parts: the observations of all rows.
+            batch: the trajectories that the rows are of.
+        """
+        states = self._memory.states(batch, parts)
+        return evaluate_rows(self._network.policy, parts, batch.offsets, states)
 
-    def set_state(self, state: dict[str, np.ndarray[Any, Any]]) -> None:
+    def get_state(self) -> dict[str, Any]:
+        """The weights and the normalizer, by name, and what is remembered of open episodes."""
+        weights = {name: np.array(x.numpy(force=True)) for name, x in self._network.state_dict().items()}
+        return {"weights": weights, "memory": self._memory.get_state()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
         """Takes over what ``get_state`` gave."""
-        load_weights(self._network, state, where="reference policy")
+        load_weights(self._network, state["weights"], where="reference policy")
+        self._memory.set_state(state["memory"])
 
 
 class Anchor:

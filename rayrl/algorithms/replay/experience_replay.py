@@ -317,4 +317,6 @@ def _as_taken(distribution: ActionDistribution, batch: TrajectoryBatch) -> Traje
     if isinstance(actions, Ragged):
         return batch
     taken = distribution.to_env(np.asarray(actions))
-    return batch.drop([c.ACTION_LOGP, c.ACTION_DIST_INPUTS]).with_columns(**{c.ACTIONS: taken})
+    own = [c.ACTION_LOGP, c.ACTION_DIST_INPUTS]
+    own += [c.STATE] if c.STATE in batch.trajectory_columns else []
+    return batch.drop(own).with_columns(**{c.ACTIONS: taken})

@@ -126,15 +126,17 @@ def test_without_a_policy_to_start_from_the_reference_is_refused():
 
 def test_the_reference_stays_while_the_policy_moves():
     learner = held(learner_of(NORMALIZED, kl_ref={"initial": 0.1}, lr=0.05))
-    observations = learner.observations(trajectories([64]).columns)
-    before = learner._anchor.reference.inputs(observations)
+    batch = trajectories([64])
+    observations = learner.observations(batch.columns)
+    before = learner._anchor.reference.inputs(observations, batch)
     start = learner.policy.policy(observations).detach()
     torch.testing.assert_close(before, start)
     results = update(learner, trajectories([64]))
     assert results["kl_ref"] > 0
     assert float(learner.policy.normalizer.count) == 64
-    assert "normalizer.count" in learner._anchor.reference.get_state()
-    torch.testing.assert_close(learner._anchor.reference.inputs(observations), before, rtol=0, atol=0)
+    assert "normalizer.count" in learner._anchor.reference.get_state()["weights"]
+    after = learner._anchor.reference.inputs(observations, batch)
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
     assert not torch.allclose(learner.policy.policy(observations), start)
 
 

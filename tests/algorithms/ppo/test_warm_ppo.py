@@ -25,7 +25,7 @@ def test_the_reference_is_the_policy_that_training_starts_from(build):
     assert results["kl_ref"] > 0
     assert results["curr_kl_ref_coeff"] == 0.1
     state = state_of(algorithm)["learner_group"]["learner"]
-    reference = state["training"]["anchor"]["reference"]
+    reference = state["training"]["anchor"]["reference"]["weights"]
     started = {name: x.numpy() for name, x in policy.network.state_dict().items() if "value" not in name}
     assert_same(reference, started)
     moved = state["rl_module"]["default_policy"]

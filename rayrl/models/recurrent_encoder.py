@@ -1,0 +1,83 @@
+"""An encoder that remembers: a gated recurrent unit over the features of each step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence
+
+from rayrl.errors import PolicyError
+from rayrl.models.model_config import ModelConfig
+from rayrl.models.networks import Encoder
+from rayrl.models.observations import ObservationLayout
+from rayrl.models.sequences import Sequences
+
+_GATES = 3
+
+
+def encoder_of(layout: ObservationLayout, config: ModelConfig) -> Encoder:
+    """The encoder that a configuration asks for."""
+    return Encoder(layout, config) if config.gru_cell_size is None else RecurrentEncoder(layout, config)
+
+
+class RecurrentEncoder(Encoder):
+    """The layers of ``Encoder``, and a GRU over what they give (Cho et al. 2014, arXiv:1406.1078).
+
+        r, z = σ(W x + U h + b),  n = tanh(W_n x + b_n + r (U_n h + c_n)),  h' = (1 - z) n + z h
+
+    Each gate's matrices are drawn orthogonal, biases are 0. The recurrence stays in float32 where the rest is
+    computed in less: its rounding errors would add up over the steps.
+    """
+
+    def __init__(self, layout: ObservationLayout, config: ModelConfig) -> None:
+        super().__init__(layout, config)
+        assert config.gru_cell_size is not None
+        self.gru = nn.GRU(self.output_size, config.gru_cell_size)
+        for name, parameter in self.gru.named_parameters():
+            if name.startswith("bias"):
+                nn.init.zeros_(parameter)
+            else:
+                for gate in parameter.detach().chunk(_GATES):
+                    nn.init.orthogonal_(gate)
+        self.output_size = self.state_size = config.gru_cell_size
+
+    def forward(
+        self, flat: torch.Tensor | None, images: Sequence[torch.Tensor], sequences: Sequences | None = None
+    ) -> torch.Tensor:
+        """Features (B, ``output_size``), which are the states after each row.
+
+        Raises:
+            PolicyError: it is not told how the rows form sequences.
+        """
+        if sequences is None:
+            raise PolicyError(
+                "this network remembers, and was not told what comes after what",
+                where="sequences",
+                remedy="give the sequences that the rows form, or go step by step",
+            )
+        features = super().forward(flat, images)
+        if not len(features):
+            return features.new_zeros(0, self.output_size)
+        with torch.autocast(features.device.type, enabled=False):
+            packed = PackedSequence(features.float(), sequences.batch_sizes)
+            states: torch.Tensor = self.gru(packed, sequences.state.unsqueeze(0))[0].data
+        return states
+
+    def step(
+        self, flat: torch.Tensor | None, images: Sequence[torch.Tensor], state: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features (B, ``output_size``) of one step of B episodes, and their states (B, S) after it."""
+        weights: dict[str, Any] = self.gru._parameters
+        features = super().forward(flat, images)
+        state = torch.gru_cell(
+            features,
+            state,
+            weights["weight_ih_l0"],
+            weights["weight_hh_l0"],
+            weights["bias_ih_l0"],
+            weights["bias_hh_l0"],
+        )
+        return state, state
