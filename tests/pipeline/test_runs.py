@@ -190,7 +190,8 @@ def test_the_users_module_reaches_the_cluster_and_no_job_holds_a_gpu(start, corr
     assert "files of" in run.output
     assert "; without" in run.output
     assert "token.secret" in run.output
-    assert "asking 1 node whether they share" in run.output
+    # Nodes that do not share the folder are no failure of a stage.
+    assert run.output.index("asking 1 node whether they share") < run.output.index("count: runs, because")
     for home, module in (watch.count["job"], watch.count["actor"]):
         assert module == f"{home}/corridor.py"
         assert "_ray_pkg_" in home
