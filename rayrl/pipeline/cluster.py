@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from typing import Any
 
 import requests
@@ -18,6 +19,9 @@ from rayrl.pipeline.working_dir import Package
 
 REQUEST_TIMEOUT_S = 15.0
 UPLOAD_TIMEOUT_S = 600.0
+SUBMIT_TIMEOUT_S = 20.0
+"""Seconds for which a job is submitted again that the dashboard failed to hand on."""
+_RETRY_S = 1.0
 _MOST_NODES = 10_000
 """What the state API lists at most; without it, 100."""
 _RESOURCES = ("CPU", "GPU")
@@ -42,15 +46,25 @@ class JobsClient(JobSubmissionClient):
             raise RunError(f"the cluster does not answer: {error}", where=self.get_address()) from None
 
     def submit(self, **arguments: Any) -> None:
-        """Submits a job; the arguments are those of ``submit_job``.
+        """Submits a job; the arguments are those of ``submit_job``, ``submission_id`` among them.
 
         Raises:
             RunError: the cluster did not take it.
         """
-        try:
-            self.submit_job(**arguments)
-        except (RuntimeError, OSError) as error:
-            raise RunError(f"the cluster did not take the job: {error}", where=self.get_address()) from None
+        deadline = time.monotonic() + SUBMIT_TIMEOUT_S
+        while True:
+            try:
+                self.submit_job(**arguments)
+                return
+            except (RuntimeError, OSError) as error:
+                # The dashboard hands jobs on to an agent, which on a busy node may lose the connection.
+                passes = "status code 500" in str(error) and time.monotonic() < deadline
+                if not passes:
+                    text = f"the cluster did not take the job: {error}"
+                    raise RunError(text, where=self.get_address()) from None
+            time.sleep(_RETRY_S)
+            if self.find_job(arguments["submission_id"]) is not None:
+                return  # only the answer was lost
 
     def send(self, package: Package) -> str:
         """Uploads a working directory, unless the cluster has it; its URI for a job's runtime environment.

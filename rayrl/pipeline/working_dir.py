@@ -19,6 +19,7 @@ from ray._private.ray_constants import RAY_RUNTIME_ENV_IGNORE_GITIGNORE, get_run
 from ray._private.runtime_env.packaging import _get_excludes, get_excludes_from_ignore_files
 
 from rayrl.errors import ConfigError, EnvError
+from rayrl.pipeline.run_folder import RunFolder
 
 MAX_BYTES = 100 << 20
 """What the dashboard takes in one request; Ray packs files as they are, without compressing them."""
@@ -108,7 +109,7 @@ def package_of(directory: Path, runs: Path) -> Package | None:
 
     Args:
         directory: the working directory.
-        runs: the folder of this run or of all: it stays here.
+        runs: the folder of this run or of all: it stays here, as do other runs.
 
     Raises:
         ConfigError: it is too large to be sent, or cannot be read.
@@ -118,8 +119,8 @@ def package_of(directory: Path, runs: Path) -> Package | None:
     sources = imported_from(directory)
     if not sources:
         return None
-    stays = (path.resolve() for path in (runs, Path(sys.prefix)))
-    below = [f"/{path.relative_to(directory)}" for path in stays if directory in path.parents]
+    stays = {path.resolve() for path in (runs, Path(sys.prefix), *_run_folders(directory))}
+    below = sorted(f"/{path.relative_to(directory)}" for path in stays if directory in path.parents)
     excludes = (*get_runtime_env_default_excludes(), *below)
     with_gitignore = os.environ.get(RAY_RUNTIME_ENV_IGNORE_GITIGNORE, "0") != "1"
     files: dict[Path, int] = {}
@@ -142,6 +143,13 @@ def package_of(directory: Path, runs: Path) -> Package | None:
     package.check_size()
     package.check_holds(sources)
     return package
+
+
+def _run_folders(directory: Path) -> Iterator[Path]:
+    """The runs in a directory, and in its folders."""
+    for path in (*directory.glob("*"), *directory.glob("*/*")):
+        if os.access(path, os.X_OK) and RunFolder(path).exists:
+            yield path
 
 
 def imported_from(directory: Path) -> list[Path]:

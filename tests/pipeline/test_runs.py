@@ -177,9 +177,8 @@ def test_a_failed_stage_says_why_and_the_next_attempt_goes_on(start, watch, faul
 def test_a_cluster_that_refuses_the_token_is_named(rayrl, file, folder, cluster):
     refused = rayrl("run", file, "--run-dir", folder, env=cluster | {"RAY_AUTH_TOKEN": "0" * 64})
     assert refused.wait(60) == 1
-    assert (
-        f"error: --address {cluster['RAY_API_SERVER_ADDRESS']}: the cluster does not answer" in refused.output
-    )
+    address = cluster["RAY_API_SERVER_ADDRESS"]
+    assert f"error: --address {address}: the cluster wants a token: Authentication failed" in refused.output
     assert not folder.exists()
 
 
@@ -191,7 +190,8 @@ def test_the_users_module_reaches_the_cluster_and_no_job_holds_a_gpu(start, corr
     assert "files of" in run.output
     assert "; without" in run.output
     assert "token.secret" in run.output
-    assert "asking 1 node whether they share" in run.output
+    # Nodes that do not share the folder are no failure of a stage.
+    assert run.output.index("asking 1 node whether they share") < run.output.index("count: runs, because")
     for home, module in (watch.count["job"], watch.count["actor"]):
         assert module == f"{home}/corridor.py"
         assert "_ray_pkg_" in home

@@ -62,6 +62,15 @@ def test_what_is_sent_and_what_stays(directory):
     assert "__pycache__" not in told
 
 
+def test_other_runs_stay_too(directory):
+    for name in ("runs/corridor_2", "kept"):
+        (directory / name).mkdir()
+        (directory / name / "run.json").write_text("{}")
+    package = package_of(directory, directory / "runs" / "corridor_1")
+    assert [name for name in names(package, package.files) if "run.json" in name] == []
+    assert "kept" in names(package, package.left_out)
+
+
 def test_it_is_what_ray_packs(directory, tmp_path):
     package = package_of(directory, directory / "runs" / "corridor_1")
     archive = tmp_path / "package.zip"
