@@ -102,7 +102,7 @@ class SACLearner(OffPolicyLearner):
             value = policy.target_critics(flat, images, actions)[..., 0].amin(0).float() - alpha * logp
             target = minibatch[c.REWARDS] + minibatch[DISCOUNTS] * value
             flat, images = network.read(parts)
-        taken = minibatch[c.ACTIONS].flatten(1)
+        taken = minibatch[c.ACTIONS].reshape(len(target), -1)
         values = policy.critics(flat, images, taken)[..., 0].float()
         critic_loss = self._critic_loss(values, target, minibatch)
         actions, logp = distribution.reparameterized(

@@ -80,7 +80,7 @@ class DiagGaussian(ActionDistribution):
     def logp(self, inputs: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         """Σ (−½ ((a − μ) / σ)² − log σ − ½ log 2π) (B,)."""
         mean, log_std = self._mean_and_log_std(inputs)
-        standardized = (actions.float().flatten(1) - mean) * torch.exp(-log_std)
+        standardized = (actions.float().reshape(len(actions), -1) - mean) * torch.exp(-log_std)
         return (-0.5 * standardized.square() - log_std).sum(-1) - self.noise_size * _HALF_LOG_2PI
 
     def entropy(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -154,7 +154,7 @@ class SquashedGaussian(DiagGaussian):
     def logp(self, inputs: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         """log N(u) − Σ log(1 − tanh² u) (B,) at u = atanh(a)."""
         limit = float(_LARGEST_TANH)
-        u = torch.atanh(actions.float().flatten(1).clamp(-limit, limit))
+        u = torch.atanh(actions.float().reshape(len(actions), -1).clamp(-limit, limit))
         return super().logp(inputs, u) - _log_tanh_derivative(u).sum(-1)
 
     def reparameterized(self, inputs: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

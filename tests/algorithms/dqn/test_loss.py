@@ -30,7 +30,7 @@ def shaken(learner):
 @pytest.mark.parametrize("kind", ["huber", "mse"])
 def test_the_loss_by_hand(double, kind):
     learner = shaken(build(DQNConfig().training(double_q=double, td_error_loss_fn=kind), DISCRETE))
-    weights = np.arange(1.0, 7.0, dtype=np.float32)
+    weights = np.arange(1.0, 7.0, dtype=np.float32) / 6
     rewards = np.array([3.0, -3.0, 0.1, 0.2, 5.0, 0.0], np.float32)
     sample = transitions(6, DISCRETE, weights=weights, rewards=rewards)
     module, expected = learner.policy, 0.0

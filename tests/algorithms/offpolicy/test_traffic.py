@@ -10,7 +10,7 @@ from rayrl.algorithms.sac import SACConfig
 from tests.algorithms.offpolicy.traffic import counted
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
-ROUNDS, STEPS = 4, 32
+ROUNDS, STEPS, ROWS = 4, 32, 4096
 
 
 def test_the_counters_see_what_passes(ray_cluster):
@@ -43,16 +43,14 @@ def test_two_learners_and_two_shards_learn_past_this_process(build):
     assert {view.store for view in algorithm.replay_buffer.statistics().shards.values()} == {"object_store"}
     one = algorithm.replay.draw(np.arange(1), algorithm._draws).draws[0][0].fetch()
     row = sum(column.nbytes for column in one.columns.values()) / len(one)
-    passed, sampled = [], []
-    for rows in (64, 1024):
-        algorithm._draws = replace(algorithm._draws, batch_size=rows)
+    algorithm._draws = replace(algorithm._draws, batch_size=ROWS)
+    passed = []
+    for _ in range(3):  # Ray's own news of tasks and metrics come at their time, and not with every iteration
         with counted() as traffic:
             result = algorithm.train()
         assert result["learners"]["default_policy"]["gradient_steps"] == ROUNDS * STEPS
         passed.append(traffic.total)
-        sampled.append(2 * ROUNDS * STEPS * rows * row)
-    print(f"passed {passed}, sampled {sampled}")
-    # All that passed, weights, metrics and calls included, beside the samples.
-    assert passed[1] < 0.1 * sampled[1]
-    # What sixteen times as many samples add to it.
-    assert passed[1] - passed[0] < 0.01 * (sampled[1] - sampled[0])
+    sampled = 2 * ROUNDS * STEPS * ROWS * row
+    print(f"of {sampled:,.0f} bytes sampled, passed: {passed}")
+    # All that passed, with weights, metrics, calls and Ray's own traffic.
+    assert min(passed) < 0.01 * sampled

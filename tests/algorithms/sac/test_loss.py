@@ -23,7 +23,7 @@ def minibatch(learner, sample):
 
 
 def test_continuous_losses_by_hand(learner):
-    sample = transitions(6, BOX, weights=np.arange(1.0, 7.0, dtype=np.float32))
+    sample = transitions(6, BOX, weights=np.arange(1.0, 7.0, dtype=np.float32) / 6)
     columns = minibatch(learner, sample)
     module, distribution = learner.policy, learner.policy.distribution
     critic_loss = policy_loss = alpha_loss = 0.0
@@ -39,7 +39,7 @@ def test_continuous_losses_by_hand(learner):
         gone_on = 0.0 if i % 4 == 3 else 0.9
         target = (sample.columns["rewards"][i] + gone_on * worth).item()
         for value in module.critics(obs, (), taken).flatten().tolist():
-            critic_loss += (i + 1) * 0.5 * (value - target) ** 2
+            critic_loss += (i + 1) / 6 * 0.5 * (value - target) ** 2
         action, logp = distribution.reparameterized(module.policy({"obs": obs}), columns["noise"][row])
         policy_loss += (ALPHA * logp - module.critics(obs, (), action).min()).item()
         alpha_loss += -math.log(ALPHA) * (logp.item() - 2)  # the entropy aimed at is minus the actions' size
