@@ -194,7 +194,7 @@ def read_part(path: Path, *, mapped: bool = True) -> Iterator[TrajectoryBatch]:
 def _read(path: Path) -> pa.BufferReader:
     """A file's bytes in memory; numpy asks for large pages, in which rows are found faster later."""
     with path.open("rb", buffering=0) as file:
-        data = np.empty(path.stat().st_size, np.uint8)
+        data: Any = np.empty(path.stat().st_size, np.uint8)
         filled = 0
         while filled < len(data):
             # At most 2 GB come at once.

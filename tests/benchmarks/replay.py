@@ -153,6 +153,38 @@ def add(width: str) -> Contest:
     )
 
 
+def sample_while_adding(width: str) -> Contest:
+    """4,096 steps drawn after each 4,096 that are added (512 of pixels); only those drawn are counted."""
+    space = WIDTHS[width]
+    length = 64 if width == "pixels" else 512
+    many = 8 * length
+    capacity = max(STORED[width] // 4, many)
+    of, filling = steps(space, many, length), steps(space, capacity // many * many, length)
+    repeats = max(1, REPEATS[width] // 2)
+    buffer, batch = rayrl_buffer(space, capacity), whole_episodes(of)
+    buffer.add(whole_episodes(filling), idempotent=False)
+
+    def rayrl() -> None:
+        buffer.add(batch, idempotent=False)
+        buffer.sample_transitions(many)
+
+    def both(peer: Peer) -> Contestant:
+        peer.add(filling)
+
+        def work() -> None:
+            peer.add(of)
+            peer.sample(many)
+
+        return _repeated(repeats, many, work)
+
+    return Contest(
+        unit="rows/s",
+        rayrl=_repeated(repeats, many, rayrl),
+        limit=both(Numpy(space, capacity)),
+        peers={"cpprb": both(Cpprb(space, capacity)), "torchrl": both(TorchRL(space, capacity, many))},
+    )
+
+
 def add_steps(num_envs: int) -> Contest:
     """One vector step at a time, 17 floats, into a full buffer; the episodes go on for 256 steps."""
     space, length = WIDTHS["17"], 256
@@ -266,6 +298,7 @@ ROWS: dict[str, Callable[[], Contest]] = {
     "replay/update-priorities/17": partial(update_priorities, "17"),
     "replay/fragments/17": partial(fragments, "17"),
     **{f"replay/add/{width}": partial(add, width) for width in WIDTHS},
+    **{f"replay/sample-while-adding/{width}": partial(sample_while_adding, width) for width in WIDTHS},
     **{f"replay/add/step-of-{n}": partial(add_steps, n) for n in (1, 8, 64)},
     "replay/scale": scale,
     "replay/save": save,

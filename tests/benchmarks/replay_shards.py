@@ -14,24 +14,24 @@ from tests.benchmarks.contest import Contest, Contestant, timed
 from tests.benchmarks.replay_data import ACTIONS, WIDTHS, Steps, steps, whole_episodes
 from tests.benchmarks.replay_peers import RayTorchRL
 
-ROWS_OF_A_BATCH = 4096
-STORED = {"17": 262_144, "128": 65_536}
-EPISODE = 512
-REPEATS = 10
+BATCH = {"17": 4096, "128": 4096, "pixels": 256}
+STORED = {"17": 262_144, "128": 65_536, "pixels": 2048}
+EPISODE = {"17": 512, "128": 512, "pixels": 64}
+REPEATS = {"17": 10, "128": 10, "pixels": 2}
 
 
 def sample(width: str, shards: int) -> Contest:
-    """4,096 steps drawn from a buffer that nobody adds to."""
+    """4,096 steps (256 of pixels) drawn from a buffer that nobody adds to."""
     return _contest(width, shards, adds=False, draws=True)
 
 
 def sample_while_adding(width: str, shards: int) -> Contest:
-    """4,096 steps drawn after each 4,096 steps that are added; only those drawn are counted."""
+    """4,096 steps (256 of pixels) drawn after as many were added; only those drawn are counted."""
     return _contest(width, shards, adds=True, draws=True)
 
 
 def add(width: str, shards: int) -> Contest:
-    """4,096 steps added at a time, until the last of them is in."""
+    """4,096 steps (256 of pixels) added at a time, until the last of them is in."""
     return _contest(width, shards, adds=True, draws=False)
 
 
@@ -45,7 +45,7 @@ ROWS: dict[str, Callable[[], Contest]] = {
 
 
 def _contest(width: str, shards: int, *, adds: bool, draws: bool) -> Contest:
-    of = steps(WIDTHS[width], ROWS_OF_A_BATCH, EPISODE)
+    of = steps(WIDTHS[width], BATCH[width], EPISODE[width])
     return Contest(
         unit="rows/s",
         rayrl=_rayrl(width, shards, of, adds=adds, draws=draws),
@@ -71,7 +71,7 @@ def _rayrl(width: str, shards: int, of: Steps, *, adds: bool, draws: bool) -> Co
     buffer.flush()
 
     def work() -> None:
-        for i in range(REPEATS):
+        for i in range(REPEATS[width]):
             if adds:
                 buffer.add(batch, producer=i % shards)
             if draws:
@@ -79,7 +79,7 @@ def _rayrl(width: str, shards: int, of: Steps, *, adds: bool, draws: bool) -> Co
         if not draws:
             buffer.flush()
 
-    return timed(REPEATS * len(of), work)
+    return timed(REPEATS[width] * len(of), work)
 
 
 def _torchrl(width: str, of: Steps, *, adds: bool, draws: bool) -> Contestant:
@@ -88,10 +88,10 @@ def _torchrl(width: str, of: Steps, *, adds: bool, draws: bool) -> Contestant:
         peer.add(of)
 
     def work() -> None:
-        for _ in range(REPEATS):
+        for _ in range(REPEATS[width]):
             if adds:
                 peer.add(of)
             if draws:
                 peer.sample(len(of))
 
-    return timed(REPEATS * len(of), work)
+    return timed(REPEATS[width] * len(of), work)

@@ -219,3 +219,17 @@ def test_a_store_that_is_full_loses_nothing_and_doubles_nothing() -> None:
     assert of.add(again) == Added(steps=0, refused=0, duplicates=1)  # it came in with the first call
     check_index(of)
     assert held(of) == [list(range(10)), list(range(1000, 1006))]
+
+
+def test_a_batch_that_differs_is_refused_however_many_have_fitted() -> None:
+    of = buffer()
+    for number in range(3):
+        of.add(came_from([(number, 0, 2, TERMINATED)], 1, number))
+    other = came_from([(9, 0, 2, TERMINATED)], 1, 9)
+    notes: Any = other.columns["note"]
+    with pytest.raises(DataError, match="note: is array float64"):
+        of.add(other.with_columns(note=notes.astype(np.float64)))
+    with pytest.raises(DataError, match="note: is missing from the batch"):
+        of.add(other.drop(["note"]))
+    assert of.add(other).steps == 2
+    check_index(of)
