@@ -156,12 +156,15 @@ def stage(
             autocompletion=completion.architectures,
         ),
     ] = None,
+    chunk: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Only this chunk of training.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Runs one stage in this process, as jobs/<stage>.py does in a Ray Job."""
     from rayrl.pipeline.entry import run_stage
 
-    run_stage(name, file, run_dir, overrides or (), architecture)
+    run_stage(name, file, run_dir, overrides or (), architecture, chunk=chunk)
 
 
 @app.command()
