@@ -106,7 +106,7 @@ RAISED: dict[str, Callable[[Path], object]] = {
     "the disk is full": full_disk,
     "of another experiment": another_experiment,
     "files, but no run": lambda path: RunFolder(ROOT).check(loaded(path)),
-    "there is no run": lambda path: RunFolder(path).record,
+    "there is no run in": lambda path: RunFolder(path).record,
     "--address": lambda path: connect("http://127.0.0.1:9"),
     "is not seen there": blind_node,
     "the largest files": lambda path: sent(path, replay=120 << 20).check_size(),

@@ -156,6 +156,9 @@ def stage(
             autocompletion=completion.architectures,
         ),
     ] = None,
+    chunk: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Only this chunk of training.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Runs one stage in this process, as jobs/<stage>.py does in a Ray Job; prints where its results are."""
@@ -163,7 +166,7 @@ def stage(
     from rayrl.pipeline.progress import RunView
 
     with RunView() as view:
-        folder = run_stage(name, file, run_dir, overrides or (), architecture, view=view)
+        folder = run_stage(name, file, run_dir, overrides or (), architecture, chunk=chunk, view=view)
     typer.echo(folder.report_file if name == "report" else folder.path)
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rayrl.errors import RunError, StageError
+from rayrl.errors import RunError
 from rayrl.pipeline import forced_warm_start, preflight
 from rayrl.pipeline.execution import signature, why_run
 from rayrl.pipeline.experiment import Experiment, load_experiment
@@ -209,7 +209,7 @@ def _run(unit: StageUnit, folder: RunFolder, run_one: RunOne, view: RunView) -> 
         if unit.kind.in_chunks:
             note_end(folder, "stopped", None)
         raise
-    except StageError as error:
+    except RunError as error:
         # Its process may not have been able to say so.
         if unit.kind.in_chunks:
             note_end(folder, "failed", str(error))

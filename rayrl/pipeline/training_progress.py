@@ -47,10 +47,10 @@ class TrainingProgress:
             self.write("running")
 
     def fail(self, error: Exception) -> None:
-        """Says that training failed, if the disk is not what is full."""
+        """Says that training failed, if the folder is not what is wrong."""
         try:
             self.write("failed", error=str(error))
-        except StorageError as problem:
+        except (StorageError, IntegrityError) as problem:
             _log.error("%s", problem)
 
     def _before(self) -> ProgressRecord | None:

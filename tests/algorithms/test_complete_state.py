@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from rayrl.algorithms.bc import BCConfig
 from rayrl.algorithms.dqn import DQNConfig
 from rayrl.algorithms.ppo import PPO
 from rayrl.algorithms.sac import SACConfig
@@ -16,6 +17,7 @@ from tests.algorithms.algorithms import (
     state_of,
     stateful_ppo,
 )
+from tests.algorithms.bc.demonstrations import write_demonstrations
 from tests.algorithms.learners import assert_same
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -114,6 +116,72 @@ def test_learning_from_replay_goes_on_where_it_was_saved(build, tmp_path, kind):
     assert whole.replay_buffer.get_all_trajectories().batch == held
     assert whole.exact
     assert expected[-1]["learners"]["default_policy"]["gradient_steps"] > 0
+
+
+@pytest.mark.parametrize(
+    "learners", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
+)
+def test_cloning_goes_on_where_it_was_saved(build, tmp_path, learners):
+    config = (
+        BCConfig()
+        .training(
+            dataset=write_demonstrations(tmp_path / "demos"),
+            minibatch_size=64,
+            lr=0.01,
+            lr_schedule="cosine",
+            input_noise=0.1,
+        )
+        .learners(num_learners=learners, num_cpus_per_learner=0.2 if learners else "auto")
+        .rl_module(model_config={"fcnet_hiddens": [16], "normalize_observations": True})
+    )
+    whole = build(config)
+    train(whole, 2)
+    whole.save_to_path(tmp_path / "checkpoint")
+    expected = train(whole, 2)
+    other = build(config.copy())
+    other.restore_from_path(tmp_path / "checkpoint")
+    assert_same(train(other, 2), expected)
+    assert_same(state_of(other), state_of(whole))
+    assert_same(other.best_weights(), whole.best_weights())
+
+
+@pytest.mark.parametrize("kind", [SACConfig, DQNConfig])
+@pytest.mark.parametrize(("workers", "learners"), [(2, 1), (2, 2)])
+@pytest.mark.slow
+def test_learning_from_replay_over_processes_goes_on_where_it_was_saved(
+    build, tmp_path, kind, workers, learners
+):
+    def config():
+        made = off_policy(kind).env_runners(num_env_runners=workers, num_envs_per_env_runner=2)
+        made.learners(num_learners=learners, num_cpus_per_learner=0.2)
+        return made.replay(sampler="prioritized", capacity=150, cpus_per_replay_shard=0.2)
+
+    whole = build(config())
+    train(whole, 3)
+    whole.save_to_path(tmp_path)
+    expected = train(whole, 2)
+    other = build(config())
+    other.restore_from_path(tmp_path)
+    assert_same(train(other, 2), expected)
+    assert_same(state_of(other), state_of(whole))
+
+
+def test_moments_that_are_not_saved_are_none(build, tmp_path, caplog):
+    algorithm = build(stateful_ppo(save_optimizer_state=False))
+    train(algorithm, 2)
+    algorithm.save_to_path(tmp_path)
+    assert "optimizer" not in algorithm.get_state()["learner_group"]["learner"]
+    other = build(stateful_ppo(save_optimizer_state=False))
+    with caplog.at_level(logging.WARNING):
+        other.restore_from_path(tmp_path)
+    assert "the optimizer's state was not saved" in caplog.text
+    assert algorithm.exact
+    assert not other.exact
+    # Once inexact, it stays so, whatever is saved from then on.
+    other.save_to_path(tmp_path / "again")
+    again = build(stateful_ppo())
+    again.restore_from_path(tmp_path / "again")
+    assert not again.exact
 
 
 def test_a_checkpoint_without_replay_begins_with_an_empty_buffer(build, tmp_path, caplog):

@@ -70,9 +70,9 @@ def test_the_surface():
     surface = {
         "run": [
             "--address", "--cluster", "--debug", "--external-pretrain", "--force-warmstart", "--local",
-            "--new", "--run-dir", "--set", "--smoke",
+            "--new", "--resume", "--run-dir", "--set", "--smoke",
         ],
-        "stage": ["--architecture", "--debug", "--run-dir", "--set"],
+        "stage": ["--architecture", "--chunk", "--debug", "--run-dir", "--set"],
         "status": ["--dashboard", "--debug", "--json"],
         "watch": ["--debug"],
         "stop": ["--debug"],
@@ -80,6 +80,7 @@ def test_the_surface():
         "init": ["--debug", "--env"],
         "doctor": ["--address", "--debug", "--json", "--set"],
         "report": ["--debug", "--out"],
+        "verify-resume": ["--debug", "--iterations", "--json", "--set"],
         "list": ["--debug"],
         "data info": ["--debug", "--json"],
         "data stats": ["--debug", "--json"],
