@@ -29,6 +29,7 @@ from rayrl.pipeline.stages import plan
 from rayrl.pipeline.trial_spec import build_config, trials_of
 
 DOCS = Path(__file__).parents[1] / "docs"
+ARCHITECTURES = DOCS / "guides" / "architectures.md"
 FILE = re.compile(r"^```\w+\n# ([\w.]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -101,11 +102,26 @@ def test_the_guides_architectures_can_be_compared(written, monkeypatch):
     compared = load_experiment(Path("compared.yaml"))
     check_environment(compared)
     check_algorithm(compared)
-    assert set(compared.architectures) == set(architectures.names())
+    assert {*compared.architectures, "gru"} == set(architectures.names())
     assert architectures.architecture("small")().fcnet_hiddens == (32,)
-    plain = load_experiment(Path("plain.yaml"))
-    check_environment(plain)
-    check_algorithm(plain)
+    for file in ("plain.yaml", "remembers.yaml"):
+        experiment = load_experiment(Path(file))
+        check_environment(experiment)
+        check_algorithm(experiment)
+
+
+def test_the_guides_loop_plays_an_episode_with_and_without_memory(tmp_path):
+    (code,) = re.findall(
+        r"^```python\n(import gymnasium.*?)^```$", ARCHITECTURES.read_text(), re.DOTALL | re.MULTILINE
+    )
+    names: dict = {}
+    exec(code, names)
+    env = gymnasium.make("CartPole-v1")
+    for name in ("mlp_baseline", "gru"):
+        options = architectures.architecture(name)()
+        network = ActorCriticNetwork(env.observation_space, env.action_space, options)
+        save_policy(tmp_path / name, network, architecture=name, provenance={})
+        assert names["play"](str(tmp_path / name), env) >= 8
 
 
 def test_the_guides_policy_is_held(written):
