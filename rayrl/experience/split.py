@@ -10,12 +10,16 @@ from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.columns import EPISODE_ID, SPLIT, Split
 from rayrl.experience.ragged import Ragged
 
+_WITHOUT_RUN = np.uint64(0xFFFF_FFFF)
+"""Of an id's first word, the bits that do not stand for the run (``rayrl.rollout.origin``)."""
+
 
 def split(episode_ids: NDArray[np.uint64], val_fraction: float, seed: int) -> NDArray[np.uint8]:
     """Puts whole episodes on one side each, the same way whatever their order.
 
     The n distinct episodes are ranked by a hash of (seed, id), and the first ``round(val_fraction * n)`` are
-    for validation: of two episodes or more at least one and at most n - 1, of a single one none.
+    for validation: of two episodes or more at least one and at most n - 1, of a single one none. The run's
+    name is left out of the hash: an experiment that is run again has the same split.
 
     Args:
         episode_ids: ``(trajectories, 2)``; trajectories of one episode share their id.
@@ -40,7 +44,7 @@ def split(episode_ids: NDArray[np.uint64], val_fraction: float, seed: int) -> ND
 
 
 def uniform_of(episode_ids: NDArray[np.uint64], seed: int) -> NDArray[np.float64]:
-    """A number in [0, 1) for each episode, always the same one: a hash of (seed, id).
+    """A number in [0, 1) for each episode, the same in every run: a hash of (seed, id) without the run.
 
     Args:
         episode_ids: ``(n, 2)``.
@@ -100,7 +104,7 @@ def select_split(batch: TrajectoryBatch, side: Split) -> TrajectoryBatch:
 def _hash(episodes: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
     """``(n,)`` hashes of ``(n, 2)`` ids."""
     state = _mix(np.full(len(episodes), seed & 0xFFFF_FFFF_FFFF_FFFF, np.uint64))
-    for word in episodes.T:
+    for word in (episodes[:, 0] & _WITHOUT_RUN, episodes[:, 1]):
         state = _mix(state ^ word)
     return state
 

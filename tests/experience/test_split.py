@@ -8,7 +8,8 @@ from rayrl.errors import DataError
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.columns import Split
 from rayrl.experience.ragged import Ragged, offsets_of
-from rayrl.experience.split import select_split, split, with_split
+from rayrl.experience.split import select_split, split, uniform_of, with_split
+from rayrl.rollout.origin import Origin
 
 
 def ids(episodes: list[int]) -> NDArray[np.uint64]:
@@ -37,6 +38,17 @@ def test_both_sides_hold_an_episode_and_nearly_the_fraction(
     num_val = int((codes == Split.val).sum())
     assert set(codes.tolist()) == {Split.train, Split.val}
     assert num_val in {1, len(episodes) - 1} or abs(num_val - val_fraction * len(episodes)) <= 0.5
+
+
+def test_an_experiment_that_is_run_again_is_split_alike() -> None:
+    numbers = np.arange(30)
+    of_runs = [
+        Origin(run, seed=0, producer=1).episode_ids(0, numbers % 4, numbers // 4) for run in ("a_1", "a_2")
+    ]
+    assert (of_runs[0] != of_runs[1]).any()
+    first, again = (split(episodes, 0.3, seed=2) for episodes in of_runs)
+    assert first.tolist() == again.tolist()
+    assert uniform_of(of_runs[0], 3).tolist() == uniform_of(of_runs[1], 3).tolist()
 
 
 @given(st.permutations(list(range(12))))
