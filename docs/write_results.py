@@ -174,10 +174,10 @@ def _until_anchor(trial: Trial) -> list[str]:
     there = np.flatnonzero(curve[TRAINING_RETURN] >= ANCHOR)
     if not len(there):
         return [NOTHING, NOTHING]
-    end = there[0] + 1
-    steps = np.diff(curve["step"][:end], prepend=0.0)
-    episodes = float((steps / curve["episode_len_mean"][:end]).sum())
-    return [number(episodes, 0), number(float(curve["seconds/total"][:end].sum()), 1)]
+    first = there[0]
+    # Episodes of the mean length that is known then; before, none may have come to its end.
+    episodes = curve["step"][first] / curve["episode_len_mean"][first]
+    return [number(float(episodes), 0), number(float(curve["seconds/total"][: first + 1].sum()), 1)]
 
 
 def _group(run: RunData) -> tuple[str, str]:
