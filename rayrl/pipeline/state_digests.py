@@ -14,13 +14,15 @@ import numpy as np
 import torch
 
 from rayrl.algorithms.algorithm import ColumnarAlgorithm
-from rayrl.storage.hashing import sha256_file
+from rayrl.storage.hashing import sha256_file, sha256_json
+from rayrl.storage.manifest import MANIFEST_FILE
 
 _LOGGER = "metrics_logger"
 """Holds timings; what it makes of other numbers is in the curve."""
 _TIMED = ("second", "throughput", "per_s", "bytes", "items_sampled")
 """Parts of the names of numbers that no two runs share."""
 _REPLAY = "replay"
+_VERSIONS = "versions"
 _PARTS = {
     "learner_group/learner/rl_module/": "weights",
     "learner_group/learner/optimizer/": "optimizer",
@@ -65,8 +67,13 @@ def algorithm_digests(algorithm: ColumnarAlgorithm, curve: Path, scratch: Path) 
 
 def _files(folder: Path) -> Iterator[tuple[str, str]]:
     for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            yield f"{_REPLAY}/{file.relative_to(folder)}", sha256_file(file)
+        name = f"{_REPLAY}/{file.relative_to(folder)}"
+        if file.name == MANIFEST_FILE:
+            # What it was written with, rayrl's commit among it, is no state.
+            manifest = {key: value for key, value in json.loads(file.read_text()).items() if key != _VERSIONS}
+            yield name, sha256_json(manifest)
+        elif file.is_file():
+            yield name, sha256_file(file)
 
 
 def _digests(value: Any, name: str) -> Iterator[tuple[str, str]]:

@@ -1,11 +1,13 @@
 """`rayrl verify-resume` without its processes: what it compares, and what it says of what differs."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from rayrl.doctor.resume import compare, verify_resume
-from rayrl.pipeline.state_digests import _digests, part_of
+from rayrl.pipeline.state_digests import _digests, _files, part_of
 
 STATE = {
     "learner_group": {
@@ -82,6 +84,19 @@ def test_the_part_that_differs_is_named_to_the_last_bit(path, value, part, remed
     assert name.startswith("/".join(map(str, path)))
     assert name in problem.message
     assert remedy in problem.remedy
+
+
+def test_what_a_buffer_was_saved_with_is_no_state(tmp_path):
+    found = []
+    for name, commit, rows in (("a", "one", 3), ("b", "two", 3), ("c", "two", 4)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "manifest.json").write_text(json.dumps({"rows": rows, "versions": {"git": commit}}))
+        (folder / "part.arrow").write_bytes(b"rows")
+        found.append(dict(_files(folder)))
+    assert found[0] == found[1]
+    assert found[0].keys() == {"replay/manifest.json", "replay/part.arrow"}
+    assert found[1]["replay/manifest.json"] != found[2]["replay/manifest.json"]
 
 
 def test_an_experiment_that_is_wrong_is_one_finding(tmp_path):
