@@ -122,9 +122,10 @@ class ActorCriticNetwork(nn.Module):
             parts: of the observations.
             state: (B, S) before the step.
         """
-        _, encoder, head = self._actor
-        features, state = encoder.step(*self.read(parts), state)
-        return self._distribution_inputs(head.forward(features), parts), state
+        if not self.state_size:
+            return self.policy(parts), state
+        features = state = self.encoder.step(*self.read(parts), state)
+        return self._distribution_inputs(self.policy_head.forward(features), parts), state
 
     def states(self, parts: Parts, sequences: Sequences | None = None) -> torch.Tensor:
         """(B, S) what is remembered after each row."""

@@ -260,9 +260,9 @@ class Encoder(nn.Module):
 
     def step(
         self, flat: torch.Tensor | None, images: Sequence[torch.Tensor], state: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features (B, ``output_size``) of one step of B episodes, and their states (B, S) after it."""
-        return self.forward(flat, images), state
+    ) -> torch.Tensor:
+        """Features (B, ``output_size``) of one step of B episodes with states (B, S) before it."""
+        return self.forward(flat, images)
 
 
 def policy_head(inputs: int, outputs: int, config: ModelConfig) -> MLP:

@@ -68,11 +68,11 @@ class RecurrentEncoder(Encoder):
 
     def step(
         self, flat: torch.Tensor | None, images: Sequence[torch.Tensor], state: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features (B, ``output_size``) of one step of B episodes, and their states (B, S) after it."""
+    ) -> torch.Tensor:
+        """The features of one step of B episodes, which are their states (B, S) after it."""
         weights: dict[str, Any] = self.gru._parameters
         features = super().forward(flat, images)
-        state = torch.gru_cell(
+        return torch.gru_cell(
             features,
             state,
             weights["weight_ih_l0"],
@@ -80,4 +80,3 @@ class RecurrentEncoder(Encoder):
             weights["bias_ih_l0"],
             weights["bias_hh_l0"],
         )
-        return state, state
