@@ -192,7 +192,7 @@ def test_how_a_chunk_ended_that_was_killed_is_noted_by_who_saw_it(prepare):
 
 
 def test_a_chunk_that_fails_is_told(prepare):
-    folder = prepare(env="tests.pipeline.test_chunks:Poisoned", chunks={"size": 200})
+    folder = prepare(env="tests.pipeline.test_chunk_units:Poisoned", chunks={"size": 200})
     with pytest.raises(TrainingError):
         run(unit_context(folder, 1))
     told = read_progress(folder)
@@ -243,7 +243,7 @@ def test_without_the_optimizers_state_it_goes_on_inexactly_and_says_so(prepare):
 
 
 def test_a_loss_that_is_not_a_number_leaves_the_last_good_checkpoint_and_the_batch(prepare):
-    folder = prepare(env="tests.pipeline.test_chunks:Poisoned", checkpoint_every_iterations=1)
+    folder = prepare(env="tests.pipeline.test_chunk_units:Poisoned", checkpoint_every_iterations=1)
     with pytest.raises(TrainingError, match="of the batch are not finite") as error:
         train(folder)
     make_run(folder, SPEC).fail(str(error.value))

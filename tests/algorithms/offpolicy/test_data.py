@@ -14,7 +14,7 @@ from tests.experience.replay.building import ENV, SPACES, TERMINATED, batch
 
 
 def mixed(beta: float) -> ReplayData:
-    """Two minibatches of 30 steps from three online ones and 10 steps from two offline ones."""
+    """Two minibatches of 150 steps from three online ones and 50 steps from two offline ones."""
     partitions = {
         "online": PartitionOptions(capacity=10),
         "offline": PartitionOptions(capacity=None, eviction="fixed"),
@@ -31,7 +31,7 @@ def mixed(beta: float) -> ReplayData:
         of.draw_transitions(
             [rows], sampler=make_sampler("prioritized", beta=beta), where=Where(partition=partition)
         )[0]
-        for partition, rows in (("online", 60), ("offline", 20))
+        for partition, rows in (("online", 300), ("offline", 100))
     ]
     return ReplayData(draws=[draws], due=np.zeros(2, np.int64))
 
@@ -45,7 +45,7 @@ def test_importance_weights_correct_priorities_and_leave_the_shares_as_they_are(
     weights = np.array([expected[one] ** beta for one in shown.tolist()])
     np.testing.assert_allclose(sample.weights, weights, rtol=1e-5)
     assert set(shown.tolist()) == set(expected)
-    assert [(part >= 1000).sum() for part in shown.reshape(2, 40)] == [10, 10]
+    assert [(part >= 1000).sum() for part in shown.reshape(2, 200)] == [50, 50]
 
 
 def test_the_learner_scales_them_by_the_largest() -> None:

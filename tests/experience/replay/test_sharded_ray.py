@@ -235,8 +235,9 @@ def test_the_live_view(build: Build) -> None:
 
 @pytest.mark.parametrize("shards", [1, 3])
 def test_a_saved_buffer_is_loaded_into_shards(build: Build, tmp_path: Path, shards: int) -> None:
-    inside = ReplayBuffer(SPACES, ENV, options(capacity=300, priorities=PriorityOptions()))
-    for e in range(30):  # of which the first five are evicted
+    # 27 episodes, an equal part of which fills each of three shards.
+    inside = ReplayBuffer(SPACES, ENV, options(capacity=27 * 12, priorities=PriorityOptions()))
+    for e in range(30):  # of which the first three are evicted
         inside.add(came_from([(e, 0, 12, TERMINATED)], 0, e))
     drawn = inside.sample_transitions(200)
     inside.update_priorities(drawn.row_ids, np.abs(np.sin(drawn.row_ids)))
@@ -244,17 +245,17 @@ def test_a_saved_buffer_is_loaded_into_shards(build: Build, tmp_path: Path, shar
     over = ShardOptions(shards=shards, cpus_per_shard=0.1)
     of = ShardedReplayBuffer.load(saved, shards=over)
     try:
-        expected = sorted(1000 * e + s for e in range(5, 30) for s in range(12))
+        expected = sorted(1000 * e + s for e in range(3, 30) for s in range(12))
         assert sorted(of.get_all_trajectories().actions.tolist()) == expected
-        assert of.get_partition_statistics()["online"]["capacity"] == 300
+        assert of.get_partition_statistics()["online"]["capacity"] == 324
         if shards == 1:
             again = inside.sample_transitions(64, sampler="prioritized")
             assert of.sample_transitions(64, sampler="prioritized").row_ids.tolist() == again.row_ids.tolist()
         else:
-            assert [view.steps for view in of.statistics().shards.values()] == [96, 96, 108]
+            assert [view.steps for view in of.statistics().shards.values()] == [108, 108, 108]
         of.add(came_from([(29, 0, 12, TERMINATED)], 0, 29))  # once more
         of.flush()
-        assert len(of) == 300
+        assert len(of) == 324
     finally:
         of.close()
 

@@ -227,7 +227,8 @@ class ShardedExperience:
         """Reads a saved buffer into shards, whose nodes must reach it; block by block.
 
         One shard goes on as ``ReplayBuffer.load`` does. To several episodes are dealt: with new row ids,
-        priorities that begin at the highest, and no scores.
+        priorities that begin at the highest, and no scores; a shard that is dealt more than its part of a
+        capacity evicts what is beyond.
 
         Args:
             path: the folder.
