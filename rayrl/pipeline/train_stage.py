@@ -318,7 +318,7 @@ class _Progress(Callback):
         self._context = context
         self._training = training
         self._end = chunk_of(context).end
-        self._steps = {spec.name: 0 for spec in specs}
+        self._steps = {spec.name: make_run(context.folder, spec).step for spec in specs}
         self._groups = {spec.name: _group(context.experiment, spec) for spec in specs}
         self._returns: dict[str, float] = {}
         self._done = done

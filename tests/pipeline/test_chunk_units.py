@@ -22,6 +22,7 @@ from rayrl.pipeline.train_stage import make_run, run
 from rayrl.pipeline.training_progress import TrainingProgress
 from rayrl.pipeline.trial import read_trial
 from rayrl.pipeline.trial_spec import TrialSpec
+from rayrl.storage.atomic import write_json
 from tests.algorithms.stateful_env import StatefulCartPole
 
 OPTIONS = {
@@ -99,6 +100,15 @@ def learned(folder):
 
 def state(folder):
     return read_trial(folder, "mlp_baseline", "no_pretrain", 0)
+
+
+def test_how_far_it_is_before_it_goes_on(prepare):
+    folder = prepare()
+    assert make_run(folder, SPEC).step == 0
+    train(folder, chunks_of(folder)[0])
+    assert make_run(folder, SPEC).step == 192
+    write_json(SPEC.folder(folder) / "identity.json", {"of": "another course"}, "a trial's identity")
+    assert make_run(folder, SPEC).step == 0
 
 
 def test_in_chunks_it_learns_what_it_does_in_one_piece(prepare):
