@@ -5,11 +5,13 @@ An uncut training is one chunk.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from pydantic import NonNegativeInt, PositiveInt
 
 from rayrl.config import Config
+from rayrl.errors import ConfigError, IntegrityError
 from rayrl.storage.atomic import read_json, write_json
 
 FOLDER = "chunks"
@@ -20,6 +22,8 @@ _GROWTH_WITHIN = 1.5
 """The same within one chunk, from its first iteration on."""
 _LEAST_BYTES = 256 * 2**20
 """Growth of less is not worth a word within one chunk: much is allocated in the first minutes."""
+
+_log = logging.getLogger(__name__)
 
 
 class ChunkRecord(Config):
@@ -50,13 +54,13 @@ def record_file(trial: Path, chunk: int) -> Path:
 
 
 def read_record(trial: Path, chunk: int) -> ChunkRecord | None:
-    """A trial's record of a chunk; None before its end.
-
-    Raises:
-        IntegrityError: it is damaged.
-    """
+    """A trial's record of a chunk; None before its end, and where it is damaged, which is logged."""
     file = record_file(trial, chunk)
-    return ChunkRecord.parse(read_json(file, _WHAT), where=str(file)) if file.exists() else None
+    try:
+        return ChunkRecord.parse(read_json(file, _WHAT), where=str(file)) if file.exists() else None
+    except (ConfigError, IntegrityError) as error:
+        _log.warning("a summary of what checkpoints say is passed over: %s", error)
+        return None
 
 
 def write_record(trial: Path, record: ChunkRecord) -> None:

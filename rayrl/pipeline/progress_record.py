@@ -5,14 +5,18 @@ Nothing goes by it. An environment step is a request where the environment is a 
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import Field
 
 from rayrl.config import Config
+from rayrl.errors import ConfigError, IntegrityError, StorageError
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.storage.atomic import read_json, write_json
+
+_log = logging.getLogger(__name__)
 
 FILE = "training_progress.json"
 _WHAT = "the progress of training"
@@ -91,15 +95,20 @@ def write_progress(folder: RunFolder, record: ProgressRecord) -> None:
 def note_end(folder: RunFolder, status: Literal["stopped", "failed"], error: str | None) -> None:
     """Says how training ended where its own process could not: there it still runs.
 
+    A file that cannot be read or written is logged only, since the caller has more to tell.
+
     Args:
         folder: the run folder.
         status: how it ended.
         error: why it failed.
-
-    Raises:
-        StorageError: the disk is full or not writable.
-        IntegrityError: the file is damaged.
     """
+    try:
+        _note_end(folder, status, error)
+    except (ConfigError, IntegrityError, StorageError) as problem:
+        _log.warning("%s", problem)
+
+
+def _note_end(folder: RunFolder, status: Literal["stopped", "failed"], error: str | None) -> None:
     told = read_progress(folder)
     if told is None or told.status != "running":
         return

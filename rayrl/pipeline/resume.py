@@ -64,6 +64,12 @@ def decide(
         RunError: the folder holds another experiment; or there is no run although one must go on, or one
             although none may.
     """
+    if options.new and experiment.resume == "must":
+        raise RunError(
+            "another run is to be started, and resume is must",
+            where=str(file),
+            remedy="leave --new out to go on, or set resume: auto",
+        )
     policy = "never" if options.new else experiment.resume
     if options.run_dir is not None:
         named = RunFolder(options.run_dir)

@@ -85,7 +85,7 @@ def _run_chunk(context: StageContext, progress: TrainingProgress) -> StageOutput
             unfinished.append(spec)
     known = {*_warnings(context, trials)}
     if unfinished and context.local:
-        _train_here(context, unfinished)
+        _train_here(context, unfinished, progress)
     elif unfinished:
         errors = _tune(context, unfinished, progress, done=len(trials) - len(unfinished))
     for warning in dict.fromkeys(_warnings(context, trials)):
@@ -188,7 +188,7 @@ def _tune(
     return progress.errors
 
 
-def _train_here(context: StageContext, specs: list[TrialSpec]) -> None:
+def _train_here(context: StageContext, specs: list[TrialSpec], progress: TrainingProgress) -> None:
     """One trial after the other in this process, where breakpoints work and errors keep their traceback."""
     chunk = chunk_of(context)
     for index, spec in enumerate(specs):
@@ -196,6 +196,7 @@ def _train_here(context: StageContext, specs: list[TrialSpec]) -> None:
         def report(result: dict[str, Any], before: int = index * chunk.end) -> None:
             step = int(result["num_env_steps_sampled_lifetime"])
             context.progress(before + min(step, chunk.end), len(specs) * chunk.end, "steps")
+            progress.refresh()
 
         trial = make_run(context.folder, spec, chunk)
         try:

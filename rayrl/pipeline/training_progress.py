@@ -50,7 +50,7 @@ class TrainingProgress:
         """Says that training failed, if the folder is not what is wrong."""
         try:
             self.write("failed", error=str(error))
-        except (StorageError, IntegrityError) as problem:
+        except StorageError as problem:
             _log.error("%s", problem)
 
     def _before(self) -> ProgressRecord | None:
@@ -69,7 +69,6 @@ class TrainingProgress:
 
         Raises:
             StorageError: the disk is full or not writable.
-            IntegrityError: the record of a chunk is damaged.
         """
         self._next = time.monotonic() + _EVERY_S
         now, before = datetime.now(UTC).isoformat(timespec="seconds"), self._before()

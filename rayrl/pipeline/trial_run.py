@@ -217,6 +217,8 @@ class TrialRun:
             self._forget_after(last)
         write_json(self.path / "identity.json", self._identity, "a trial's identity")
         newest, problems = self._checkpoints.take_intact()
+        if problems and not newest:
+            self._forget_after(0)
         for name in (PROGRESS_FILE, EVALUATIONS_FILE):
             # Without a checkpoint nothing stays, of what was told before training neither.
             cut_progress(self.path / name, newest if newest else -1)
@@ -225,6 +227,7 @@ class TrialRun:
                 read_json(self.path / "trial.json", "a trial's state"), where=self.spec.name
             )
             self._incidents = before.incidents
+            self._metrics = before.metrics if newest else {}
             resumed = newest > 0 and newest != self._start_of_chunk()
             self._resumed_from = (*before.resumed_from, newest) if resumed else before.resumed_from
         for problem in problems:
