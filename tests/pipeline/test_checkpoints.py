@@ -120,3 +120,12 @@ def test_a_link_that_a_kill_left_half_made_is_removed(checkpoints):
     checkpoints.prepare()
     assert not (checkpoints.folder / ".latest.0123abcd.tmp").is_symlink()
     assert checkpoints.take_intact() == (128, [])
+
+
+def test_a_copy_beside_them_is_left_alone(checkpoints):
+    save(checkpoints, 10)
+    checkpoints.path(10).rename(checkpoints.folder / "step_000000000010.bak")
+    assert (checkpoints.steps, checkpoints.newest) == ([], 0)
+    save(checkpoints, 20, 30, 40)
+    assert checkpoints.steps == [30, 40]
+    assert (checkpoints.folder / "step_000000000010.bak").is_dir()

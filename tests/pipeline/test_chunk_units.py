@@ -111,6 +111,33 @@ def test_how_far_it_is_before_it_goes_on(prepare):
     assert make_run(folder, SPEC).step == 0
 
 
+def test_damaged_summaries_stand_in_nobodys_way(prepare):
+    folder = prepare()
+    first, second, _ = chunks_of(folder)
+    train(folder, first)
+    (SPEC.folder(folder) / "chunks" / "chunk_1.json").write_text("x")
+    (folder.path / "training_progress.json").write_text("{")
+    note_end(folder, "stopped", None)
+    TrainingProgress(folder, folder.experiment()).write("running")
+    assert read_progress(folder).completed_chunks == 0
+    make_run(folder, SPEC, first).chunk_file()
+    assert read_record(SPEC.folder(folder), 1).step == 192
+    assert train(folder, second) == (True, [256, 320])
+
+
+def test_without_an_intact_checkpoint_nothing_of_the_past_stays(prepare):
+    folder = prepare()
+    first = chunks_of(folder)[0]
+    train(folder, first)
+    for checkpoint in (SPEC.folder(folder) / "checkpoints").glob("step_*"):
+        (checkpoint / "algorithm_state.pkl").write_bytes(b"")
+    assert train(folder, first) == (True, [64, 128, 192])
+    assert any("is damaged" in incident for incident in state(folder).incidents)
+    assert [
+        json.loads(line)["step"] for line in (SPEC.folder(folder) / "progress.jsonl").read_text().splitlines()
+    ] == [64, 128, 192]
+
+
 def test_in_chunks_it_learns_what_it_does_in_one_piece(prepare):
     whole, cut = prepare("whole", chunks=None), prepare("cut")
     train(whole)

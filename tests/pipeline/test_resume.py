@@ -78,6 +78,11 @@ def test_without_a_run_only_must_is_an_error(here):
         decision(here, "resume=must", run_dir=here / "there")
 
 
+def test_another_run_cannot_be_one_that_goes_on(here):
+    with pytest.raises(RunError, match="another run is to be started, and resume is must"):
+        decision(here, "resume=must", new=True)
+
+
 @pytest.mark.parametrize("policy", ["auto", "must", "ask"])
 def test_a_run_that_is_not_finished_goes_on(here, policy):
     # The policy is of the call: it makes no other run.
