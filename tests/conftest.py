@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.local_ray import local_ray
+
 # The first example of a test compiles what it calls, and others' tests run beside it. What a change did not
 # touch passes today if it passed yesterday; `make test-all` draws new examples each time.
 settings.register_profile("same", deadline=None, derandomize=True)
@@ -84,15 +86,5 @@ def _no_ray_is_left() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[None]:
     """Ray in this process for the length of a module's tests; what is left of it then is ended with it."""
-    import ray
-
-    ray.init(
-        address="local",
-        num_cpus=4,
-        num_gpus=0,
-        include_dashboard=False,
-        object_store_memory=200 << 20,
-        log_to_driver=False,
-    )
-    yield
-    ray.shutdown()
+    with local_ray():
+        yield

@@ -74,24 +74,21 @@ def chunk_of(context: StageContext) -> Chunk:
 
 
 def _run_chunk(context: StageContext, progress: TrainingProgress) -> StageOutputs | None:
-    trials, chunk = list(trials_of(context.experiment)), chunk_of(context)
+    trials, errors = list(trials_of(context.experiment)), {}
+    runs = {spec: make_run(context.folder, spec, chunk_of(context)) for spec in trials}
     record_environment(context.folder.path / "environment.json")
-    unfinished, errors = [], {}
+    unfinished = {spec: trial for spec, trial in runs.items() if trial.reason_to_run() is not None}
     for spec in trials:
-        reason = make_run(context.folder, spec, chunk).reason_to_run()
-        if reason is None:
+        if spec not in unfinished:
             context.log.info("%s is done already", spec.name)
-        else:
-            unfinished.append(spec)
     known = {*_warnings(context, trials)}
     if unfinished and context.local:
-        _train_here(context, unfinished, progress)
+        _train_here(context, list(unfinished.values()), progress)
     elif unfinished:
         errors = _tune(context, unfinished, progress, done=len(trials) - len(unfinished))
     for warning in dict.fromkeys(_warnings(context, trials)):
         if warning not in known:
             context.warn(warning)
-    runs = {spec: make_run(context.folder, spec, chunk) for spec in trials}
     left = [spec for spec, trial in runs.items() if trial.reason_to_run() is not None]
     if left and context.stop_requested():
         return None
@@ -142,16 +139,16 @@ def _gpus() -> float:
 
 
 def _tune(
-    context: StageContext, specs: list[TrialSpec], training: TrainingProgress, *, done: int
+    context: StageContext, trials: dict[TrialSpec, TrialRun], training: TrainingProgress, *, done: int
 ) -> dict[str, str]:
     """Trains trials side by side, as far as the cluster has room; what those that failed told, by name."""
     attempt, run_id = time.strftime("%Y%m%d-%H%M%S"), context.folder.record.run_id
     storage = context.folder.path / "tune"
     mark = Mark.write(storage / attempt)
     stop_file = mark.folder / "stop"
-    config = build_config(context.experiment, specs[0], run_name="", gpus=_gpus())
+    config = build_config(context.experiment, next(iter(trials)), run_name="", gpus=_gpus())
     resources = config.algo_class.default_resource_request(config)
-    progress = _Progress(context, specs, training, done, resources)
+    progress = _Progress(context, trials, training, done, resources)
     # Tune's newer output prints a banner even if it is to be silent, with a folder for TensorBoard in which
     # nothing stays.
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -163,7 +160,7 @@ def _tune(
             "nonce": mark.nonce,
             "chunk": asdict(chunk_of(context)),
             "log": f"logs/{context.unit.name}.log",
-            "trial": tune.grid_search([_plain(spec) for spec in specs]),
+            "trial": tune.grid_search([_plain(spec) for spec in trials]),
         },
         tune_config=tune.TuneConfig(
             trial_name_creator=lambda trial: f"{run_id}-{_name(trial)}",
@@ -188,17 +185,16 @@ def _tune(
     return progress.errors
 
 
-def _train_here(context: StageContext, specs: list[TrialSpec], progress: TrainingProgress) -> None:
+def _train_here(context: StageContext, trials: list[TrialRun], progress: TrainingProgress) -> None:
     """One trial after the other in this process, where breakpoints work and errors keep their traceback."""
     chunk = chunk_of(context)
-    for index, spec in enumerate(specs):
+    for index, trial in enumerate(trials):
 
         def report(result: dict[str, Any], before: int = index * chunk.end) -> None:
             step = int(result["num_env_steps_sampled_lifetime"])
-            context.progress(before + min(step, chunk.end), len(specs) * chunk.end, "steps")
+            context.progress(before + min(step, chunk.end), len(trials) * chunk.end, "steps")
             progress.refresh()
 
-        trial = make_run(context.folder, spec, chunk)
         try:
             if not trial.train(report, context.stop_requested):
                 return
@@ -311,7 +307,7 @@ class _Progress(Callback):
     def __init__(
         self,
         context: StageContext,
-        specs: list[TrialSpec],
+        trials: dict[TrialSpec, TrialRun],
         training: TrainingProgress,
         done: int,
         resources: Any,
@@ -319,8 +315,8 @@ class _Progress(Callback):
         self._context = context
         self._training = training
         self._end = chunk_of(context).end
-        self._steps = {spec.name: make_run(context.folder, spec).step for spec in specs}
-        self._groups = {spec.name: _group(context.experiment, spec) for spec in specs}
+        self._steps = {spec.name: trial.step for spec, trial in trials.items()}
+        self._groups = {spec.name: _group(context.experiment, spec) for spec in trials}
         self._returns: dict[str, float] = {}
         self._done = done
         self._resources = resources

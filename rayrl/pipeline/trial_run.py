@@ -107,7 +107,8 @@ class TrialRun:
         reason = reason_to_run(self.path, inputs=self._inputs(), options=options)
         if reason is None or self._chunk.is_last or not self._is_of_this_course:
             return reason
-        return None if self.step >= self._chunk.end else f"it is at step {self.step:,} of {self._chunk.end:,}"
+        newest = self._checkpoints.newest
+        return None if newest >= self._chunk.end else f"it is at step {newest:,} of {self._chunk.end:,}"
 
     @property
     def step(self) -> int:

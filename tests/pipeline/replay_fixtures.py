@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
+from run_fixtures import prepare_run
 
 from rayrl.models.policy_folder import load_policy
-from rayrl.pipeline.experiment import load_experiment
-from rayrl.pipeline.run_folder import RunFolder, invocation_of
+from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.train_stage import make_run
 from rayrl.pipeline.trial_spec import TrialSpec
 
@@ -45,11 +44,7 @@ def replay_trial(tmp_path):
                 "replay": {"sampler": "prioritized", **top.get("train", {}).get("replay", {})},
             },
         }
-        file = tmp_path / f"{name}.yaml"
-        file.write_text(yaml.safe_dump(values))
-        folder = RunFolder(tmp_path / name)
-        folder.prepare(load_experiment(file), invocation_of(file, (), smoke=False))
-        return folder
+        return prepare_run(tmp_path / name, values)
 
     return make
 

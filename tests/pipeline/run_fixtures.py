@@ -3,9 +3,11 @@
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import counting_stage
 import pytest
+import yaml
 from rayrl_command import Command, Watch
 
 from rayrl.pipeline import stages
@@ -20,6 +22,15 @@ env: {id: CartPole-v1}
 conditions: [no_pretrain]
 train: {gpus_per_learner: 0, options: {to: 6, delay: 0.05}}
 """
+
+
+def prepare_run(path: Path, values: dict[str, Any]) -> RunFolder:
+    """A prepared run folder of an experiment, whose file is beside it."""
+    file = path.with_suffix(".yaml")
+    file.write_text(yaml.safe_dump(values))
+    folder = RunFolder(path)
+    folder.prepare(load_experiment(file), invocation_of(file, (), smoke=False))
+    return folder
 
 
 @pytest.fixture

@@ -6,16 +6,15 @@ import shutil
 import numpy as np
 import pytest
 import safetensors.numpy
-import yaml
+from run_fixtures import prepare_run
 
 from rayrl.errors import TrainingError
 from rayrl.models.policy_folder import load_policy
 from rayrl.pipeline.chunk_record import read_record
 from rayrl.pipeline.context import StageContext
 from rayrl.pipeline.execution import run_unit, why_run
-from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.progress_record import note_end, read_progress
-from rayrl.pipeline.run_folder import RunFolder, invocation_of
+from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.stages import Chunk, plan
 from rayrl.pipeline.stop import request_stop
 from rayrl.pipeline.train_stage import make_run, run
@@ -65,11 +64,7 @@ def prepare(tmp_path):
             }
             | train,
         }
-        file = tmp_path / "cart.yaml"
-        file.write_text(yaml.safe_dump(values))
-        folder = RunFolder(tmp_path / name)
-        folder.prepare(load_experiment(file), invocation_of(file, (), smoke=False))
-        return folder
+        return prepare_run(tmp_path / name, values)
 
     return make
 

@@ -5,7 +5,7 @@ import json
 import gymnasium as gym
 import pytest
 import torch
-import yaml
+from run_fixtures import prepare_run
 
 from rayrl.evaluation.result import load_result
 from rayrl.models.actor_critic_network import ActorCriticNetwork
@@ -13,8 +13,6 @@ from rayrl.models.model_config import ModelConfig
 from rayrl.models.policy_folder import save_policy
 from rayrl.pipeline.context import StageContext
 from rayrl.pipeline.evaluate_stage import run
-from rayrl.pipeline.experiment import load_experiment
-from rayrl.pipeline.run_folder import RunFolder, invocation_of
 from rayrl.pipeline.stages import StageUnit, stage_kind
 
 ROUTER = {"replicas": 2, "requests": 16, "pending_requests": 0}
@@ -32,10 +30,7 @@ def evaluated(tmp_path):
             "conditions": ["no_pretrain"],
             "evaluate": {"episodes": 3} | evaluate,
         }
-        file = tmp_path / "two.yaml"
-        file.write_text(yaml.safe_dump(values))
-        folder = RunFolder(tmp_path / "run")
-        folder.prepare(load_experiment(file), invocation_of(file, (), smoke=False))
+        folder = prepare_run(tmp_path / "run", values)
         for seed in seeds:
             if not policy(tmp_path, seed).exists():
                 write_policy(tmp_path, seed, weights=seed)

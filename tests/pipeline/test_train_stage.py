@@ -4,13 +4,11 @@ import re
 import resource
 
 import pytest
-import yaml
+from run_fixtures import prepare_run
 
 from rayrl.errors import ResourceError, StageError
 from rayrl.pipeline.context import StageContext
-from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.records import last_records, recorded
-from rayrl.pipeline.run_folder import RunFolder, invocation_of
 from rayrl.pipeline.stages import StageUnit, stage_kind
 from rayrl.pipeline.stop import request_stop
 from rayrl.pipeline.train_stage import run
@@ -61,10 +59,7 @@ def context(tmp_path):
             "train": {"total_steps": 64, "envs_per_runner": 4, "gpus_per_learner": 0, "options": options}
             | train,
         }
-        file = tmp_path / "cart.yaml"
-        file.write_text(yaml.safe_dump(values))
-        folder = RunFolder(tmp_path / "run")
-        folder.prepare(load_experiment(file), invocation_of(file, (), smoke=False))
+        folder = prepare_run(tmp_path / "run", values)
         return StageContext(folder.experiment(), folder, StageUnit(stage_kind("train")))
 
     return make

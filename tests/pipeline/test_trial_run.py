@@ -6,13 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
-import yaml
+from run_fixtures import prepare_run
 
 from rayrl.errors import EnvError, PolicyError
 from rayrl.evaluation.evaluator import evaluate
 from rayrl.models.policy_folder import load_policy
-from rayrl.pipeline.experiment import load_experiment
-from rayrl.pipeline.run_folder import RunFolder, invocation_of
+from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.train_stage import make_run
 from rayrl.pipeline.trial import read_trial
 from rayrl.pipeline.trial_progress import progress_line
@@ -69,11 +68,7 @@ def prepare(tmp_path):
 
     def make(name="run", env=None, **train) -> RunFolder:
         values = {**EXPERIMENT, "train": EXPERIMENT["train"] | train, "env": env or EXPERIMENT["env"]}
-        file = tmp_path / "cart.yaml"
-        file.write_text(yaml.safe_dump(values))
-        folder = RunFolder(tmp_path / name)
-        folder.prepare(load_experiment(file), invocation_of(file, (), smoke=False))
-        return folder
+        return prepare_run(tmp_path / name, values)
 
     return make
 

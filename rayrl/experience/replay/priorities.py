@@ -97,7 +97,7 @@ class Priorities:
             block: entries of their blocks.
             offset: of their ids within the blocks.
             weights: the new ones.
-            groups: those of their trajectories; a single one is that of all.
+            groups: those of their trajectories.
         """
         _assign(block, offset, weights, groups, self.trees.leaves, self.group_weights)
         self.trees.refresh(block, offset)
@@ -116,12 +116,10 @@ class Priorities:
 
 @njit(cache=True, nogil=True)
 def _assign(block: Any, offset: Any, weights: Any, groups: Any, leaves: Any, group_weights: Any) -> None:
-    one = len(groups) == 1
     for i in range(len(block)):
         ahead = i + AHEAD
         if ahead < len(block):
             at = block[ahead] * leaves.shape[1] + offset[ahead]
             prefetch(leaves.ctypes.data + at * leaves.itemsize)
-        group = groups[0] if one else groups[i]
-        group_weights[group] += weights[i] - leaves[block[i], offset[i]]
+        group_weights[groups[i]] += weights[i] - leaves[block[i], offset[i]]
         leaves[block[i], offset[i]] = weights[i]

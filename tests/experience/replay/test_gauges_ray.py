@@ -7,12 +7,12 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-import ray
 
 from rayrl.experience.replay import PartitionOptions, ReplayOptions
 from rayrl.experience.replay.sharded import ShardedReplayBuffer, ShardOptions
 from rayrl.experience.replay.sharded.gauges import ReplayGauges
 from tests.experience.replay.building import ENV, SPACES, TERMINATED, came_from
+from tests.local_ray import local_ray
 
 _DEADLINE_S = 90.0
 
@@ -23,18 +23,9 @@ def endpoint() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    ray.init(
-        address="local",
-        num_cpus=2,
-        num_gpus=0,
-        include_dashboard=False,
-        object_store_memory=100 << 20,
-        log_to_driver=False,
-        _metrics_export_port=port,
-        _system_config={"metrics_report_interval_ms": 500},
-    )
-    yield f"http://127.0.0.1:{port}/metrics"
-    ray.shutdown()
+    report = {"metrics_report_interval_ms": 500}
+    with local_ray(num_cpus=2, _metrics_export_port=port, _system_config=report):
+        yield f"http://127.0.0.1:{port}/metrics"
 
 
 def read(endpoint: str, gauge: str) -> dict[tuple[str, ...], float]:

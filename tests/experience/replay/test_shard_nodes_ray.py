@@ -18,6 +18,7 @@ from rayrl.experience.replay import PartitionOptions, ReplayOptions
 from rayrl.experience.replay.sharded import ShardedReplayBuffer, ShardOptions
 from rayrl.storage.spaces import Spaces
 from tests.experience.replay.building import ENV, OPEN, SPACES, TERMINATED, came_from
+from tests.local_ray import local_ray
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
@@ -42,15 +43,7 @@ def images(number: int, steps: int) -> TrajectoryBatch:
 
 
 def test_a_gigabyte_over_an_object_store_of_200_megabytes() -> None:
-    ray.init(
-        address="local",
-        num_cpus=4,
-        num_gpus=0,
-        include_dashboard=False,
-        object_store_memory=200 << 20,
-        log_to_driver=False,
-    )
-    try:
+    with local_ray(object_store_memory=200 << 20):
         options = ReplayOptions(partitions={"online": PartitionOptions(capacity=None)})
         of = ShardedReplayBuffer(IMAGES, ENV, options, shards=ShardOptions(cpus_per_shard=0.1))
         episodes, steps = 136, 2048
@@ -71,8 +64,6 @@ def test_a_gigabyte_over_an_object_store_of_200_megabytes() -> None:
             assert (after == ((shown + 1) % 251)[:, None, None, None]).all()
         assert len(np.unique(shown // steps)) > 100
         of.close()
-    finally:
-        ray.shutdown()
 
 
 @pytest.fixture

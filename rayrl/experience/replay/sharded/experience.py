@@ -126,7 +126,7 @@ class ShardedExperience:
             RayrlError: what an earlier batch was refused for; see ``ReplayBuffer.add``.
             TrainingError: no shard is left.
         """
-        self._add(batch, producer, partition, idempotent=True, prepare=prepare)
+        self._fleet.add(self._to_send(batch), producer, partition, idempotent=True, prepare=prepare)
 
     def add_dataset(self, dataset: Dataset, *, partition: str | None = None) -> int:
         """Copies a dataset in, whatever was added before; gives its steps.
@@ -137,7 +137,7 @@ class ShardedExperience:
             IntegrityError: a file of it cannot be read.
         """
         for number, batch in enumerate(dataset.batches()):
-            self._add(batch, number, partition, idempotent=False)
+            self._fleet.add(self._to_send(batch), number, partition, idempotent=False)
         self.flush()
         return dataset.num_steps
 
@@ -305,19 +305,11 @@ class ShardedExperience:
         """Ends the shards; what is in a spool stays there."""
         self._fleet.close()
 
-    def _add(
-        self,
-        batch: Any,
-        producer: int,
-        partition: str | None,
-        *,
-        idempotent: bool,
-        prepare: Prepare | None = None,
-    ) -> None:
+    def _to_send(self, batch: Any) -> Any:
+        """A batch as it is sent, once nothing is known to have failed: a large one as a reference."""
         self._fleet.raise_failures()
-        if isinstance(batch, TrajectoryBatch) and batch.nbytes > INLINE_BYTES:
-            batch = ray.put(batch)
-        self._fleet.add(batch, producer, partition, idempotent=idempotent, prepare=prepare)
+        is_large = isinstance(batch, TrajectoryBatch) and batch.nbytes > INLINE_BYTES
+        return ray.put(batch) if is_large else batch
 
     def _ask(self, method: str, *arguments: Any) -> list[Any]:
         """The answers of all shards to one call."""
