@@ -1,4 +1,4 @@
-"""Performance profiles: how large a share of runs scores above a threshold (Agarwal et al. 2021, section 4.2)."""
+"""Performance profiles: how large a share of runs scores above a threshold (Agarwal et al. 2021, 4.2)."""
 
 from __future__ import annotations
 

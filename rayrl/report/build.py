@@ -7,13 +7,13 @@ from pathlib import Path
 
 import rayrl.report.sections  # noqa: F401  (registers the sections)
 from rayrl.errors import StorageError
-from rayrl.report.comparison import read_comparison
 from rayrl.report.figures.data import to_csv
 from rayrl.report.figures.image import to_png
-from rayrl.report.heading import heading_of, heading_of_comparison
+from rayrl.report.heading import heading_of, heading_of_several_runs
 from rayrl.report.page import FIGURES, Built, Heading, charts_in, render
 from rayrl.report.run_reader import read_run
 from rayrl.report.sections.registry import sections_comparing, sections_for
+from rayrl.report.several_runs import read_several_runs
 from rayrl.storage.atomic import atomic_folder
 
 FOLDER = "report"
@@ -59,8 +59,8 @@ def compare_runs(run_dirs: Sequence[Path | str], out: Path | str) -> Path:
         IntegrityError: a ``config.json`` is damaged.
         StorageError: the disk is full or not writable, or ``out`` holds something else.
     """
-    comparison = read_comparison([Path(path) for path in run_dirs])
-    return _write(_replaceable(Path(out)), heading_of_comparison(comparison), sections_comparing(comparison))
+    runs = read_several_runs([Path(path) for path in run_dirs])
+    return _write(_replaceable(Path(out)), heading_of_several_runs(runs), sections_comparing(runs))
 
 
 def _replaceable(target: Path) -> Path:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rayrl.errors import ConfigError
-from rayrl.report.comparison import Comparison
 from rayrl.report.figures.chart import Chart
 from rayrl.report.html import Html
 from rayrl.report.run_data import RunData
+from rayrl.report.several_runs import SeveralRuns
 
 Block = Html | Chart
 """A piece of a section: markup, or a figure."""
@@ -28,7 +28,7 @@ class Section:
     """Whether the run has what the section shows."""
     build: Callable[[RunData], Sequence[Block]]
     """Its content, from top to bottom."""
-    compare: Callable[[Comparison], Sequence[Block]] | None = None
+    compare: Callable[[SeveralRuns], Sequence[Block]] | None = None
     """Its content where several runs are compared, none of which need to have it; None leaves it out."""
 
 
@@ -51,7 +51,7 @@ def sections_for(run: RunData) -> list[Section]:
     return [section for section in _ordered() if section.applies(run)]
 
 
-def sections_comparing(comparison: Comparison) -> list[tuple[Section, Sequence[Block]]]:
+def sections_comparing(comparison: SeveralRuns) -> list[tuple[Section, Sequence[Block]]]:
     """The sections that have something to say of several runs, in order, with what they say."""
     built = [(section, section.compare(comparison)) for section in _ordered() if section.compare]
     return [(section, blocks) for section, blocks in built if blocks]
