@@ -36,14 +36,13 @@ def candidates_of(
             seeds=entrant.seeds,
             left_out=entrant.left_out,
             scores={
-                task: tuple(entrant.scores_NM[:, column].tolist())
-                for column, task in enumerate(measure.tasks)
+                task: tuple(entrant.scores[:, column].tolist()) for column, task in enumerate(measure.tasks)
             },
             **_aggregates(entrant, index, measure, intervals=intervals),
             criteria=criteria if intervals else {name: _bare(each) for name, each in criteria.items()},
-            flops=mean_of(entrant.trials, lambda trial: trial.policy and trial.policy.flops),
+            flops=mean_of(entrant.trials, lambda trial: trial.policy.flops if trial.policy else None),
             latency_p99=mean_of(entrant.trials, lambda trial: latency_ms(trial, "p99_ms")),
-            steps=mean_of(entrant.trials, lambda trial: trial.state and trial.state.step),
+            steps=mean_of(entrant.trials, lambda trial: trial.state.step if trial.state else None),
         )
 
 
@@ -55,9 +54,9 @@ def _aggregates(entrant: Entrant, index: int, measure: Measure, *, intervals: bo
             found[name] = Estimate(value=None, low=None, high=None, n=0)
         elif intervals:
             random = generator(0, Role.comparison, rank=rank, iteration=index)
-            found[name] = interval(aggregate, entrant.scores_NM, random=random)
+            found[name] = interval(aggregate, entrant.scores, random=random)
         else:
-            value = float(aggregate(entrant.scores_NM))
+            value = float(aggregate(entrant.scores))
             found[name] = Estimate(value=value, low=None, high=None, n=len(entrant.trials))
     return found
 

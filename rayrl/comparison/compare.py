@@ -14,6 +14,7 @@ from rayrl.comparison.learning import learning_of
 from rayrl.comparison.measure import measure_of
 from rayrl.comparison.options import CompareOptions
 from rayrl.comparison.pairs import effects_of, pairs_of
+from rayrl.comparison.recommendation import recommend
 from rayrl.comparison.record import Comparison
 from rayrl.comparison.seed_values import values_of
 from rayrl.errors import DataError
@@ -43,7 +44,7 @@ def compare(run: RunData) -> Comparison | None:
     pairs = () if refused else tuple(pairs_of(entrants))
     unscaled = [Criterion.success] if measure.kind == "return" else []
     unscaled += [Criterion.sample_efficiency] if learning.unscaled else []
-    return Comparison(
+    found = Comparison(
         measure=measure.kind,
         tasks=measure.tasks,
         scales=dict(measure.scales),
@@ -54,6 +55,7 @@ def compare(run: RunData) -> Comparison | None:
         effects=() if refused else tuple(effects_of(entrants, values)),
         decision=decide(values, candidates, pairs, options.weights, unscaled),
     )
+    return found.model_copy(update={"recommendation": tuple(recommend(found))})
 
 
 def _refusal(entrants: Sequence[Entrant]) -> str | None:
@@ -70,8 +72,8 @@ def _warnings(entrants: Sequence[Entrant], refused: str | None) -> Iterator[str]
     fewest = min(len(entrant.trials) for entrant in entrants)
     if refused is None and fewest < ENOUGH_RUNS:
         yield (
-            f"{count(fewest, 'training seed')}: intervals over so few are too narrow, and another run may turn "
-            f"out differently. From {ENOUGH_RUNS} on they are worth something."
+            f"{count(fewest, 'training seed')}: intervals over so few are too narrow, and another run may "
+            f"turn out differently. From {ENOUGH_RUNS} on they are worth something."
         )
     for entrant in entrants:
         if entrant.left_out:

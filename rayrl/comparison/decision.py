@@ -1,14 +1,14 @@
 """Weighs candidates: every criterion from 0 to 1, their weighted mean, and how much of it is chance.
 
 A quality of which the most is 1, as a share or a score, counts as it is; where a candidate has more, all are
-divided by the best one's, and what is below 0 counts 0. Returns as they are go from 0, the worst candidate's, to
-1, the best one's. A cost counts best / own: 1 for the cheapest, ½ for who costs twice as much. What is not known
-of every candidate does not count.
+divided by the best one's, and what is below 0 counts 0. Returns as they are go from 0, the worst candidate's,
+to 1, the best one's. A cost counts best / own: 1 for the cheapest, ½ for who costs twice as much. What is not
+known of every candidate does not count.
 
     total = Σ weight · utility / Σ weight
 
-How sure an order is, is found by drawing each candidate's training seeds with replacement, whole, so that what
-belongs to a seed stays together, and weighing again.
+How sure an order is, is found by drawing each candidate's training seeds with replacement, whole, so that
+what belongs to a seed stays together, and weighing again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rayrl.comparison.criteria import Criterion
 from rayrl.evaluation.statistics import RESAMPLES
 
 Values = Mapping[Criterion, Sequence[NDArray[np.float64]]]
-"""By criterion, ``(N_c,)`` for each candidate: one number for each of its training seeds, NaN where unknown."""
+"""By criterion, ``(N_c,)`` for each candidate: a number for each of its seeds, NaN where unknown."""
 
 
 def known_criteria(values: Values) -> list[Criterion]:
@@ -48,13 +48,14 @@ def utility(criterion: Criterion, means_C: NDArray[np.float64], *, unscaled: boo
     best = (means_C.min if criterion.is_cost else means_C.max)(axis=-1, keepdims=True)
     if criterion.is_cost:
         # Where the cheapest costs nothing, others that cost something count 0.
-        return np.divide(best, means_C, out=np.ones_like(means_C), where=means_C > 0)
+        shares = np.divide(best, means_C, out=np.ones_like(means_C), where=means_C > 0)
+        return np.asarray(shares, np.float64)
     if unscaled:
         worst = means_C.min(axis=-1, keepdims=True)
         room = np.broadcast_to(best - worst, means_C.shape)
-        return np.divide(means_C - worst, room, out=np.ones_like(means_C), where=room > 0)
-    shares: NDArray[np.float64] = np.maximum(means_C, 0.0) / np.maximum(best, 1.0)
-    return shares
+        shares = np.divide(means_C - worst, room, out=np.ones_like(means_C), where=room > 0)
+        return np.asarray(shares, np.float64)
+    return np.asarray(np.maximum(means_C, 0.0) / np.maximum(best, 1.0), np.float64)
 
 
 def totals(

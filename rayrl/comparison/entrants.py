@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +19,8 @@ class Entrant:
     group: Group
     trials: tuple[Trial, ...]
     """N of them, one for each training seed that counts."""
-    scores_NM: Scores
-    """Runs × tasks."""
+    scores: Scores
+    """``(N, M)``, runs × tasks."""
 
     @property
     def label(self) -> str:
@@ -37,10 +36,6 @@ class Entrant:
     def left_out(self) -> tuple[int, ...]:
         """The seeds without results, or with results of other episodes."""
         return tuple(trial.seed for trial in self.group.trials if trial.seed not in self.seeds)
-
-    def by_seed(self) -> Mapping[int, float]:
-        """The mean score over tasks of each seed."""
-        return dict(zip(self.seeds, self.scores_NM.mean(axis=1).tolist(), strict=True))
 
 
 def entrants_of(run: RunData, measure: Measure) -> list[Entrant]:

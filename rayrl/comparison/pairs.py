@@ -35,8 +35,8 @@ def pairs_of(entrants: Sequence[Entrant]) -> Iterator[Pair]:
             probability=_probability(a, b, _PROBABILITY, number),
             difference=interval(
                 lambda x, y: mean(x) - mean(y),
-                a.scores_NM,
-                b.scores_NM,
+                a.scores,
+                b.scores,
                 random=generator(0, Role.comparison, rank=_DIFFERENCE, iteration=number),
                 resamples=_RESAMPLES,
             ),
@@ -75,8 +75,8 @@ def effects_of(entrants: Sequence[Entrant], values: Values) -> Iterator[Effect]:
 def _probability(a: Entrant, b: Entrant, rank: int, number: int) -> Estimate:
     return interval(
         probability_of_improvement,
-        a.scores_NM,
-        b.scores_NM,
+        a.scores,
+        b.scores,
         random=generator(0, Role.comparison, rank=rank, iteration=number),
         resamples=_RESAMPLES,
     )

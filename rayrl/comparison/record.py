@@ -14,8 +14,8 @@ FORMAT_VERSION = "1.0"
 FILE = "comparison.json"
 
 MeasureKind = Literal["success", "score", "return"]
-"""What policies are scored by: the share of episodes that succeed; the return, where random actions have 0 and
-the reference 1; or the return as it is."""
+"""What policies are scored by: the share of episodes that succeed; the return, where random actions have 0
+and the reference 1; or the return as it is."""
 
 
 class Scale(Config):

@@ -11,10 +11,10 @@ from rayrl.comparison.criteria import Criterion
 from rayrl.comparison.decision import Values
 from rayrl.comparison.entrants import Entrant
 from rayrl.comparison.learning import Learning
-from rayrl.evaluation.result import LENGTH, SUCCESS, EvaluationResult
-from rayrl.report.run_data import COLD, RunData, Trial, of_category
+from rayrl.evaluation.level_metrics import macro_means
+from rayrl.evaluation.result import SUCCESS
+from rayrl.report.run_data import COLD, RunData, Trial
 
-_DEATH, _OPTIMAL = "death", "optimal_steps"
 _UNKNOWN = float("nan")
 _MIB = 2**20
 _S_PER_H = 3600.0
@@ -23,12 +23,12 @@ _S_PER_H = 3600.0
 def values_of(run: RunData, entrants: Sequence[Entrant], tasks: Sequence[str], learning: Learning) -> Values:
     """Every criterion of every entrant, one number for each of its seeds."""
     of_trial: dict[Criterion, Callable[[Trial], float]] = {
-        Criterion.efficiency: lambda trial: _over_tasks(trial, tasks, _efficiency),
-        Criterion.safety: lambda trial: _over_tasks(trial, tasks, _safety),
+        Criterion.efficiency: lambda trial: _level_metric(trial, tasks, "spl"),
+        Criterion.safety: lambda trial: _level_metric(trial, tasks, "safety"),
         Criterion.sample_efficiency: learning.sample_efficiency,
         Criterion.wall_time: lambda trial: _wall_time(run, trial),
         Criterion.gpu_hours: lambda trial: _gpus(run, trial) * _wall_time(run, trial) / _S_PER_H,
-        Criterion.parameters: lambda trial: _known(trial.policy and trial.policy.parameters),
+        Criterion.parameters: lambda trial: _known(trial.policy.parameters if trial.policy else None),
         Criterion.latency: lambda trial: latency_ms(trial, "p50_ms"),
         Criterion.memory: _memory_mib,
     }
@@ -36,7 +36,7 @@ def values_of(run: RunData, entrants: Sequence[Entrant], tasks: Sequence[str], l
         criterion: [np.array([value(trial) for trial in entrant.trials], np.float64) for entrant in entrants]
         for criterion, value in of_trial.items()
     }
-    return {Criterion.success: [entrant.scores_NM.mean(axis=1) for entrant in entrants], **values}
+    return {Criterion.success: [entrant.scores.mean(axis=1) for entrant in entrants], **values}
 
 
 def mean_of(trials: Iterable[Trial], value: Callable[[Trial], float | None]) -> float | None:
@@ -47,8 +47,8 @@ def mean_of(trials: Iterable[Trial], value: Callable[[Trial], float | None]) -> 
 
 def latency_ms(trial: Trial, percentile: str) -> float:
     """Milliseconds of one decision; ``percentile`` is ``p50_ms`` or ``p99_ms``."""
-    batch = trial.latency.batches.get(1) if trial.latency else None
-    return _known(getattr(batch, percentile, None))
+    single = (each for each in trial.latency.batches if each.batch == 1) if trial.latency else ()
+    return _known(getattr(next(iter(single), None), percentile, None))
 
 
 def wall_time(trial: Trial) -> float:
@@ -63,12 +63,12 @@ def _wall_time(run: RunData, trial: Trial) -> float:
     """The same with the seconds of the pretraining that it starts from."""
     if trial.condition == COLD:
         return wall_time(trial)
-    summaries = [
-        each.summary
+    pretraining = [
+        _known(each.summary.seconds if each.summary else None)
         for each in run.pretraining
         if (each.architecture, each.seed) == (trial.architecture, trial.seed)
     ]
-    return wall_time(trial) + sum(_known(summary and summary.seconds) for summary in summaries)
+    return wall_time(trial) + sum(pretraining)
 
 
 def _gpus(run: RunData, trial: Trial) -> float:
@@ -84,23 +84,12 @@ def _memory_mib(trial: Trial) -> float:
     return _known(trial.costs.peak_memory_bytes or max(ends, default=None)) / _MIB
 
 
-def _over_tasks(trial: Trial, tasks: Sequence[str], value: Callable[[EvaluationResult], float]) -> float:
-    """The mean over tasks; unknown where it is of one of them."""
-    parts = [of_category(trial.evaluation, task) for task in tasks] if trial.evaluation else []
-    return (
-        float(np.mean([_UNKNOWN if part is None else value(part) for part in parts])) if parts else _UNKNOWN
-    )
-
-
-def _efficiency(result: EvaluationResult) -> float:
-    if not {SUCCESS, _OPTIMAL} <= result.metrics.keys():
+def _level_metric(trial: Trial, tasks: Sequence[str], metric: str) -> float:
+    """The mean over tasks; unknown where the environment does not tell what it takes."""
+    result = trial.evaluation
+    if result is None or SUCCESS not in result.metrics:
         return _UNKNOWN
-    success, length, optimal = (result.values(name) for name in (SUCCESS, LENGTH, _OPTIMAL))
-    return float(np.nanmean(success * optimal / np.maximum(length, optimal)))
-
-
-def _safety(result: EvaluationResult) -> float:
-    return 1.0 - float(np.nanmean(result.values(_DEATH))) if _DEATH in result.metrics else _UNKNOWN
+    return macro_means(result, tasks).get(metric, _UNKNOWN)
 
 
 def _known(value: float | None) -> float:

@@ -124,17 +124,17 @@ class PolicyRecord(Record):
 
 
 class BatchLatency(Record):
-    """How long a policy takes to decide for a batch."""
+    """How long a policy takes to decide for some observations at once."""
 
+    batch: int
     p50_ms: float
     p99_ms: float
 
 
 class LatencyRecord(Record):
-    """``latency.json`` of a trial."""
+    """``latency.json`` of a trial; one of those that differ by their seed alone has it."""
 
-    batches: dict[int, BatchLatency] = Field(default={})
-    """By the size of the batch."""
+    batches: tuple[BatchLatency, ...] = ()
 
 
 class TrialCosts(Record):

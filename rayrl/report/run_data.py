@@ -12,7 +12,7 @@ evaluate/demonstrators/<name>.json                      results of demonstrators
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ class Trial:
     policy: PolicyRecord | None = None
     """What its policy folder says of the policy."""
     latency: LatencyRecord | None = None
-    costs: TrialCosts = TrialCosts()
+    costs: TrialCosts = field(default_factory=TrialCosts)
 
     @property
     def name(self) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from rayrl.errors import ConfigError
 from rayrl.report.figures.chart import Chart
@@ -30,6 +30,8 @@ class Section:
     """Its content, from top to bottom."""
     compare: Callable[[SeveralRuns], Sequence[Block]] | None = None
     """Its content where several runs are compared, none of which need to have it; None leaves it out."""
+    files: Mapping[str, Callable[[RunData], str]] = field(default_factory=dict)
+    """By name, the text of files that stand beside the page."""
 
 
 _sections: dict[str, Section] = {}
@@ -55,6 +57,11 @@ def sections_comparing(comparison: SeveralRuns) -> list[tuple[Section, Sequence[
     """The sections that have something to say of several runs, in order, with what they say."""
     built = [(section, section.compare(comparison)) for section in _ordered() if section.compare]
     return [(section, blocks) for section, blocks in built if blocks]
+
+
+def file_names() -> set[str]:
+    """The files that sections may put beside the page."""
+    return {name for section in _sections.values() for name in section.files}
 
 
 def _ordered() -> list[Section]:
