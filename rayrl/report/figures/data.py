@@ -29,8 +29,8 @@ def _rows(chart: Chart) -> Iterator[Sequence[object]]:
             yield ("series", "x", "y", *(("low", "high") if bands else ()))
             for line in chart.lines:
                 sides = [side for side in (line.x, line.y, line.low, line.high) if side is not None]
-                for row in zip(*(side.tolist() for side in sides), strict=True):
-                    yield (line.label, *row)
+                for numbers in zip(*(side.tolist() for side in sides), strict=True):
+                    yield (line.label, *numbers)
             for level in chart.levels:
                 yield (level.label, "", level.y)
         case IntervalChart():
