@@ -14,6 +14,12 @@ def criterion_label(criterion: Criterion, measure: MeasureKind) -> str:
     return measure if criterion is Criterion.success else criterion.label
 
 
-def quantity(criterion: Criterion, value: float | None) -> str:
+def quantity(criterion: Criterion, value: float | None, measure: MeasureKind) -> str:
     """A criterion's value, as precise as it is worth."""
-    return number(value, 3) if criterion in _SHARES else number(value)
+    scaled = measure != "return" and criterion in (Criterion.success, Criterion.sample_efficiency)
+    return number(value, 3) if scaled or criterion in _SHARES else number(value)
+
+
+def in_prose(label: str) -> str:
+    """A candidate's name where names stand in a row: ``gcn warm`` for ``gcn, warm``."""
+    return label.replace(", ", " ")

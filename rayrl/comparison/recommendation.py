@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rayrl.comparison.criteria import COSTS
+from rayrl.comparison.criteria import COSTS, Criterion
+from rayrl.comparison.quantities import in_prose, quantity
 from rayrl.comparison.record import Candidate, Comparison, MeasureKind, Standing
 from rayrl.evaluation.statistics import ENOUGH_RUNS
 from rayrl.report.text import capitalized, count, interval, listed, mean, number, percent
 
-QUALITIES: dict[MeasureKind, str] = {
-    "success": "success",
-    "score": "score",
-    "return": "return",
-}
-"""What policies are scored by, in words."""
 _NOTEWORTHY = 1.15
 """Costs that differ by less than this factor are as good as equal."""
 
@@ -26,37 +21,38 @@ def recommend(comparison: Comparison) -> Iterator[str]:
         comparison: of which candidates, pairs and standings are known.
     """
     best, *others = comparison.decision.standings
-    quality = QUALITIES[comparison.measure]
     chosen = comparison.candidate(best.label)
     ties = [standing.label for standing in others if standing.rank == best.rank]
     if ties:
-        yield f"Nothing that was weighed tells {listed([best.label, *ties])} apart."
+        names = listed([in_prose(label) for label in (best.label, *ties)])
+        yield f"Nothing that was weighed tells {names} apart."
     else:
-        yield f"Take {best.label}: {_quality(chosen, quality)}."
+        yield f"Take {in_prose(best.label)}: {_quality(chosen, comparison.measure)}."
     if comparison.refused:
         yield f"How sure that is cannot be said. {capitalized(comparison.refused)}"
     rival = _rival(comparison, best)
     if rival is not None:
-        yield _against(comparison, chosen, rival, quality)
+        yield _against(comparison, chosen, rival)
     if best.first is not None and others:
         second = max(others, key=lambda standing: standing.first or 0.0)
         yield (
             f"With these weights it comes first in {percent(best.first)} of resamples of the training seeds; "
-            f"next is {second.label} with {percent(second.first)}."
+            f"next is {in_prose(second.label)} with {percent(second.first)}."
         )
     if alike := _not_told_apart(comparison, best.label):
-        yield f"By {quality} alone it cannot be told from {listed(alike)}."
+        names = listed([in_prose(label) for label in alike])
+        yield f"By {comparison.measure} alone it cannot be told from {names}."
     fewest = min(len(candidate.seeds) for candidate in comparison.candidates)
     if comparison.refused is None and fewest < ENOUGH_RUNS:
         yield f"{capitalized(count(fewest, 'training seed'))}: few, so that the intervals are too narrow."
 
 
-def _quality(candidate: Candidate, quality: str) -> str:
+def _quality(candidate: Candidate, measure: MeasureKind) -> str:
     estimate = candidate.mean
     runs = count(len(candidate.seeds), "training seed")
     if estimate.low is None:
-        return f"{quality} {mean(estimate)}, {runs}"
-    return f"{quality} {mean(estimate)} ({interval(estimate)} over {runs})"
+        return f"{measure} {mean(estimate)}, {runs}"
+    return f"{measure} {mean(estimate)} ({interval(estimate)} over {runs})"
 
 
 def _rival(comparison: Comparison, best: Standing) -> Candidate | None:
@@ -65,14 +61,12 @@ def _rival(comparison: Comparison, best: Standing) -> Candidate | None:
     return max(others, key=lambda candidate: candidate.mean.value or 0.0, default=None)
 
 
-def _against(comparison: Comparison, chosen: Candidate, rival: Candidate, quality: str) -> str:
+def _against(comparison: Comparison, chosen: Candidate, rival: Candidate) -> str:
     """How it stands to the best of the others, and what it costs beside that one."""
     difference = (chosen.mean.value or 0.0) - (rival.mean.value or 0.0)
-    if difference == 0:
-        text = f"Its {quality} is that of {rival.label}, the best of the others"
-    else:
-        more = f"{number(abs(difference))} {'above' if difference > 0 else 'below'}"
-        text = f"Its {quality} is {more} {rival.label}, the best of the others by {quality}"
+    apart = quantity(Criterion.success, abs(difference), comparison.measure)
+    how = "that of" if difference == 0 else f"{apart} {'above' if difference > 0 else 'below'}"
+    text = f"Its {comparison.measure} is {how} {in_prose(rival.label)}, the best of the others"
     if found := _probability(comparison, chosen.label, rival.label):
         text += f" (probability of improvement {found})"
     costs = list(_costs(chosen, rival))

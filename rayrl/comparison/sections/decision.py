@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator, Sequence
 
 from rayrl.comparison.criteria import COSTS, Criterion
-from rayrl.comparison.quantities import criterion_label, quantity
-from rayrl.comparison.record import FILE, Candidate, Comparison, Standing
+from rayrl.comparison.quantities import criterion_label, in_prose, quantity
+from rayrl.comparison.record import FILE, Candidate, Comparison, MeasureKind, Standing
 from rayrl.comparison.sections.found import applies, found_in
 from rayrl.report.figures.chart import Point, PointChart
 from rayrl.report.html import Html, element, join, table
@@ -61,16 +61,17 @@ def _matrix(comparison: Comparison) -> Html:
         cells = [standing.label, number(standing.total, 3)]
         if sure:
             cells.append(percent(standing.first))
-        rows.append([*cells, *(_weighed(candidate, standing, criterion) for criterion in columns)])
+        measured = (_weighed(candidate, standing, each, comparison.measure) for each in columns)
+        rows.append([*cells, *measured])
     caption = (
         "Best first. Below each number stands what it counts, from 0 to 1; the total is their weighted mean."
     )
     return table(header, rows, caption=caption)
 
 
-def _weighed(candidate: Candidate, standing: Standing, criterion: Criterion) -> str:
+def _weighed(candidate: Candidate, standing: Standing, criterion: Criterion, measure: MeasureKind) -> str:
     counts = standing.utilities.get(criterion)
-    text = quantity(criterion, candidate.criteria[criterion].value)
+    text = quantity(criterion, candidate.criteria[criterion].value, measure)
     return text if counts is None else join([text, element("small", number(counts, 2))])
 
 
@@ -119,7 +120,10 @@ def _fronts(comparison: Comparison) -> Iterator[Block]:
         front_label="beaten by none",
         log_x=len(known) == len(costs) and max(known) > _FAR_APART * min(known),
     )
-    rows = [[capitalized(f"{quality} and {front.cost.words}"), listed(front.labels)] for front in fronts]
+    rows = [
+        [capitalized(f"{quality} and {front.cost.words}"), listed([*map(in_prose, front.labels)])]
+        for front in fronts
+    ]
     caption = "Beaten by none in two things at once (the Pareto front)."
     yield table(["", "candidates"], rows, caption=caption, text_columns=2)
 
@@ -135,9 +139,9 @@ def _costs(comparison: Comparison) -> Html:
     rows = []
     for candidate in comparison.candidates:
         cells = [
-            join([quantity(cost, estimate.value), element("small", interval(estimate))])
+            join([quantity(cost, estimate.value, comparison.measure), element("small", interval(estimate))])
             if (estimate := candidate.criteria[cost]).low is not None
-            else quantity(cost, estimate.value)
+            else quantity(cost, estimate.value, comparison.measure)
             for cost in COSTS
         ]
         others = [candidate.latency_p99, candidate.flops, candidate.steps]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rayrl.comparison.quantities import in_prose
 from rayrl.comparison.record import Comparison, Pair
 from rayrl.comparison.sections.found import applies, found_in
 from rayrl.evaluation.statistics import Estimate
@@ -56,11 +57,11 @@ def _chart(comparison: Comparison, first: str) -> IntervalChart:
     pairs = [seen_from(pair, first) for pair in comparison.pairs if first in (pair.a, pair.b)]
     return IntervalChart(
         name="probability_of_improvement",
-        title=f"{first} against the others",
-        description=f"Probability that a run of {first} scores higher than a run of each other candidate.",
+        title=f"{in_prose(first)} against the others",
+        description=f"Probability that a run of {in_prose(first)} scores higher than one of each other.",
         x_label="Probability of improvement",
         rows=[
-            IntervalRow(f"over {pair.b}", pair.probability, comparison.candidate(pair.b).style)
+            IntervalRow(f"over {in_prose(pair.b)}", pair.probability, comparison.candidate(pair.b).style)
             for pair in pairs
         ],
         origin=0.5,

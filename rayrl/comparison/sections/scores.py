@@ -36,10 +36,10 @@ def build(run: RunData) -> Sequence[Block]:
 def _chart(comparison: Comparison) -> IntervalChart:
     return IntervalChart(
         name="aggregate_scores",
-        title=f"Interquartile mean of the {comparison.measure}",
+        title=f"{capitalized(comparison.measure)}, interquartile mean",
         description=f"The interquartile mean of each candidate's {comparison.measure} over training seeds "
         "and categories, its interval, and each seed.",
-        x_label=f"{capitalized(comparison.measure)}, interquartile mean",
+        x_label=capitalized(comparison.measure),
         rows=[
             IntervalRow(candidate.label, candidate.iqm, candidate.style, points=_of_seeds(candidate))
             for candidate in comparison.candidates

@@ -15,6 +15,7 @@ from rayrl.report.figures.chart import (
     PointChart,
     StackedBarChart,
 )
+from rayrl.report.figures.scale import log_ticks
 from rayrl.report.figures.style import BAND, FAINT, HEAT, style_of
 
 if TYPE_CHECKING:
@@ -154,7 +155,12 @@ def _draw_points(chart: PointChart, axes: Axes) -> None:
         xs, ys = zip(*on_line, strict=True)
         axes.plot(xs, ys, color=_INK, linewidth=1.2, linestyle="dotted", label=_plain(chart.front_label))
     if chart.log_x:
+        ticks = log_ticks([point.x.value for point in chart.points if point.x.value is not None])
+        low, high = axes.get_xlim()
         axes.set_xscale("log")
+        axes.set_xticks([tick for tick in ticks if low < tick < high], minor=False)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
+        axes.xaxis.set_minor_formatter("")
     axes.set_ylabel(_plain(chart.y_label))
     axes.figure.legend(frameon=False, ncols=3, loc="outside lower center")
 

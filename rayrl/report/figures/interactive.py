@@ -23,6 +23,7 @@ from rayrl.report.figures.chart import (
     PointChart,
     StackedBarChart,
 )
+from rayrl.report.figures.scale import log_ticks
 from rayrl.report.figures.style import BAND, FAINT, HEAT, STYLES, style_of
 
 _ROW_PX, _MARGIN_PX = 34, 110
@@ -210,12 +211,17 @@ def _points(chart: PointChart) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             }
         )
     layout = {
-        "xaxis": {"title": {"text": _plain(chart.x_label)}}
-        | ({"type": "log", "dtick": "D2"} if chart.log_x else {}),
+        "xaxis": {"title": {"text": _plain(chart.x_label)}} | (_log_ticks(chart) if chart.log_x else {}),
         "yaxis": {"title": {"text": _plain(chart.y_label)}},
         "height": 420,
     }
     return data, layout
+
+
+def _log_ticks(chart: PointChart) -> dict[str, Any]:
+    """An axis of ratios, with each number written out."""
+    ticks = log_ticks([point.x.value for point in chart.points if point.x.value is not None])
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:,.6g}" for tick in ticks]}
 
 
 def _cells(chart: HeatMap) -> tuple[list[dict[str, Any]], dict[str, Any]]:
