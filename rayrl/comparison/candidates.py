@@ -28,6 +28,8 @@ def candidates_of(
     """
     for index, entrant in enumerate(entrants):
         criteria = {name: mean_over_runs(each[index].tolist()) for name, each in values.items()}
+        # What a trial cost is known as it is: there is nothing to infer.
+        bare = [name for name in criteria if name.is_cost or not intervals]
         yield Candidate(
             label=entrant.label,
             architecture=entrant.group.architecture,
@@ -39,7 +41,7 @@ def candidates_of(
                 task: tuple(entrant.scores[:, column].tolist()) for column, task in enumerate(measure.tasks)
             },
             **_aggregates(entrant, index, measure, intervals=intervals),
-            criteria=criteria if intervals else {name: _bare(each) for name, each in criteria.items()},
+            criteria=criteria | {name: _bare(criteria[name]) for name in bare},
             flops=mean_of(entrant.trials, lambda trial: trial.policy.flops if trial.policy else None),
             latency_p99=mean_of(entrant.trials, lambda trial: latency_ms(trial, "p99_ms")),
             steps=mean_of(entrant.trials, lambda trial: trial.state.step if trial.state else None),

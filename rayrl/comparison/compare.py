@@ -19,6 +19,7 @@ from rayrl.comparison.record import Comparison
 from rayrl.comparison.seed_values import values_of
 from rayrl.errors import DataError
 from rayrl.evaluation.statistics import ENOUGH_RUNS
+from rayrl.report.groups import groups_of
 from rayrl.report.run_data import RunData
 from rayrl.report.text import count
 
@@ -49,7 +50,7 @@ def compare(run: RunData) -> Comparison | None:
         tasks=measure.tasks,
         scales=dict(measure.scales),
         refused=refused,
-        warnings=tuple(_warnings(entrants, refused)),
+        warnings=tuple(_warnings(run, entrants, refused)),
         candidates=candidates,
         pairs=pairs,
         effects=() if refused else tuple(effects_of(entrants, values)),
@@ -68,14 +69,16 @@ def _refusal(entrants: Sequence[Entrant]) -> str | None:
     return None
 
 
-def _warnings(entrants: Sequence[Entrant], refused: str | None) -> Iterator[str]:
+def _warnings(run: RunData, entrants: Sequence[Entrant], refused: str | None) -> Iterator[str]:
     fewest = min(len(entrant.trials) for entrant in entrants)
     if refused is None and fewest < ENOUGH_RUNS:
         yield (
             f"{count(fewest, 'training seed')}: intervals over so few are too narrow, and another run may "
             f"turn out differently. From {ENOUGH_RUNS} on they are worth something."
         )
-    for entrant in entrants:
-        if entrant.left_out:
-            seeds = ", ".join(map(str, entrant.left_out))
-            yield f"{entrant.label}: without results that can be compared, and so left out: seed {seeds}."
+    counted = {entrant.label: entrant.seeds for entrant in entrants}
+    for group in groups_of(run):
+        missing = [trial.seed for trial in group.trials if trial.seed not in counted.get(group.label, ())]
+        if missing:
+            seeds = ", ".join(map(str, missing))
+            yield f"{group.label}: without results that can be compared, and so left out: seed {seeds}."

@@ -48,7 +48,8 @@ class Candidate(Config):
     optimality_gap: Estimate
     """Of scores with a scale; unknown of returns as they are."""
     criteria: dict[Criterion, Estimate]
-    """What is weighed, the mean over seeds with Student's t interval; unknown where it is not recorded."""
+    """What is weighed, the mean over seeds, of qualities with Student's t interval; unknown where it is not
+    recorded."""
     flops: float | None
     """Floating point operations of one decision."""
     latency_p99: float | None

@@ -16,7 +16,7 @@ from rayrl.report.html import Html, element, join, table
 from rayrl.report.run_data import RunData
 from rayrl.report.sections.registry import Block, Section
 from rayrl.report.sections.results import details
-from rayrl.report.text import NOTHING, capitalized, interval, listed, number, percent
+from rayrl.report.text import NOTHING, capitalized, listed, number, percent
 
 _FAR_APART = 10.0
 """Costs of which the highest is so many times the lowest are shown by ratio."""
@@ -138,17 +138,13 @@ def _costs(comparison: Comparison) -> Html:
     ]
     rows = []
     for candidate in comparison.candidates:
-        cells = [
-            join([quantity(cost, estimate.value, comparison.measure), element("small", interval(estimate))])
-            if (estimate := candidate.criteria[cost]).low is not None
-            else quantity(cost, estimate.value, comparison.measure)
-            for cost in COSTS
-        ]
+        cells = [quantity(cost, candidate.criteria[cost].value, comparison.measure) for cost in COSTS]
         others = [candidate.latency_p99, candidate.flops, candidate.steps]
         rows.append([candidate.label, *cells, *map(number, others)])
     caption = (
-        "Means over training seeds and, below, their 95 % intervals. Latency: the median of decisions for "
-        "one observation. Memory: the most that a trial's processes are known to have had. "
+        "Means over training seeds. Latency: the median of decisions for one observation. Wall time: of "
+        "training, and of the pretraining before it. Memory: the most that a trial's processes are known to "
+        "have had. "
         f"{NOTHING}: not recorded."
     )
     return table(header, rows, caption=caption)

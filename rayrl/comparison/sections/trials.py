@@ -8,12 +8,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rayrl.comparison.criteria import Criterion
 from rayrl.comparison.measure import Measure, measure_of
+from rayrl.comparison.quantities import quantity
 from rayrl.comparison.seed_values import wall_time
-from rayrl.report.html import element, table
+from rayrl.report.html import element, join, table
 from rayrl.report.run_data import RunData, Trial
 from rayrl.report.sections.registry import Block, Section
-from rayrl.report.text import NOTHING, duration, number
+from rayrl.report.text import NOTHING, duration
 
 _CSV = "trials.csv"
 
@@ -28,22 +30,27 @@ def build(run: RunData) -> Sequence[Block]:
             [
                 trial.architecture,
                 trial.condition,
+                _state(trial),
                 str(trial.seed),
                 f"{state.step:,}" if state else NOTHING,
                 NOTHING if np.isnan(seconds) else duration(seconds),
-                number(score),
-                state.state if state else "not started",
-                _reason(trial) or "",
+                quantity(Criterion.success, score, measure.kind),
             ]
         )
-    header = ["architecture", "condition", "seed", "steps", "wall time", measure.kind, "state", "why"]
+    header = ["architecture", "condition", "state", "seed", "steps", "wall time", measure.kind]
     note = f"Wall time is that of training alone; the {measure.kind} is the mean over categories."
-    return [table(header, rows, text_columns=2), element("p", note, class_="note")]
+    return [table(header, rows, text_columns=3), element("p", note, class_="note")]
 
 
 def _score(trial: Trial, measure: Measure) -> float | None:
     scores = measure.scores(trial)
     return None if scores is None else float(scores.mean())
+
+
+def _state(trial: Trial) -> str:
+    state = trial.state.state if trial.state else "not started"
+    reason = _reason(trial)
+    return join([state, element("small", reason)]) if reason else state
 
 
 def _reason(trial: Trial) -> str | None:
