@@ -350,6 +350,10 @@ class ColumnarLearner(TorchLearner):
             self.to_device(batch.trajectory_of_row() if once else np.empty(0, np.int64)),
         )
 
+    def parts_of(self, minibatch: Columns) -> Columns:
+        """The parts of the observation among the columns of a minibatch."""
+        return {name: part for name, part in minibatch.items() if c.is_observation(name)}
+
     def last_observed(self, batch: TrajectoryBatch, observed: Observed) -> Observed:
         """The observation after the last row of each trajectory; ``observed`` is what was before."""
         final = {

@@ -71,8 +71,8 @@ class Normalizer(nn.Module):
         if self._vector is not None:
             x = parts[self._vector]
             return x if x.dtype is torch.float32 else x.float()
-        rows = [parts[name] for name in self.names]
-        return torch.cat([x.float().reshape(len(x), -1) for x in rows], dim=1)
+        rows = [(parts[name].float(), math.prod(self._shapes[name])) for name in self.names]
+        return torch.cat([x.reshape(len(x), size) for x, size in rows], dim=1)
 
     def spreads(self) -> dict[str, torch.Tensor]:
         """What one unit of the standardized vector is in each part, in its shape; 1 without moments."""

@@ -28,11 +28,6 @@ class Observed:
     trajectory: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Of all parts."""
-        return (*self.by_row, *self.by_trajectory)
-
-    @property
     def columns(self) -> Columns:
         """What there is of each row, (R, ...), with ``TRAJECTORY`` where there are parts besides."""
         return self.by_row | ({TRAJECTORY: self.trajectory} if self.by_trajectory else {})

@@ -80,7 +80,7 @@ class BCLearner(ColumnarLearner):
 
     def loss(self, minibatch: Columns) -> tuple[Tensor, Tensor]:
         """Sums over rows of what is minimized; of -log π(a|s), of the former, and of the entropy."""
-        parts = {name: minibatch[name] for name in self._val.observed.names}
+        parts = self.parts_of(minibatch)
         parts = self._noisy(parts) if self.config.input_noise else parts
         inputs = self.policy.policy(parts, sequences_of(minibatch))
         # L = -log π(a|s)

@@ -184,7 +184,7 @@ class PPOLearner(ColumnarLearner):
     def loss(self, minibatch: Columns) -> tuple[Tensor, Tensor]:
         """Sums over rows of the loss and of the statistics."""
         config, distribution = self.config, self.policy.distribution
-        parts = {name: minibatch[name] for name in self._observed.names}
+        parts = self.parts_of(minibatch)
         inputs, values = self.policy.policy_and_value(parts, sequences_of(minibatch))
         tempered = c.TEMPERATURE in minibatch
         acting = distribution.tempered(inputs, minibatch[c.TEMPERATURE]) if tempered else inputs
