@@ -199,7 +199,7 @@ class ActorCriticNetwork(nn.Module):
         return self.value_head.forward(features).squeeze(-1)
 
     def read(self, parts: Parts) -> tuple[torch.Tensor | None, Seen]:
-        """The flat vector (B, F), standardized where it is to be, and the images and graphs of observations."""
+        """The flat vector (B, F), standardized where it is to be, and images and graphs of observations."""
         layout, normalizer = self.layout, self._actor[0]
         joined = normalizer.forward(parts) if layout.shapes else None
         if layout.joined_only:

@@ -88,8 +88,10 @@ def _replaced(config: Config, options: Mapping[str, Any]) -> dict[str, Any]:
     values = config.model_dump()
     for name, value in options.items():
         section = getattr(config, name, None)
-        replaces = isinstance(section, Config) and isinstance(value, Mapping)
-        values[name] = _replaced(section, value) if replaces else value
+        if isinstance(section, Config) and isinstance(value, Mapping):
+            values[name] = _replaced(section, value)
+        else:
+            values[name] = value
     return values
 
 
@@ -99,8 +101,8 @@ def parameter_count(module: nn.Module) -> int:
 
 
 class MLPBaseline(ModelConfig):
-    """Two hidden layers of 256 tanh units for policy and value each, over standardized observations; of a Dict
-    that has other parts, images and graphs are left out."""
+    """Two hidden layers of 256 tanh units for policy and value each, over standardized observations; of a
+    Dict that has other parts, images and graphs are left out."""
 
     state_only: bool = True
     normalize_observations: bool = True
@@ -122,6 +124,7 @@ class GRU(ModelConfig):
 
 _VECTORS: dict[str, Modality] = {"game_state": "vector", "reachability": "vector"}
 _LOCAL: dict[str, Modality] = {"player_frame": "image", "graph": "graph", **_VECTORS}
+_BLIND: dict[str, Modality] = {"graph": "graph", **_VECTORS}
 _ALL: dict[str, Modality] = {**_LOCAL, "global_view": "image"}
 
 
@@ -145,8 +148,8 @@ class FullHGT(_Several):
 
 
 class SimplifiedHGT(_Several):
-    """All modalities in smaller layers; the graph by attention whose weights are alike for all types of nodes,
-    and the modalities attend to each other with one head."""
+    """All modalities in smaller layers; the graph by attention whose weights are alike for all types of
+    nodes, and the modalities attend to each other with one head."""
 
     modalities: dict[str, Modality] | None = _ALL
     graph: GraphOptions = GraphOptions(kind="simplified_hgt", num_layers=2, hidden_dim=128, num_heads=4)
@@ -166,7 +169,7 @@ class GAT(_Several):
 
 
 class GCN(_Several):
-    """All modalities; the graph by graph convolutions, which know no edge types, and the modalities joined."""
+    """All modalities; the graph by graph convolutions, which know no edge types; the modalities joined."""
 
     modalities: dict[str, Modality] | None = _ALL
     graph: GraphOptions = GraphOptions(kind="gcn")
@@ -176,7 +179,7 @@ class GCN(_Several):
 class VisionFree(_Several):
     """The graph by a heterogeneous graph transformer, and vectors; no images."""
 
-    modalities: dict[str, Modality] | None = {"graph": "graph", **_VECTORS}
+    modalities: dict[str, Modality] | None = _BLIND
     graph: GraphOptions = GraphOptions(kind="hgt")
     features_dim: pydantic.PositiveInt = 384
 

@@ -1,4 +1,4 @@
-"""Options of networks that read several modalities: graphs, images and vectors, and how they come together."""
+"""Options of networks that read several modalities, graphs, images and vectors, and fuse them."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ class GraphOptions(_NoDropout):
         return self.kind != "gcn" if self.edge_types is None else self.edge_types
 
 
+_FILTERS = tuple(ConvFilter(channels, (3, 3), (2, 2), "same") for channels in (32, 64, 128))
+
+
 class VisualOptions(_NoDropout):
     """How the images of an observation are read (`modalities`), each by convolutions of its own."""
 
-    conv_filters: tuple[ConvFilterField, ...] = pydantic.Field(
-        default=tuple(ConvFilter(channels, (3, 3), (2, 2), "same") for channels in (32, 64, 128)),
-        min_length=1,
-    )
+    conv_filters: tuple[ConvFilterField, ...] = pydantic.Field(default=_FILTERS, min_length=1)
     """One for each convolution: `[channels, kernel, stride]`; `same` or `valid` may follow."""
     output_dim: pydantic.PositiveInt = 256
     """Numbers of each image's token, from a linear layer over what the convolutions give."""

@@ -136,7 +136,8 @@ class Adaptive(Fusion):
         pairs = zip(self.projections, tokens, strict=True)
         x = torch.stack([self._activation(projection(token)) for projection, token in pairs], dim=1)
         gates = self.gate(x.flatten(1)).softmax(dim=1)
-        return (gates.unsqueeze(2) * x).sum(1)
+        added: torch.Tensor = (gates.unsqueeze(2) * x).sum(1)
+        return added
 
 
 FUSIONS: dict[FusionKind, Callable[[Sequence[str], Sequence[int], ModelConfig], Fusion]] = {

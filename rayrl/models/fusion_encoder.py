@@ -30,7 +30,7 @@ class FusionEncoder(Encoder):
         images = [ImageEncoder(shape, config) for shape in layout.images.values()]
         graphs = _graph_encoders(layout, config)
         self.images, self.graphs = nn.ModuleList(images), nn.ModuleList(graphs)
-        sizes = [encoder.output_size for encoder in (*images, *graphs)]
+        sizes = [image.output_size for image in images] + [graph.output_size for graph in graphs]
         kinds = ["image"] * len(images) + ["graph"] * len(graphs)
         initializer = Initializer.of(config, "fcnet")
         self.state: MLP | None = None
@@ -63,7 +63,7 @@ class FusionEncoder(Encoder):
             seen: the images (B, channels, height, width), then the graphs.
             sequences: how the rows form sequences; only an encoder that remembers needs to know.
         """
-        tokens = [encoder.forward(each) for encoder, each in zip(self._encoders, seen, strict=True)]  # type: ignore[arg-type]
+        tokens = [encoder.forward(each) for encoder, each in zip(self._encoders, seen, strict=True)]
         if self.state is not None:
             assert flat is not None
             tokens.append(self.state.forward(flat))

@@ -54,10 +54,7 @@ class GraphEncoder(nn.Module):
         x = self._activation(self.inputs(x))
         edges = self._layers[0].edges(laid)
         for layer, norm in zip(self._layers, self.norms, strict=True):
-            if self._sorted:
-                x = norm(layer(x, edges))
-            else:
-                x = x + self._activation(layer(norm(x), edges))
+            x = norm(layer(x, edges)) if self._sorted else x + self._activation(layer(norm(x), edges))
         if back is not None:
             x = x.index_select(0, back)
         token: torch.Tensor = self._activation(self.readout(pooled(x, graph)))
@@ -88,8 +85,8 @@ def by_type(graph: PackedGraph) -> tuple[PackedGraph, torch.Tensor | None]:
 
 
 def pooled(x: torch.Tensor, graph: PackedGraph) -> torch.Tensor:
-    """(B, 2 d) of embeddings (n, d): their mean and maximum over each graph; (B, 3 d) with a focus, whose mean
-    is the third; where there is nothing, 0."""
+    """(B, 2 d) of embeddings (n, d): their mean and maximum over each graph; (B, 3 d) with a focus, whose
+    mean is the third; where there is nothing, 0."""
     counts = graph.counts.unsqueeze(1)
     mean = x.new_zeros(len(graph), x.shape[1]).index_add(0, graph.graph, x) / counts.clamp(min=1)
     largest = torch.segment_reduce(x, "max", lengths=graph.counts, unsafe=True).where(counts > 0, 0)

@@ -19,8 +19,8 @@ from rayrl.models.graph_space import GraphSpace
 from rayrl.models.packed_graph import PackedGraph
 
 with warnings.catch_warnings(action="ignore"):
-    # torch-geometric scripts classes, which PyTorch has deprecated; and PyTorch tells once in a process that its
-    # sparse matrices are in beta.
+    # torch-geometric scripts classes, which PyTorch has deprecated; and PyTorch tells once in a process that
+    # its sparse matrices are in beta.
     from torch_geometric.nn import GATv2Conv, GCNConv, MessagePassing, TransformerConv
     from torch_geometric.utils import softmax, spmm
 
@@ -92,7 +92,7 @@ class GCN(GraphLayer):
         return 2 * (edges + nodes) * self.width
 
 
-class _GCNConv(GCNConv):  # type: ignore[misc]
+class _GCNConv(GCNConv):
     """``GCNConv`` whose sparse product is in float32 under autocast, which knows no sparse matrices."""
 
     def message_and_aggregate(self, adj_t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -139,7 +139,7 @@ class GAT(GraphLayer):
 
 class SimplifiedHGT(GraphLayer):
     """Attention over neighbours by keys and queries, alike for all types of nodes (Shi et al. 2021,
-    arXiv:2009.03509), torch-geometric's ``TransformerConv``; an edge's type adds a vector to key and value."""
+    arXiv:2009.03509), torch-geometric's ``TransformerConv``; an edge's type adds to key and value."""
 
     def __init__(self, space: GraphSpace, options: GraphOptions) -> None:
         super().__init__(space, options)
@@ -233,7 +233,7 @@ class HGT(GraphLayer):
         return 4 * edges * self.width
 
 
-class _TypedAttention(MessagePassing):  # type: ignore[misc]
+class _TypedAttention(MessagePassing):
     """Values of sources, weighted by a softmax over each target's edges."""
 
     def __init__(self, heads: int) -> None:
@@ -265,7 +265,8 @@ class _TypedAttention(MessagePassing):  # type: ignore[misc]
     ) -> torch.Tensor:
         """What goes along each edge."""
         share = softmax((q_i * k_j).sum(-1) * prior, index, num_nodes=size_i)
-        return v_j * share.unsqueeze(-1)
+        weighted: torch.Tensor = v_j * share.unsqueeze(-1)
+        return weighted
 
 
 class TypedLinear(nn.Module):
@@ -289,7 +290,8 @@ LAYERS: dict[str, type[GraphLayer]] = {"gcn": GCN, "gat": GAT, "hgt": HGT, "simp
 
 def multiplies_sparse(device: torch.device) -> bool:
     """Whether PyTorch multiplies sparse matrices there: on CPUs, only where it was built with MKL."""
-    return device.type == "cuda" or (device.type == "cpu" and torch.backends.mkl.is_available())
+    built: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+    return device.type == "cuda" or (device.type == "cpu" and built)
 
 
 def _with_loops(graph: PackedGraph) -> tuple[torch.Tensor, torch.Tensor]:

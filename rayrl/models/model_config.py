@@ -78,9 +78,9 @@ class ModelConfig(Config):
     state_only: bool = False
     """Of a Dict that has other parts, images (without `conv_filters`) and graphs are left out."""
     modalities: dict[str, Modality] | None = None
-    """Which parts of a Dict are read, and as what: each key an `image` (height, width, channels), a `graph` (a
-    Dict of arrays) or a `vector`; a part of a Dict within is `key/key`. Other parts are left out. Null reads
-    all, by the layers of `conv_filters` and `fcnet_hiddens`."""
+    """Which parts of a Dict are read, and as what: each key an `image` (height, width, channels), a `graph`
+    (a Dict of arrays) or a `vector`; a part of a Dict within is `key/key`. Other parts are left out. Null
+    reads all, by the layers of `conv_filters` and `fcnet_hiddens`."""
     graph: GraphOptions = GraphOptions()
     visual: VisualOptions = VisualOptions()
     state: StateOptions = StateOptions()

@@ -43,8 +43,8 @@ class PackedGraph:
 
 
 Seen = Sequence[torch.Tensor | PackedGraph]
-"""What networks see of observations beside the flat vector: images (B, channels, height, width), and after them
-graphs."""
+"""What networks see of observations beside the flat vector: images (B, channels, height, width), and after
+them graphs."""
 
 
 def pack(parts: Mapping[str, torch.Tensor], name: str, space: GraphSpace) -> PackedGraph:
