@@ -13,7 +13,8 @@ Of n episodes, with success sᵢ ∈ {0, 1}, steps Lᵢ, the step limit M, the p
 
 ``efficiency`` is the plain ratio of success to relative steps: an early death makes it better, since it
 lowers the steps. ``spl`` (Anderson et al. 2018, "On evaluation of embodied navigation agents", arXiv
-1807.06757) is 0 for whatever did not succeed. A metric is left out where the environment does not tell what it takes.
+1807.06757) is 0 for whatever did not succeed. A metric is left out where the environment does not tell what
+it takes.
 
 Micro: all episodes alike. Macro: the mean of the categories, each with the same weight. Both are over the
 categories besides ``as_trained``, where there are any. Intervals: bootstrap, episodes being drawn within

@@ -1,11 +1,14 @@
 """How long policies take to decide."""
 
+import re
 import time
 
 import gymnasium as gym
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from rayrl.cli.main import app
 from rayrl.envs.spec import EnvSpec
 from rayrl.errors import ConfigError, IntegrityError, PolicyError
 from rayrl.evaluation import latency as module
@@ -69,6 +72,16 @@ def test_the_record_says_of_what_and_on_what(folder, tmp_path):
 def test_a_policy_of_other_spaces_is_refused(folder):
     with pytest.raises(PolicyError, match="does not fit"):
         measure_latency(folder[0], EnvSpec(id="Acrobot-v1"))
+
+
+def test_the_command_says_it(folder, tmp_path):
+    (tmp_path / "cart.yaml").write_text("{name: cart, env: {id: CartPole-v1}, conditions: [no_pretrain]}")
+    arguments = ["policy", "latency", str(folder[0]), "--for", str(tmp_path / "cart.yaml"), "--batch", "2"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0
+    first, second = result.output.splitlines()
+    assert first.startswith("mlp_baseline on ")
+    assert re.fullmatch(r"batch    2: p50 \S+ ms, p99 \S+ ms \([\d,]+ calls\)", second)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
