@@ -25,7 +25,7 @@ def are_paired(results: Sequence[EvaluationResult]) -> bool:
 
 
 def _episodes(result: EvaluationResult) -> tuple[object, ...]:
-    return result.env, result.seeds, result.categories, result.category
+    return result.env, result.seeds, result.categories, result.category, result.levels
 
 
 def on_common_episodes(results: Sequence[EvaluationResult]) -> list[EvaluationResult]:

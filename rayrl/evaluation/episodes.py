@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -13,10 +17,70 @@ from rayrl.evaluation.actors import Act
 from rayrl.evaluation.result import LENGTH, RETURN, SUCCESS
 
 _RENAMED = {"is_success": SUCCESS}
-_Metrics = dict[str, NDArray[np.float64]]
+Metrics = dict[str, NDArray[np.float64]]
+"""One float64 array per metric, one number per episode; NaN where it is not known."""
 
 
-def play(env: VectorEnv, act: Act, seeds: Sequence[int], *, max_steps: int | None = None) -> _Metrics:
+class Ending(IntEnum):
+    """How an episode came to its last step."""
+
+    terminated = 0
+    truncated = 1
+    """The environment cut it."""
+    cut = 2
+    """A limit of the evaluation did."""
+    raised = 3
+    """It did not: something raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What an episode raised."""
+
+    message: str
+    trace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """Consecutive episodes of an evaluation, as they were played."""
+
+    metrics: Metrics
+    endings: NDArray[np.int8]
+    """An ``Ending`` per episode, (episodes,)."""
+    faults: tuple[Fault | None, ...]
+    """One per episode."""
+
+    @classmethod
+    def nothing_of(cls, error: Exception, trace: str) -> Played:
+        """An episode that raised: nothing of it is known."""
+        fault = Fault(f"{type(error).__name__}: {error}", trace)
+        return cls({}, np.array([Ending.raised], np.int8), (fault,))
+
+    @classmethod
+    def join(cls, parts: Sequence[Played]) -> Played:
+        """Parts end to end; NaN where one of them lacks a metric."""
+        names = dict.fromkeys(name for part in parts for name in part.metrics)
+        return cls(
+            {
+                name: np.concatenate(
+                    [part.metrics.get(name, np.full(len(part.endings), np.nan)) for part in parts]
+                )
+                for name in names
+            },
+            np.concatenate([part.endings for part in parts]),
+            tuple(fault for part in parts for fault in part.faults),
+        )
+
+
+def play(
+    env: VectorEnv,
+    act: Act,
+    seeds: Sequence[int],
+    *,
+    max_steps: int | None = None,
+    timeout_s: float | None = None,
+) -> Played:
     """Resets slot i with seed i and plays its first episode to the end.
 
     A slot whose episode is over goes on acting until all are, and what it does then counts for nothing.
@@ -26,28 +90,35 @@ def play(env: VectorEnv, act: Act, seeds: Sequence[int], *, max_steps: int | Non
         act: chooses the actions of all slots; begun anew, so that it remembers nothing of other episodes.
         seeds: one for each episode.
         max_steps: steps after which an episode is cut.
+        timeout_s: seconds after which the episodes that still play are cut, between two steps.
 
     Returns:
-        One float64 array per metric, (len(seeds),), as ``EvaluationResult`` names them.
+        Metrics as ``EvaluationResult`` names them, and how the episodes ended.
     """
     count = len(seeds)
+    deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
     spare = [seeds[-1]] * (env.num_envs - count)
     observations, _ = env.reset(seed=[*seeds, *spare])
     playing = np.arange(env.num_envs) < count
     returns, lengths = np.zeros(env.num_envs), np.zeros(env.num_envs, np.int64)
     ends: list[dict[str, float]] = [{} for _ in range(count)]
+    endings = np.full(count, Ending.terminated, np.int8)
     while playing.any():
         observations, rewards, terminated, truncated, infos = env.step(act(env.unwrapped, observations))
         returns[playing] += np.asarray(rewards)[playing]
         lengths += playing
         done = np.logical_or(terminated, truncated)
-        cut = ~done & (lengths >= max_steps) if max_steps is not None else np.zeros_like(done)
+        is_late = time.monotonic() >= deadline
+        cut = ~done & (is_late | (lengths >= (math.inf if max_steps is None else max_steps)))
         for slot in np.flatnonzero(playing & (done | cut)).tolist():
             ends[slot] = _last_numbers(env, infos, slot, done=bool(done[slot]))
+            if not terminated[slot]:
+                endings[slot] = Ending.cut if cut[slot] else Ending.truncated
         playing &= ~(done | cut)
         if done.any() and env.metadata["autoreset_mode"] is AutoresetMode.DISABLED:
             observations, _ = env.reset(options={"reset_mask": done})
-    return {RETURN: returns[:count], LENGTH: lengths[:count].astype(np.float64), **_columns(ends)}
+    metrics = {RETURN: returns[:count], LENGTH: lengths[:count].astype(np.float64), **_columns(ends)}
+    return Played(metrics, endings, (None,) * count)
 
 
 def _last_numbers(env: VectorEnv, infos: Mapping[str, Any], slot: int, *, done: bool) -> dict[str, float]:
@@ -70,6 +141,6 @@ def _of_slot(infos: Mapping[str, Any], name: str, slot: int) -> Any:
     return value[slot] if isinstance(value, np.ndarray | list | tuple) and len(value) > slot else value
 
 
-def _columns(rows: Sequence[Mapping[str, float]]) -> _Metrics:
+def _columns(rows: Sequence[Mapping[str, float]]) -> Metrics:
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}

@@ -22,6 +22,12 @@ FORMAT_VERSION = "1.0"
 RETURN = "episode_return"
 LENGTH = "episode_length"
 SUCCESS = "episode_success"
+DEATH, TIMEOUT, STUCK, ERROR = "death", "timeout", "stuck", "error"
+"""Why an episode failed: the first three as the environment tells them, 0 or 1."""
+OPTIMAL_STEPS = "optimal_steps"
+"""Steps of the shortest way to success, where the environment knows them."""
+_PER_EPISODE = ("category", "levels", "errors")
+"""Fields that are empty, or hold something of each episode."""
 _WHAT = "the evaluation's results"
 
 
@@ -43,7 +49,8 @@ class EvaluationResult(Config):
     """Episodes that one actor played; results of the same seeds, environment and categories are paired.
 
     ``metrics`` has ``episode_return`` (undiscounted sum of raw rewards), ``episode_length`` (steps), where
-    the environment tells it ``episode_success``, and every number in the ``info`` of an episode's last step.
+    the environment tells it ``episode_success`` and with it ``timeout``, every number in the ``info`` of an
+    episode's last step, and ``error`` where an episode raised.
     """
 
     format_version: str = FORMAT_VERSION
@@ -57,6 +64,8 @@ class EvaluationResult(Config):
     """Episodes played side by side; actions that are drawn at random depend on it."""
     max_steps: int | None
     """Steps after which an episode was cut."""
+    episode_timeout_s: float | None = None
+    """Seconds after which an episode was cut."""
     metrics: dict[str, tuple[float | None, ...]]
     """One number per episode, in the order of ``seeds``; None where it is not known."""
     versions: dict[str, str]
@@ -64,6 +73,10 @@ class EvaluationResult(Config):
     """By category, the options in which its environment differs from ``env``; empty where there is one."""
     category: tuple[str, ...] = ()
     """The category of each episode, in the order of ``seeds``, where there are categories."""
+    levels: tuple[str | None, ...] = ()
+    """The level of each episode, where the suite names levels; None of those that are of none."""
+    errors: tuple[str | None, ...] = ()
+    """What each episode raised, where any did; None of those that did not."""
 
     @property
     def episodes(self) -> int:
@@ -103,7 +116,7 @@ class EvaluationResult(Config):
             update={
                 "seeds": tuple(self.seeds[i] for i in indices),
                 "metrics": {name: tuple(values[i] for i in indices) for name, values in self.metrics.items()},
-                "category": tuple(self.category[i] for i in indices) if self.category else (),
+                **{name: _picked(getattr(self, name), indices) for name in _PER_EPISODE},
             }
         )
 
@@ -112,11 +125,17 @@ class EvaluationResult(Config):
         return {name: summarize(self.values(name)) for name in self.metrics}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, and summaries: of the first category, or else of all, and of each category."""
+        """Plain JSON values, and summaries: of the first category, or else of all, of each category, and of
+        how levels are solved where the environment tells success.
+        """
+        from rayrl.evaluation.level_metrics import level_metrics  # which is of results
+
         parts = {name: _summary(self.within(name)) for name in self.categories}
         first = next(iter(parts.values()), None) or _summary(self)
-        by_category = {"summary_by_category": parts} if parts else {}
-        return {**self.model_dump(mode="json"), "summary": first, **by_category}
+        further: dict[str, Any] = {"summary_by_category": parts} if parts else {}
+        if (levels := level_metrics(self)) is not None:
+            further["summary_of_levels"] = levels.model_dump()
+        return {**self.model_dump(mode="json"), "summary": first, **further}
 
     def save(self, path: Path) -> None:
         """Writes the results as JSON, whole or not at all.
@@ -141,6 +160,7 @@ def load_result(path: Path) -> EvaluationResult:
     except ConfigError as error:
         raise IntegrityError(error.message, where=str(path)) from None
     uneven = [name for name, values in result.metrics.items() if len(values) != result.episodes]
+    uneven += [name for name in _PER_EPISODE if len(getattr(result, name)) not in (0, result.episodes)]
     if uneven:
         raise IntegrityError(f"{uneven[0]} has not one value for each of the seeds", where=str(path))
     if result.categories and (
@@ -178,7 +198,25 @@ def join_categories(results: Mapping[str, EvaluationResult]) -> EvaluationResult
                 for name, result in results.items()
             },
             "category": tuple(name for name, result in results.items() for _ in result.seeds),
+            "levels": _joined(results, "levels"),
+            "errors": _joined(results, "errors"),
         }
+    )
+
+
+def _picked(values: Sequence[str | None], indices: Sequence[int]) -> tuple[str | None, ...]:
+    """Some of the values, where there are any; empty where none of these says anything."""
+    picked = tuple(values[i] for i in indices) if values else ()
+    return picked if any(value is not None for value in picked) else ()
+
+
+def _joined(results: Mapping[str, EvaluationResult], field: str) -> tuple[str | None, ...]:
+    """A field's values of all episodes; empty where it is so in all results."""
+    if not any(getattr(result, field) for result in results.values()):
+        return ()
+    nothing = {name: (None,) * result.episodes for name, result in results.items()}
+    return tuple(
+        value for name, result in results.items() for value in getattr(result, field) or nothing[name]
     )
 
 

@@ -54,7 +54,9 @@ class Summary(Config):
     median: float | None
 
 
-def bootstrap_means(samples: NDArray[np.float64], *, resamples: int = RESAMPLES) -> NDArray[np.float64]:
+def bootstrap_means(
+    samples: NDArray[np.float64], *, resamples: int = RESAMPLES, stratum: int = 0
+) -> NDArray[np.float64]:
     """Means of samples drawn with replacement.
 
     Rows are drawn whole, so that columns which belong together stay paired. The draws are the same in every
@@ -63,11 +65,12 @@ def bootstrap_means(samples: NDArray[np.float64], *, resamples: int = RESAMPLES)
     Args:
         samples: (n, k): n samples of k numbers each.
         resamples: how many means to draw.
+        stratum: samples that are drawn independently of each other have different ones.
 
     Returns:
         (resamples, k).
     """
-    random = generator(0, Role.evaluation)
+    random = generator(0, Role.evaluation, rank=stratum)
     means = np.empty((resamples, samples.shape[1]))
     for start in range(0, resamples, _BLOCK):
         block = means[start : start + _BLOCK]

@@ -110,7 +110,7 @@ def test_progress_counts_finished_episodes(register):
 def test_an_environment_that_raises_is_named():
     spec = EnvSpec(id="tests.evaluation.walk:Walk", config={"raise_at": 2})
     with pytest.raises(
-        EnvError, match=r"tests\.evaluation\.walk:Walk: raised ValueError .*the walk is closed"
+        EnvError, match=r"tests\.evaluation\.walk:Walk: 1 of 1 episodes .* ValueError: the walk is closed"
     ):
         evaluate(Ones, spec, episodes=1)
 

@@ -1,0 +1,200 @@
+"""How well levels are solved: per category, and over all of them.
+
+Of n episodes, with success sᵢ ∈ {0, 1}, steps Lᵢ, the step limit M, the planner's steps ℓᵢ and deaths dᵢ:
+
+    success_rate     Σ sᵢ / n
+    steps            Σ Lᵢ / n, of episodes that did not raise
+    efficiency       success_rate / (Σ Lᵢ / n M)             one that raised counts with M steps
+    spl              Σ sᵢ ℓᵢ / max(Lᵢ, ℓᵢ) / n                   success weighted by path length
+    path_optimality  Σ sᵢ ℓᵢ / Lᵢ / Σ sᵢ                         of what succeeded, how direct it was
+    safety           1 − Σ dᵢ / n
+    return           mean of the undiscounted returns, of episodes that did not raise
+    failed_by_…      share of the episodes that failed, by cause; together 1 − success_rate
+
+``efficiency`` is the plain ratio of success to relative steps: an early death makes it better, since it
+lowers the steps. ``spl`` (Anderson et al. 2018, "On evaluation of embodied navigation agents", arXiv
+1807.06757) is 0 for whatever did not succeed. A metric is left out where the environment does not tell what
+it takes.
+
+Micro: all episodes alike. Macro: the mean of the categories, each with the same weight. Both are over the
+categories besides ``as_trained``, where there are any. Intervals: bootstrap, episodes being drawn within
+their category; there is none where a category has but one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rayrl.config import Config
+from rayrl.evaluation.result import (
+    DEATH,
+    ERROR,
+    LENGTH,
+    OPTIMAL_STEPS,
+    RETURN,
+    STUCK,
+    SUCCESS,
+    TIMEOUT,
+    EvaluationResult,
+)
+from rayrl.evaluation.statistics import Estimate, bootstrap_means, percentile_interval
+from rayrl.evaluation.suites import AS_TRAINED
+
+CAUSES = (ERROR, DEATH, TIMEOUT, STUCK)
+"""Why an episode failed; of several the first counts."""
+OTHER = "other"
+"""Of failures of which the environment tells no cause."""
+FAILED_BY = "failed_by_"
+_COMPLEMENTS = ("safety",)
+"""Metrics that are 1 minus a ratio."""
+_Values = NDArray[np.float64]
+_Ratios = dict[str, tuple[_Values, _Values]]
+"""By metric, what stands above and below in a ratio of means over episodes, (episodes,) each."""
+
+
+class LevelMetrics(Config):
+    """Estimates by metric."""
+
+    categories: dict[str, dict[str, Estimate]]
+    """By category, ``as_trained`` among them."""
+    micro: dict[str, Estimate]
+    """Over all episodes."""
+    macro: dict[str, Estimate]
+    """Over the categories."""
+
+
+def level_metrics(result: EvaluationResult) -> LevelMetrics | None:
+    """The metrics of a result; None where the environment does not tell success.
+
+    Args:
+        result: of one category or several.
+    """
+    if SUCCESS not in result.metrics:
+        return None
+    parts = {name: result.within(name) for name in result.categories} or {AS_TRAINED: result}
+    causes = _causes_in(result)
+    limited = all(step_limit(part) for part in parts.values())
+    ratios = {name: _ratios(part, causes, limited=limited) for name, part in parts.items()}
+    drawn = {name: _Drawn(ratios[name], stratum) for stratum, name in enumerate(parts)}
+    pooled = [drawn[name] for name in parts if name != AS_TRAINED] or [*drawn.values()]
+    return LevelMetrics(
+        categories={name: _micro([each]) for name, each in drawn.items()},
+        micro=_micro(pooled),
+        macro=_macro(pooled),
+    )
+
+
+def step_limit(result: EvaluationResult) -> int | None:
+    """M: the lower of the evaluation's limit and the environment's option ``max_steps``, if there is one."""
+    limits = (result.max_steps, result.env.config.get("max_steps"))
+    return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=None)
+
+
+def failure_causes(result: EvaluationResult) -> list[str | None]:
+    """Why each episode failed, one of ``CAUSES`` or ``OTHER``; None of those that did not.
+
+    Raises:
+        DataError: the environment does not tell success.
+    """
+    told = [(cause, result.values(cause) == 1) for cause in CAUSES if cause in result.metrics]
+    return [
+        next((cause for cause, holds in told if holds[episode]), OTHER) if success == 0 else None
+        for episode, success in enumerate(result.values(SUCCESS))
+    ]
+
+
+def _causes_in(result: EvaluationResult) -> list[str]:
+    """The causes that the environment tells; ``OTHER`` where there are failures without one."""
+    told = [cause for cause in CAUSES if cause in result.metrics]
+    return [*told, OTHER] if OTHER in failure_causes(result) else told
+
+
+def _ratios(result: EvaluationResult, causes: list[str], *, limited: bool) -> _Ratios:
+    """The metrics of one category."""
+    success, length = result.values(SUCCESS), result.values(LENGTH)
+    told = ~np.isnan(success)
+    ratios = {
+        "success_rate": _mean(success, told),
+        "steps": _mean(length),
+        "return": _mean(result.values(RETURN)),
+    }
+    limit = step_limit(result) if limited else None
+    if limit is not None:
+        used = np.minimum(np.nan_to_num(length, nan=limit), limit) / limit
+        ratios["efficiency"] = (np.where(told, success, 0.0), np.where(told, used, 0.0))
+    if OPTIMAL_STEPS in result.metrics:
+        shortest = np.where(success == 1, result.values(OPTIMAL_STEPS), np.nan)
+        # What did not succeed counts 0, whether or not the shortest way is known.
+        ratios["spl"] = _mean(np.where(success == 0, 0.0, shortest / np.fmax(length, shortest)))
+        ratios["path_optimality"] = _mean(shortest / length)
+    if DEATH in result.metrics:
+        ratios["safety"] = _mean(np.nan_to_num(result.values(DEATH)))
+    found = failure_causes(result)
+    for cause in causes:
+        ratios[f"{FAILED_BY}{cause}"] = _mean(np.array([float(each == cause) for each in found]), told)
+    return ratios
+
+
+def _mean(values: _Values, known: NDArray[np.bool_] | None = None) -> tuple[_Values, _Values]:
+    """The mean of the values that are known."""
+    known = ~np.isnan(values) if known is None else known
+    return np.where(known, values, 0.0), known.astype(np.float64)
+
+
+class _Drawn:
+    """Means of one category: those of its episodes, and below them those of bootstrap draws.
+
+    Args:
+        ratios: the metrics of its episodes.
+        stratum: the category's number.
+    """
+
+    def __init__(self, ratios: _Ratios, stratum: int) -> None:
+        self.metrics = list(ratios)
+        columns = np.column_stack([side for ratio in ratios.values() for side in ratio])
+        self.episodes = len(columns)
+        # Most metrics are relative to the same.
+        distinct, place = np.unique(columns, axis=1, return_inverse=True)
+        means = np.vstack([distinct.mean(axis=0), bootstrap_means(distinct, stratum=stratum)])[:, place]
+        self.above, self.below = means[:, ::2], means[:, 1::2]
+        """(1 + resamples, metrics) each."""
+        self.known = (columns[:, 1::2] > 0).sum(axis=0)
+        """Episodes behind each metric."""
+
+
+def _micro(drawn: list[_Drawn]) -> dict[str, Estimate]:
+    weights = [each.episodes for each in drawn]
+    above = np.average([each.above for each in drawn], axis=0, weights=weights)
+    below = np.average([each.below for each in drawn], axis=0, weights=weights)
+    return _estimates(drawn, _ratio(above, below))
+
+
+def _macro(drawn: list[_Drawn]) -> dict[str, Estimate]:
+    values = np.array([_ratio(each.above, each.below) for each in drawn])
+    # A category in which nothing succeeded has no path.
+    known = ~np.isnan(values)
+    return _estimates(drawn, _ratio(np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0)))
+
+
+def _ratio(above: _Values, below: NDArray[Any]) -> _Values:
+    ratio: _Values = np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+    return ratio
+
+
+def _estimates(drawn: list[_Drawn], values: _Values) -> dict[str, Estimate]:
+    """Estimates of values (1 + resamples, metrics), whose first row is what was found."""
+    has_interval = all(each.episodes > 1 for each in drawn)
+    estimates = {}
+    for i, metric in enumerate(drawn[0].metrics):
+        column = 1.0 - values[:, i] if metric in _COMPLEMENTS else values[:, i]
+        value, draws = float(column[0]), column[1:][~np.isnan(column[1:])]
+        if np.isnan(value):
+            estimates[metric] = Estimate(value=None, low=None, high=None, n=0)
+            continue
+        low, high = percentile_interval(draws) if has_interval else (None, None)
+        count = int(sum(each.known[i] for each in drawn))
+        estimates[metric] = Estimate(value=value, low=low, high=high, n=count)
+    return estimates
