@@ -1,1 +1,1 @@
-"""Mine mazes: generated grid levels with mines, switches and doors, their exact planner, suites and replays."""
+"""Mine mazes: generated levels with mines, switches and doors, an exact planner, suites and replays."""

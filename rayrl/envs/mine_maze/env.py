@@ -78,7 +78,7 @@ class MineMazeEnv(gymnasium.Env[Observation, np.int64]):
             info,
         )
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """The level as it is now, (rows * 24, columns * 24, 3); None without a render mode."""
         return _pictures(self.episodes)[0] if self.render_mode else None
 
@@ -100,8 +100,7 @@ class MineMazeVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]])
         options: fields of ``MineMazeConfig``.
 
     Attributes:
-        static_observations: parts of the observation that do not change within an episode. Their arrays are not
-            written to again; an episode that begins gets new ones.
+        static_observations: parts of the observation that do not change within an episode.
 
     Raises:
         ConfigError: a field is unknown or wrong.
@@ -151,7 +150,7 @@ class MineMazeVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]])
             info[f"_{name}"] = ended.copy()
         return result.observations, result.rewards, result.terminated, result.truncated, info
 
-    def render(self) -> tuple[NDArray[np.uint8], ...] | None:  # type: ignore[override]
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """The level of each sub-environment; None without a render mode."""
         return _pictures(self.episodes) if self.render_mode else None
 

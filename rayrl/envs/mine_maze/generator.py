@@ -77,7 +77,7 @@ def _draft(
     paths: NDArray[np.int64],
     lengths: NDArray[np.int64],
 ) -> tuple[int, int]:
-    """Writes a level, which the planner has to judge; gives its rows and columns, or 0 where it came to none."""
+    """Writes a level for the planner to judge; gives its rows and columns, or 0 where it came to none."""
     rows = between(state, recipe.least_side, recipe.most_side)
     columns = between(state, recipe.least_side, recipe.most_side)
     doors = between(state, recipe.least_doors, recipe.most_doors)

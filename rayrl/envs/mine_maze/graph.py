@@ -1,7 +1,7 @@
 """The graph of a level in numba: cells are nodes, neighbours and what belongs together are joined.
 
-Nodes are the walkable cells, row by row; with ``wall_nodes``, also each wall that lies between two of them, left
-and right or above and below. What does not change in an episode is written when it begins.
+Nodes are the walkable cells, row by row; with ``wall_nodes``, also each wall that lies between two of them,
+left and right or above and below. What does not change in an episode is written when it begins.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class GraphArrays(NamedTuple):
 
     def copy(self) -> Self:
         """The same in memory of its own."""
-        return type(self)(*(array.copy() for array in self))
+        return self._replace(**{name: array.copy() for name, array in self._asdict().items()})
 
 
 @njit(cache=True)

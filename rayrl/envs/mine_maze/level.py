@@ -5,8 +5,8 @@
     ...E
     0,2 DL      a patrol that begins in row 0, column 2, goes down, then left, and back
 
-The rows are the level's text, a line for each patrol follows them, in alphabetical order. The SHA-256 of these
-lines is the level's identity, and decides whether it is a level for training or for tests.
+The rows are the level's text, a line for each patrol follows them, in alphabetical order. The SHA-256 of
+these lines is the level's identity, and decides whether it is a level for training or for tests.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rayrl.envs.mine_maze.categories import MOST_DOORS, MOST_PATROLS, PERIOD, RECIPES, Room
-from rayrl.envs.mine_maze.planner import LOST, plan
+from rayrl.envs.mine_maze.planner import plan
 from rayrl.envs.mine_maze.rules import (
     COLUMN_STEP,
     DOOR,
@@ -34,7 +35,6 @@ from rayrl.envs.mine_maze.rules import (
     ROW_STEP,
     SPAWN,
     SWITCH,
-    WALL,
     Maze,
     schedule,
 )
@@ -93,7 +93,7 @@ class Level:
         """The level with that content.
 
         Raises:
-            DataError: naming the row or the patrol that is wrong, or what there is too much of for the category.
+            DataError: naming the row or the patrol that is wrong, or what the category has less of.
         """
         rows = [line for line in content if "," not in line]
         _check_rows(rows, where)
@@ -119,7 +119,7 @@ class Level:
 
     @property
     def split(self) -> str:
-        """``test`` for the levels whose hash, as a number, is a multiple of ``TEST_SHARE``; else ``train``."""
+        """``test`` where the hash, as a number, is a multiple of ``TEST_SHARE``; else ``train``."""
         return "test" if int(self.sha256, 16) % TEST_SHARE == 0 else "train"
 
     @property
@@ -184,10 +184,8 @@ def _planned(
 
 
 def _patrol_text(path: Sequence[int], columns: int) -> str:
-    moves = {
-        int(r * columns + c): MOVES[a] for a, (r, c) in enumerate(zip(ROW_STEP, COLUMN_STEP, strict=True))
-    }
-    steps = "".join(moves[after - before] for before, after in zip(path[:-1], path[1:], strict=True))
+    offsets = (ROW_STEP * columns + COLUMN_STEP).tolist()
+    steps = "".join(MOVES[offsets.index(after - before)] for before, after in pairwise(path))
     return f"{path[0] // columns},{path[0] % columns} {steps}"
 
 

@@ -188,7 +188,7 @@ def _apart(cell, other, columns):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def write_action_mask(simulation: Simulation, out: NDArray[np.int8]) -> None:
-    """Writes which actions do something, (B, 5): 0 where a wall, a closed door or the edge is; 1 for staying."""
+    """Writes which actions do something, (B, 5): 0 where a wall, a closed door or the edge is."""
     for b in range(out.shape[0]):
         maze, episode = maze_of(simulation, b), simulation.episodes[b]
         out[b, 0] = 1

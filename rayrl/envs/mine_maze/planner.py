@@ -1,4 +1,4 @@
-"""The planner: the fewest steps to the exit from every state of a level, by breadth-first search backwards."""
+"""The planner: the fewest steps to the exit from every state, by breadth-first search backwards."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def plan(maze: Maze, steps: NDArray[np.int16], queue: NDArray[np.int32]) -> int:
                     steps[found] = steps[index] + 1
                     queue[tail] = found
                     tail += 1
-    return steps[state_index(maze, maze.spawn, 0, 0)]
+    return int(steps[state_index(maze, maze.spawn, 0, 0)])
 
 
 @njit
@@ -95,7 +95,7 @@ def _neighbour(maze, cell, action):  # type: ignore[no-untyped-def]
 
 @njit
 def best_action(maze, steps, cell, doors, phase):  # type: ignore[no-untyped-def]
-    """The action on a shortest way, the first of equals (up, right, down, left, stay); stay if there is none."""
+    """The action on a shortest way, first of equals (up, right, down, left, stay); stay if there is none."""
     best, fewest = STAY, np.int64(np.iinfo(np.int64).max)
     for turn in range(1, 6):
         action = turn % 5

@@ -31,8 +31,9 @@ _BOX = np.maximum(np.abs(_ACROSS)[:, None], np.abs(_ACROSS)[None, :])
 def draw(maze: Maze, episode: np.void) -> NDArray[np.uint8]:
     """The level and the agent of an episode, a record of ``EPISODE``; (rows * TILE, columns * TILE, 3).
 
-    Discs are mines (red: still, orange: moving, with a ring where it goes next) and the agent (blue, dark where it
-    died), the green frame is the exit, squares are switches, barred cells closed doors of the same colour.
+    Discs are mines (red: still, orange: moving, with a ring where it goes next) and the agent (blue, dark
+    where it died). The green frame is the exit. Squares are switches, barred cells closed doors of the same
+    colour.
     """
     cells = len(maze.kinds)
     image = np.empty((maze.rows * TILE, maze.columns * TILE, 3), np.uint8)
@@ -72,4 +73,4 @@ def _cell(tile: NDArray[np.uint8], kind: int, open_doors: int) -> None:
             tile[:, TILE // 6 + 1 :: TILE // 4] = colour
     elif kind >= SWITCH:
         colour, used = _PAIRS[kind - SWITCH], open_doors >> (kind - SWITCH) & 1
-        tile[(_BOX < 0.55) & (_BOX > (0.4 if used else -1.0))] = colour
+        tile[(_BOX < 0.55) & ((0.4 if used else -1.0) < _BOX)] = colour

@@ -35,7 +35,6 @@ from rayrl.errors import ConfigError, DataError
 
 ENV_ID = "rayrl/MineMaze-v0"
 FORMAT = "rayrl-suite"
-FORMAT_VERSION = 1
 _SEEDS = 1 << 32
 """Seeds of levels that belong to one seed of a suite."""
 
@@ -60,10 +59,10 @@ class LevelEntry(Config):
 class SuiteFile(Config):
     """A file of levels, as it stands on disk."""
 
-    format: Literal["rayrl-suite"] = FORMAT
-    version: Literal[1] = FORMAT_VERSION
+    format: Literal["rayrl-suite"] = "rayrl-suite"
+    version: Literal[1] = 1
     name: str = Field(min_length=1)
-    env: Literal["rayrl/MineMaze-v0"] = ENV_ID
+    env: Literal["rayrl/MineMaze-v0"] = "rayrl/MineMaze-v0"
     generator: int
     """Version of the generator that made the levels."""
     split: Literal["train", "test", "any"]
@@ -154,8 +153,8 @@ def read_suite(path: Path | str) -> Suite:
     """Reads a suite, and checks every level of it.
 
     Raises:
-        DataError: the file cannot be read, is no suite or of another version, or has two levels of the same id,
-            a level that cannot be solved, that is not what its hash or its numbers say, or of an unknown category.
+        DataError: the file cannot be read, is no suite or of another version, or has two levels of one id, a
+            level that cannot be solved or is not what its hash or numbers say, or an unknown category.
     """
     suite, problems = check_suite(path)
     if problems:
@@ -254,7 +253,5 @@ def _level(category: str, entry: LevelEntry) -> Level:
             where=where,
         )
     if level.difficulty != entry.difficulty:
-        raise DataError(
-            f"difficulty is {entry.difficulty:g}, and should be {level.difficulty:g}", where=where
-        )
+        raise DataError(f"difficulty is {entry.difficulty:g}, not {level.difficulty:g}", where=where)
     return level

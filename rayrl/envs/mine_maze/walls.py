@@ -1,4 +1,4 @@
-"""Walls of generated levels, in numba: scattered, in lines that divide the level, or around winding corridors."""
+"""Walls of generated levels, in numba: scattered, in dividing lines, or around winding corridors."""
 
 from __future__ import annotations
 
