@@ -107,7 +107,7 @@ class ObservationLayout:
                 problem = f"that part is {found or 'neither image, graph nor vector'}: {space_text(part)}"
             else:
                 continue
-            listed = [f"{name.removeprefix(f'{OBS}/')}: {_kind_of(p)}" for name, p in there.items()]
+            listed = [f"{name.removeprefix(f'{OBS}/')}: {_kind_of(p) or '-'}" for name, p in there.items()]
             raise ConfigError(
                 f"{key} is to be read as {kind}, and {problem}",
                 where="model_config.modalities",

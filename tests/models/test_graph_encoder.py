@@ -92,9 +92,9 @@ def test_types_state_and_focus_count(kind, graphs):
     for name in ("node_types", "node_state", "focus", "edge_types"):
         changed = dict(parts)
         array = parts[f"{NAME}/{name}"]
-        changed[f"{NAME}/{name}"] = (array.roll(1, 1) if array.dtype.is_floating_point else (array + 1) % 2).to(
-            array.dtype
-        )
+        changed[f"{NAME}/{name}"] = (
+            array.roll(1, 1) if array.dtype.is_floating_point else (array + 1) % 2
+        ).to(array.dtype)
         same = torch.equal(encoder(packed(changed)), before)
         assert same == (kind == "gcn" and name == "edge_types"), name
 
