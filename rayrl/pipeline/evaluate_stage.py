@@ -40,6 +40,7 @@ from rayrl.pipeline.evaluation_plan import (
     work_of,
 )
 from rayrl.pipeline.experiment import Experiment
+from rayrl.pipeline.failure import read_failure
 from rayrl.pipeline.node_probe import check_here
 from rayrl.pipeline.shared_folder import Mark, marked
 from rayrl.pipeline.tensorboard import write_evaluation
@@ -149,7 +150,8 @@ def _measure_latency(context: StageContext) -> bool:
     experiment = context.experiment
     if not experiment.evaluate.latency:
         return True
-    chosen = {(spec.architecture, spec.condition): spec for spec in reversed([*trials_of(experiment)])}
+    there = [spec for spec in trials_of(experiment) if read_failure(spec.folder(context.folder)) is None]
+    chosen = {(spec.architecture, spec.condition): spec for spec in reversed(there)}
     for spec in chosen.values():
         if context.stop_requested():
             return False

@@ -19,6 +19,7 @@ from rayrl.evaluation.evaluator import MAX_SLOTS, play_episodes, result_of, unpl
 from rayrl.evaluation.result import ActorInfo, EvaluationResult, join_categories
 from rayrl.evaluation.suites import AS_TRAINED, Category, categories_of
 from rayrl.pipeline.experiment import Experiment
+from rayrl.pipeline.failure import read_failure
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.trial_spec import pretrain_folder, trials_of
 from rayrl.rollout.options import PolicyDemonstrator
@@ -72,7 +73,7 @@ PlayedPart = tuple[ActorInfo, Played]
 
 
 def work_of(folder: RunFolder, experiment: Experiment) -> Iterator[Work]:
-    """Everyone who is evaluated: trained policies, pretrained ones, demonstrators."""
+    """Everyone who is evaluated: trained policies, pretrained ones, demonstrators; not what failed."""
     for spec in trials_of(experiment):
         yield from _of_policy(spec.name, spec.folder(folder), experiment, trained=True)
     if experiment.pretrains:
@@ -89,6 +90,8 @@ def work_of(folder: RunFolder, experiment: Experiment) -> Iterator[Work]:
 
 
 def _of_policy(name: str, home: Path, experiment: Experiment, *, trained: bool = False) -> Iterator[Work]:
+    if read_failure(home) is not None:
+        return
     policy = str(home / "policy")
     yield Work(name, policy, home / RESULTS_FILE, trained=trained)
     if experiment.evaluate.stochastic:
