@@ -59,3 +59,36 @@ def check(
         typer.echo(json.dumps(diagnosis.model_dump(), indent=2))
     if not diagnosis.healthy:
         raise typer.Exit(1)
+
+
+@app.command()
+def latency(
+    path: Annotated[Path, typer.Argument(metavar="POLICY_DIR", help="Policy folder.")],
+    file: Annotated[
+        Path,
+        typer.Option(
+            "--for", metavar="FILE", help="Experiment file, or a run's config.json: its env is observed."
+        ),
+    ],
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, or cuda.")] = "cpu",
+    batches: Annotated[
+        list[int] | None,
+        typer.Option("--batch", metavar="N", min=1, help="Observations at once; repeatable; 1 and 64."),
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Measures how long a policy takes to decide, with one torch thread; needs no Ray."""
+    from rayrl.evaluation.latency import BATCHES, measure_latency
+    from rayrl.pipeline.experiment import load_experiment
+
+    found = measure_latency(path, load_experiment(file).env, device=device, batches=batches or BATCHES)
+    if as_json:
+        typer.echo(json.dumps(found.model_dump(), indent=2))
+        return
+    typer.echo(f"{found.architecture} on {found.processor}, {found.threads} thread")
+    for each in found.batches:
+        typer.echo(
+            f"batch {each.batch:>4}: p50 {each.p50_ms:.3g} ms, p99 {each.p99_ms:.3g} ms "
+            f"({each.samples:,} calls)"
+        )

@@ -1,7 +1,7 @@
 """What is said of episodes that did not come to an end of their own: a failure, and of what.
 
-An environment tells ``is_success``, or knows no success. Where it tells it, no episode that was played is left
-without: one that a limit cut, or that raised, did not succeed.
+An environment tells ``is_success``, or knows no success. Where it tells it, no episode that was played is
+left without: one that a limit cut, or that raised, did not succeed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def tells_success(played: Played) -> bool:
 def with_endings(played: Played, *, tells: bool) -> Metrics:
     """The metrics, completed by what the endings say.
 
-        episode_success   0 where a limit of the evaluation cut the episode or it raised, unless told otherwise
+        episode_success   0 where a limit of the evaluation cut the episode, or it raised, if not told
         timeout           1 where a limit cut it, or the environment did, without success; where the
                           environment tells ``timeout`` or ``stuck`` of those that it cut, that stands
         error             1 where it raised; only where any did

@@ -11,13 +11,14 @@ Of n episodes, with success sᵢ ∈ {0, 1}, steps Lᵢ, the step limit M, the p
     return           mean of the undiscounted returns, of episodes that did not raise
     failed_by_…      share of the episodes that failed, by cause; together 1 − success_rate
 
-``efficiency`` is the plain ratio of success to relative steps. An early death makes it better, since it lowers the steps;
-``spl`` (Anderson et al. 2018, "On evaluation of embodied navigation agents", arXiv 1807.06757) is 0 for
-whatever did not succeed. A metric is left out where the environment does not tell what it takes.
+``efficiency`` is the plain ratio of success to relative steps: an early death makes it better, since it
+lowers the steps. ``spl`` (Anderson et al. 2018, "On evaluation of embodied navigation agents", arXiv
+1807.06757) is 0 for whatever did not succeed. A metric is left out where the environment does not tell what
+it takes.
 
 Micro: all episodes alike. Macro: the mean of the categories, each with the same weight. Both are over the
-categories besides ``as_trained``, where there are any. Intervals: bootstrap, episodes being drawn within their
-category; there is none where a category has but one.
+categories besides ``as_trained``, where there are any. Intervals: bootstrap, episodes being drawn within
+their category; there is none where a category has but one.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def level_metrics(result: EvaluationResult) -> LevelMetrics | None:
 
 
 def step_limit(result: EvaluationResult) -> int | None:
-    """M: the lower of the evaluation's limit and the environment's option ``max_steps``; None without either."""
+    """M: the lower of the evaluation's limit and the environment's option ``max_steps``, if there is one."""
     limits = (result.max_steps, result.env.config.get("max_steps"))
     return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=None)
 
@@ -156,7 +157,9 @@ class _Drawn:
         self.metrics = list(ratios)
         columns = np.column_stack([side for ratio in ratios.values() for side in ratio])
         self.episodes = len(columns)
-        means = np.vstack([columns.mean(axis=0), bootstrap_means(columns, stratum=stratum)])
+        # Most metrics are relative to the same.
+        distinct, place = np.unique(columns, axis=1, return_inverse=True)
+        means = np.vstack([distinct.mean(axis=0), bootstrap_means(distinct, stratum=stratum)])[:, place]
         self.above, self.below = means[:, ::2], means[:, 1::2]
         """(1 + resamples, metrics) each."""
         self.known = (columns[:, 1::2] > 0).sum(axis=0)
@@ -178,7 +181,8 @@ def _macro(drawn: list[_Drawn]) -> dict[str, Estimate]:
 
 
 def _ratio(above: _Values, below: NDArray[Any]) -> _Values:
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+    ratio: _Values = np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+    return ratio
 
 
 def _estimates(drawn: list[_Drawn], values: _Values) -> dict[str, Estimate]:

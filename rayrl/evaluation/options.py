@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from rayrl.config import Config
 
@@ -22,5 +22,12 @@ class EvaluateOptions(Config):
     """Names the episodes: all policies and demonstrators play the same ones."""
     max_steps: PositiveInt | None = None
     """Steps after which an episode is cut; null lets the environment end it."""
+    episode_timeout_s: PositiveFloat | None = None
+    """Seconds after which an episode is cut, between two of its steps; null lets it take its time. Up to 16
+    are played side by side, whose seconds are the same."""
+    stochastic: bool = False
+    """Whether policies play the same episodes also with actions that are drawn, and not the most likely."""
+    latency: bool = True
+    """Whether the time that the trained policies take to decide is measured."""
     env_config: dict[str, Any] = Field(default={})
     """Options of the environment that differ in evaluation; rayrl's own take their evaluation split."""

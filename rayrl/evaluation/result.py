@@ -125,11 +125,17 @@ class EvaluationResult(Config):
         return {name: summarize(self.values(name)) for name in self.metrics}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, and summaries: of the first category, or else of all, and of each category."""
+        """Plain JSON values, and summaries: of the first category, or else of all, of each category, and of
+        how levels are solved where the environment tells success.
+        """
+        from rayrl.evaluation.level_metrics import level_metrics  # which is of results
+
         parts = {name: _summary(self.within(name)) for name in self.categories}
         first = next(iter(parts.values()), None) or _summary(self)
-        by_category = {"summary_by_category": parts} if parts else {}
-        return {**self.model_dump(mode="json"), "summary": first, **by_category}
+        further: dict[str, Any] = {"summary_by_category": parts} if parts else {}
+        if (levels := level_metrics(self)) is not None:
+            further["summary_of_levels"] = levels.model_dump()
+        return {**self.model_dump(mode="json"), "summary": first, **further}
 
     def save(self, path: Path) -> None:
         """Writes the results as JSON, whole or not at all.
@@ -154,9 +160,7 @@ def load_result(path: Path) -> EvaluationResult:
     except ConfigError as error:
         raise IntegrityError(error.message, where=str(path)) from None
     uneven = [name for name, values in result.metrics.items() if len(values) != result.episodes]
-    uneven += [
-        name for name in _PER_EPISODE if len(getattr(result, name)) not in (0, result.episodes)
-    ]
+    uneven += [name for name in _PER_EPISODE if len(getattr(result, name)) not in (0, result.episodes)]
     if uneven:
         raise IntegrityError(f"{uneven[0]} has not one value for each of the seeds", where=str(path))
     if result.categories and (
@@ -211,7 +215,9 @@ def _joined(results: Mapping[str, EvaluationResult], field: str) -> tuple[str | 
     if not any(getattr(result, field) for result in results.values()):
         return ()
     nothing = {name: (None,) * result.episodes for name, result in results.items()}
-    return tuple(value for name, result in results.items() for value in getattr(result, field) or nothing[name])
+    return tuple(
+        value for name, result in results.items() for value in getattr(result, field) or nothing[name]
+    )
 
 
 def _summary(result: EvaluationResult) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from rayrl.config.base import nearest
@@ -15,6 +16,18 @@ AS_TRAINED = "as_trained"
 
 Categories = Mapping[str, Mapping[str, Any]]
 """By category, the options of the environment in which it differs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """What is played in one category."""
+
+    changes: Mapping[str, Any]
+    """Options of the environment that differ."""
+    levels: tuple[str, ...] = ()
+    """The levels that are played, one episode each, whose environment is reset with its number; without any,
+    the evaluation's seed names the episodes."""
+
 
 _SUITES: dict[str, tuple[str, Callable[[EnvSpec], Categories]]] = {
     "router_standard": ("rayrl/Router-v0", router_standard)
@@ -49,7 +62,7 @@ def register_suite(name: str, env_id: str, categories: Callable[[EnvSpec], Categ
     _SUITES[name] = (env_id, categories)
 
 
-def categories_of(env: EnvSpec, suite: str | None, further: Categories) -> dict[str, dict[str, Any]]:
+def categories_of(env: EnvSpec, suite: str | None, further: Categories) -> dict[str, Category]:
     """What an evaluation plays, ``as_trained`` first.
 
     Args:
@@ -60,11 +73,11 @@ def categories_of(env: EnvSpec, suite: str | None, further: Categories) -> dict[
     Raises:
         ConfigError: there is no such suite, it is for another environment, or two categories have one name.
     """
-    categories: dict[str, dict[str, Any]] = {AS_TRAINED: {}}
+    categories = {AS_TRAINED: Category({})}
     for name, changes in [*_of_suite(env, suite).items(), *further.items()]:
         if name in categories:
             raise ConfigError(f"the category {name!r} is there twice", where="evaluate.categories")
-        categories[name] = dict(changes)
+        categories[name] = Category(dict(changes))
     return categories
 
 

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rayrl.errors import RunError
+from rayrl.errors import RunError, StageError
 from rayrl.pipeline import forced_warm_start, preflight
 from rayrl.pipeline.execution import signature, why_run
 from rayrl.pipeline.experiment import Experiment, load_experiment
+from rayrl.pipeline.failure import failed_in
 from rayrl.pipeline.local import local_runner
 from rayrl.pipeline.lock import Holder, Lock, hold
 from rayrl.pipeline.private_ray import PrivateRay
@@ -74,6 +75,7 @@ def run_experiment(file: Path, options: RunOptions, view: RunView) -> RunFolder:
         EnvError: the environment cannot be built.
         StorageError: nodes of the cluster do not share the run folder.
         RunError: the folder holds another experiment, the cluster does not answer, or the run was stopped.
+        StageError: trials, or seeds' pretraining, failed while the rest went on to the report.
         RayrlError: what a stage raised.
         KeyboardInterrupt: the run was ended by Ctrl-C.
     """
@@ -113,9 +115,28 @@ def run_experiment(file: Path, options: RunOptions, view: RunView) -> RunFolder:
                         run_one = _runner_of(jobs, folder, experiment)
                 view.started(unit, reason)
                 _run(unit, folder, run_one, view)
+            _require_all(folder, experiment)
             folder.set_finished(True)
             forced_warm_start.forget(folder)
     return folder
+
+
+def _require_all(folder: RunFolder, experiment: Experiment) -> None:
+    """Makes sure that nothing failed while the rest of the run went on.
+
+    Raises:
+        StageError: something did, naming it.
+    """
+    failed: dict[str, str] = {}
+    for unit in plan(experiment):
+        failed |= failed_in(folder.stage(unit.name))
+    if failed:
+        raise StageError(
+            "\n".join(f"{name}: {error}" for name, error in failed.items()),
+            where=f"{len(failed)} of the run failed",
+            remedy=f"the rest is done, and reported in {folder.report_file}; mend the cause, and the same "
+            "command tries just these again",
+        )
 
 
 def _preflight(experiment: Experiment, options: RunOptions, view: RunView) -> Cluster | None:

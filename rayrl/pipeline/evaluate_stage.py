@@ -1,63 +1,54 @@
 """The evaluate stage: every policy and demonstrator on the same episodes, as Ray tasks of one CPU each.
 
-A task plays one category of one actor. Results are written as soon as all of an actor's categories are there;
-who is evaluated already, with the same weights in the same episodes, does not play again.
+A task plays some episodes of one category of one actor. Results are written as soon as all of an actor's
+episodes are there; who is evaluated already, with the same weights in the same episodes, does not play again.
+When nothing else of the stage runs, one policy of each architecture and condition is timed.
 
 <architecture>/<condition>/seed_<n>/eval_results.json     trained policies
-<architecture>/pretrain/seed_<n>/eval_results.json        policies before their first PPO step
+<architecture>/pretrain/seed_<n>/eval_results.json        policies before their first step of training
+…/eval_results_stochastic.json                            the same with drawn actions, where asked for
+<architecture>/<condition>/seed_<n>/latency.json          how long it takes to decide
 evaluate/demonstrators/<name>.json                        what taught them, and acting at random
 all_results.json                                          the summaries of all
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from rayrl.envs.demonstrators import demonstrators_for
 from rayrl.errors import IntegrityError, RayrlError
-from rayrl.evaluation.actors import actor_of
-from rayrl.evaluation.environment import evaluation_spec
-from rayrl.evaluation.evaluator import evaluate, unplayed
-from rayrl.evaluation.result import EvaluationResult, join_categories, load_result
-from rayrl.evaluation.suites import AS_TRAINED, categories_of
+from rayrl.evaluation.episodes import Played
+from rayrl.evaluation.latency import LATENCY_FILE, Latency, load_latency, measure_latency, save_latency
+from rayrl.evaluation.result import EvaluationResult, load_result
+from rayrl.evaluation.suites import AS_TRAINED
 from rayrl.models.policy_folder import read_description
 from rayrl.pipeline.context import StageContext, StageOutputs
+from rayrl.pipeline.evaluation_plan import (
+    Part,
+    PlayedPart,
+    Work,
+    assemble,
+    categories_in,
+    is_of,
+    parts_of,
+    play_part,
+    work_of,
+)
 from rayrl.pipeline.experiment import Experiment
+from rayrl.pipeline.failure import read_failure
 from rayrl.pipeline.node_probe import check_here
 from rayrl.pipeline.shared_folder import Mark, marked
 from rayrl.pipeline.tensorboard import write_evaluation
-from rayrl.pipeline.trial_spec import pretrain_folder, trials_of
-from rayrl.rollout.options import PolicyDemonstrator
-from rayrl.storage.atomic import write_json
+from rayrl.pipeline.trial_spec import trials_of
+from rayrl.report.run_data import of_category
+from rayrl.storage.atomic import read_json, write_json
 
-RESULTS_FILE = "eval_results.json"
 _POLL_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One evaluation.
-
-    Args:
-        name: who plays.
-        actor: a policy folder, or a demonstrator's name.
-        file: where the result goes.
-        trained: whether it is a trial's policy.
-    """
-
-    name: str
-    actor: str
-    file: Path
-    trained: bool = False
-
-
-Part = tuple[Work, str]
-"""Who, and in which category."""
 
 
 def run(context: StageContext) -> StageOutputs | None:
@@ -65,67 +56,131 @@ def run(context: StageContext) -> StageOutputs | None:
 
     Raises:
         PolicyError: a policy does not fit the environment.
-        EnvError: the environment raised.
+        EnvError: the environment cannot be built, or raised in most episodes of a category.
     """
-    work = list(_work(context))
     experiment = context.experiment
-    options = experiment.evaluate
-    categories = categories_of(experiment.env, options.suite, options.categories)
-    summaries: dict[str, Any] = {}
-    parts: list[Part] = []
-    for item in work:
-        if (result := _finished(item, experiment, categories)) is None:
-            parts += [(item, name) for name in categories]
-        else:
-            context.log.info("%s is evaluated already", item.name)
-            summaries[item.name] = _summaries(result)
-    played: dict[Work, dict[str, EvaluationResult]] = {item: {} for item, _ in parts}
-    for item, category, result in (_here if context.local else _in_parallel)(context, parts):
-        played[item][category] = result
-        if len(played[item]) == len(categories):
-            whole = _join({name: played[item][name] for name in categories})
-            if item.trained:
-                # First, since who has a file of results is not evaluated again.
-                write_evaluation(item.file.parent, _last_step(item), played[item])
-            whole.save(item.file)
-            summaries[item.name] = _summaries(whole)
-    if len(summaries) < len(work):
+    work = list(work_of(context.folder, experiment))
+    done = {item for item in work if _is_finished(item, experiment)}
+    for item in done:
+        context.log.info("%s is evaluated already", item.says)
+    for item, result in _play(context, [item for item in work if item not in done]):
+        done.add(item)
+        if item.trained:
+            # First, since who has a file of results is not evaluated again.
+            write_evaluation(item.file.parent, _last_step(item), _by_category(result))
+        result.save(item.file)
+    if len(done) < len(work) or not _measure_latency(context):
         return None
-    results = context.folder.path / "all_results.json"
-    write_json(results, {item.name: summaries[item.name] for item in work}, "all results")
-    return StageOutputs((results, *(item.file for item in work)))
+    summaries = context.folder.path / "all_results.json"
+    write_json(summaries, _summaries(work), "all results")
+    return StageOutputs((summaries, *(item.file for item in work)))
 
 
-def _finished(
-    item: Work, experiment: Experiment, categories: Mapping[str, Mapping[str, Any]]
-) -> EvaluationResult | None:
-    """The result that is there, if it is of the same actor, with the same weights, in the same episodes."""
-    if not item.file.exists():
-        return None
+def _is_finished(item: Work, experiment: Experiment) -> bool:
+    """Whether the result that is wanted is there."""
     try:
-        found = load_result(item.file)
+        return item.file.exists() and is_of(load_result(item.file), item, experiment)
     except IntegrityError:
-        return None
-    actor = actor_of(item.actor, experiment.env.id, deterministic=True).info
-    options = experiment.evaluate
-    wanted = _join(
-        {
-            name: unplayed(
-                actor,
-                evaluation_spec(experiment.env, {**options.env_config, **changes}),
-                episodes=options.episodes,
-                seed=options.seed,
-                max_steps=options.max_steps,
-            )
-            for name, changes in categories.items()
-        }
+        return False
+
+
+def _play(context: StageContext, work: list[Work]) -> Iterator[tuple[Work, EvaluationResult]]:
+    """The results, each as soon as all of its episodes are there; fewer, if asked to stop."""
+    experiment = context.experiment
+    categories = categories_in(experiment)
+    parts = [part for item in work for part in parts_of(item, experiment, categories)]
+    missing = {item: sum(part.work == item for part in parts) for item in work}
+    played: dict[Work, dict[Part, Played]] = defaultdict(dict)
+    done, total = 0, sum(part.episodes for part in parts)
+    for part, (actor, episodes) in (_here if context.local else _in_parallel)(context, parts):
+        item = part.work
+        played[item][part] = episodes
+        missing[item] -= 1
+        done += part.episodes
+        context.progress(done, total, "episodes")
+        if not missing[item]:
+            by_category: dict[str, list[Played]] = defaultdict(list)
+            for one in sorted(played[item], key=lambda part: part.start):
+                by_category[one.category].append(played[item][one])
+            yield item, assemble(experiment, categories, actor, by_category)
+            del played[item]
+
+
+def _here(context: StageContext, parts: list[Part]) -> Iterator[tuple[Part, PlayedPart]]:
+    for part in parts:
+        if context.stop_requested():
+            return
+        yield part, play_part(part, context.experiment)
+
+
+def _in_parallel(context: StageContext, parts: list[Part]) -> Iterator[tuple[Part, PlayedPart]]:
+    with marked(context.folder.stage(context.unit.name)) as mark:
+        yield from _as_tasks(context, parts, mark)
+
+
+def _as_tasks(context: StageContext, parts: list[Part], mark: Mark) -> Iterator[tuple[Part, PlayedPart]]:
+    task, experiment = ray.remote(num_cpus=1)(_play_there), ray.put(context.experiment)
+    pending = {task.remote(mark, part, experiment): part for part in parts}
+    while pending:
+        if context.stop_requested():
+            for reference in pending:
+                ray.cancel(reference)
+            return
+        ready, _ = ray.wait(list(pending), timeout=_POLL_S)
+        for reference in ready:
+            yield pending.pop(reference), _answer(reference)
+
+
+def _play_there(mark: Mark, part: Part, experiment: Experiment) -> PlayedPart:
+    """Plays on a node, which may have come since the run began."""
+    check_here(mark)
+    return play_part(part, experiment)
+
+
+def _answer(reference: ray.ObjectRef) -> Any:
+    """What a task returns; what it raised is raised here as it was there."""
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause if isinstance(error.cause, RayrlError) else error from None
+
+
+def _measure_latency(context: StageContext) -> bool:
+    """Times a policy of each architecture and condition, one after the other; whether all of them are."""
+    experiment = context.experiment
+    if not experiment.evaluate.latency:
+        return True
+    there = [spec for spec in trials_of(experiment) if read_failure(spec.folder(context.folder)) is None]
+    chosen = {(spec.architecture, spec.condition): spec for spec in reversed(there)}
+    for spec in chosen.values():
+        if context.stop_requested():
+            return False
+        home = spec.folder(context.folder)
+        policy, file = home / "policy", home / LATENCY_FILE
+        if _is_measured(file, policy):
+            continue
+        if context.local:
+            latency = measure_latency(policy, experiment.env)
+        else:
+            task = ray.remote(num_cpus=1)(measure_latency)
+            latency = _answer(task.remote(str(policy), experiment.env))
+        save_latency(latency, file)
+        context.log.info("%s: %s", spec.name, _words(latency))
+    return True
+
+
+def _is_measured(file: Path, policy: Path) -> bool:
+    try:
+        return file.exists() and load_latency(file).weights_sha256 == read_description(policy).weights_sha256
+    except IntegrityError:
+        return False
+
+
+def _words(latency: Latency) -> str:
+    return "; ".join(
+        f"decides on {each.batch} in {each.p50_ms:.3g} ms, in the slowest of 100 cases {each.p99_ms:.3g} ms"
+        for each in latency.batches
     )
-    same = found.model_copy(update={"metrics": {}}).model_dump(mode="json") == wanted.model_dump(mode="json")
-    return found if same else None
-
-
-def _join(results: Mapping[str, EvaluationResult]) -> EvaluationResult:
-    return join_categories(results) if len(results) > 1 else results[AS_TRAINED]
 
 
 def _last_step(item: Work) -> int:
@@ -134,81 +189,26 @@ def _last_step(item: Work) -> int:
     return step
 
 
-def _summaries(result: EvaluationResult) -> dict[str, Any]:
-    """By metric, as trained; where there are other categories, ``categories`` has the same for each."""
-    stored = result.to_json()
+def _by_category(result: EvaluationResult) -> dict[str, EvaluationResult]:
+    names = result.categories or (AS_TRAINED,)
+    return {name: part for name in names if (part := of_category(result, name)) is not None}
+
+
+def _summaries(work: list[Work]) -> dict[str, Any]:
+    """By who played, those of drawn actions as ``stochastic`` in those of the most likely ones."""
+    summaries: dict[str, Any] = {}
+    for item in work:
+        summary = _summary(item.file)
+        if item.deterministic:
+            summaries[item.name] = summary
+        else:
+            summaries[item.name]["stochastic"] = summary
+    return summaries
+
+
+def _summary(file: Path) -> dict[str, Any]:
+    """By metric, as trained; ``categories`` has the same for each, and ``levels`` how levels are solved."""
+    stored = read_json(file, "an evaluation's results")
+    further = {"categories": "summary_by_category", "levels": "summary_of_levels"}
     summary: dict[str, Any] = stored["summary"]
-    return summary | ({"categories": stored["summary_by_category"]} if result.categories else {})
-
-
-def _here(context: StageContext, parts: list[Part]) -> Iterator[tuple[Work, str, EvaluationResult]]:
-    for done, (item, category) in enumerate(parts):
-        if context.stop_requested():
-            return
-        yield item, category, _evaluate(item.actor, context.experiment, category)
-        context.progress(done + 1, len(parts), "evaluations")
-
-
-def _in_parallel(context: StageContext, parts: list[Part]) -> Iterator[tuple[Work, str, EvaluationResult]]:
-    with marked(context.folder.stage(context.unit.name)) as mark:
-        yield from _as_tasks(context, parts, mark)
-
-
-def _as_tasks(
-    context: StageContext, parts: list[Part], mark: Mark
-) -> Iterator[tuple[Work, str, EvaluationResult]]:
-    task, experiment = ray.remote(num_cpus=1)(_evaluate_there), ray.put(context.experiment)
-    pending = {
-        task.remote(mark, item.actor, experiment, category): (item, category) for item, category in parts
-    }
-    while pending:
-        if context.stop_requested():
-            for reference in pending:
-                ray.cancel(reference)
-            return
-        ready, _ = ray.wait(list(pending), timeout=_POLL_S)
-        for reference in ready:
-            item, category = pending.pop(reference)
-            try:
-                yield item, category, ray.get(reference)
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause if isinstance(error.cause, RayrlError) else error from None
-            context.progress(len(parts) - len(pending), len(parts), "evaluations")
-
-
-def _work(context: StageContext) -> Iterator[Work]:
-    folder, experiment = context.folder, context.experiment
-    for spec in trials_of(experiment):
-        home = spec.folder(folder)
-        yield Work(spec.name, str(home / "policy"), home / RESULTS_FILE, trained=True)
-    if experiment.pretrains:
-        for name in experiment.architectures:
-            for seed in experiment.seeds:
-                home = pretrain_folder(folder, name, seed)
-                yield Work(f"{name}-pretrain-seed_{seed}", str(home / "policy"), home / RESULTS_FILE)
-    actors = {name: name for name in demonstrators_for(experiment.env.id)}
-    for name, given in experiment.collect.demonstrators.items():
-        if isinstance(given, PolicyDemonstrator):
-            actors[name] = str(given.policy)
-    for name, actor in actors.items():
-        yield Work(name, actor, folder.path / "evaluate" / "demonstrators" / f"{name}.json")
-
-
-def _evaluate_there(mark: Mark, actor: str, experiment: Experiment, category: str) -> EvaluationResult:
-    """The same on a node, which may have come since the run began."""
-    check_here(mark)
-    return _evaluate(actor, experiment, category)
-
-
-def _evaluate(actor: str, experiment: Experiment, category: str) -> EvaluationResult:
-    """Plays the episodes of one category."""
-    options = experiment.evaluate
-    changes = categories_of(experiment.env, options.suite, options.categories)[category]
-    return evaluate(
-        actor,
-        experiment.env,
-        episodes=options.episodes,
-        seed=options.seed,
-        max_steps=options.max_steps,
-        env_config={**options.env_config, **changes},
-    )
+    return summary | {name: stored[key] for name, key in further.items() if key in stored}

@@ -14,6 +14,7 @@ from pathlib import Path
 from rayrl.errors import RayrlError, StageError
 from rayrl.pipeline.context import StageContext, StageOutputs
 from rayrl.pipeline.experiment import Experiment
+from rayrl.pipeline.failure import failed_in
 from rayrl.pipeline.lock import hold
 from rayrl.pipeline.records import ROOT, recorded
 from rayrl.pipeline.run_folder import RunFolder
@@ -40,11 +41,14 @@ def why_run(unit: StageUnit, folder: RunFolder, experiment: Experiment) -> str |
     ]
     if missing:
         return f"{', '.join(missing)} {'has' if len(missing) == 1 else 'have'} not finished yet"
-    return reason_to_run(
+    reason = reason_to_run(
         folder.stage(unit.name),
         inputs=_inputs(unit, folder, experiment),
         options=unit.options(folder.config),
     )
+    if reason is None and (failed := failed_in(folder.stage(unit.name))):
+        return f"{', '.join(failed)} failed before"
+    return reason
 
 
 def signature(unit: StageUnit, folder: RunFolder, experiment: Experiment) -> str:

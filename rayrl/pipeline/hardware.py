@@ -10,9 +10,9 @@ import psutil
 
 from rayrl.pipeline.resources import this_machine
 from rayrl.storage.atomic import write_json
+from rayrl.storage.processor import cpu_model
 from rayrl.storage.versions import versions
 
-_CPU_INFO = Path("/proc/cpuinfo")
 _ACCELERATOR = "accelerator_type:"
 
 
@@ -40,15 +40,6 @@ def hardware() -> dict[str, Any]:
     memory = psutil.virtual_memory().total if nodes == 1 else there.get("memory", 0.0)
     amounts = _amounts(there.get("CPU", 0.0), there.get("GPU", 0.0), memory, kinds)
     return {"nodes": nodes} | own | amounts
-
-
-def cpu_model() -> str:
-    """The processor's name, as far as the system tells it."""
-    if _CPU_INFO.exists():
-        for line in _CPU_INFO.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def _amounts(cpus: float, gpus: float, memory: float, kinds: list[str]) -> dict[str, Any]:

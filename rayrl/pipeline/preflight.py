@@ -193,9 +193,9 @@ def check_evaluation(experiment: Experiment) -> None:
     from rayrl.rollout.vector_env import make_vector_env
 
     options, trained = experiment.evaluate, None
-    for name, changes in categories_of(experiment.env, options.suite, options.categories).items():
+    for name, category in categories_of(experiment.env, options.suite, options.categories).items():
         where = f"evaluate, category {name}"
-        spec = evaluation_spec(experiment.env, {**options.env_config, **changes}, where=where)
+        spec = evaluation_spec(experiment.env, {**options.env_config, **category.changes}, where=where)
         env = make_vector_env(spec.id, spec.config, num_envs=1)
         spaces = Spaces(env.single_observation_space, env.single_action_space)
         env.close()

@@ -7,6 +7,10 @@
     summary.json    agreement with held-out demonstrations, its ceiling, and what to change
     policy/         the epoch that did best on held-out demonstrations
     manifest.json   written last: the seed is done
+    failure.json    why the seed yields no policy, until it is tried again
+
+A seed that yields no policy is a failure of its own: the trials that would start from it are not trained, and
+never from anything else; the others are.
 """
 
 from __future__ import annotations
@@ -14,17 +18,21 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rayrl.algorithms.bc import BC, BCConfig
+from rayrl.errors import DataError, RayrlError, StorageError, TrainingError
 from rayrl.experience.dataset import open_dataset
 from rayrl.models.policy_folder import save_policy
 from rayrl.pipeline.cloning_quality import held_out_agreements, warnings_of
 from rayrl.pipeline.collect_stage import demonstrations_folder, never_demonstrated
 from rayrl.pipeline.context import StageContext, StageOutputs
 from rayrl.pipeline.external_policy import external_weights, network_with
+from rayrl.pipeline.failure import FAILED, Failure, forget_failure, write_failure
 from rayrl.pipeline.learner_folders import keep_faults
+from rayrl.pipeline.out_of_memory import is_out_of_memory
 from rayrl.pipeline.trial_run import FAULTS_FOLDER
 from rayrl.pipeline.trial_spec import network_config, pretrain_folder
 from rayrl.rollout.demo_plan import spaces_of
@@ -52,14 +60,43 @@ def run(context: StageContext) -> StageOutputs | None:
         if missing := never_taken(opened.manifest.extra.get("demonstrators", {})):
             context.warn(never_demonstrated(missing))
     files: list[Path] = []
+    failed: dict[str, str] = {}
     for seed in context.experiment.seeds:
         folder = pretrain_folder(context.folder, name, seed)
-        if dataset is None:
-            take_over(context, name, seed, folder)
-        elif not _Seed(context, name, seed, dataset, folder).run():
-            return None
+        try:
+            if dataset is None:
+                take_over(context, name, seed, folder)
+            elif not _Seed(context, name, seed, dataset, folder).run():
+                return None
+        except StorageError:
+            raise
+        except Exception as error:
+            if context.local or not _others_go_on(context, seed, failed):
+                raise
+            failure = _failure_of(error, f"{name}-pretrain-seed_{seed}")
+            write_failure(folder, failure)
+            failed[failure.name] = failure.error
+            context.log.error("seed %d failed", seed, exc_info=True)
+            context.warn(f"seed {seed} yields no policy, and what starts from it is not trained: {error}")
+            continue
+        forget_failure(folder)
         files += [folder / output for output in _OUTPUTS]
-    return StageOutputs(tuple(files))
+    return StageOutputs(tuple(files), extra={FAILED: failed} if failed else {})
+
+
+def _others_go_on(context: StageContext, seed: int, failed: Mapping[str, str]) -> bool:
+    """Whether there is anything to train without a seed's policy, and without those that failed."""
+    experiment = context.experiment
+    is_last = seed == experiment.seeds[-1] and len(failed) == len(experiment.seeds) - 1
+    return "no_pretrain" in experiment.conditions or len(experiment.architectures) > 1 or not is_last
+
+
+def _failure_of(error: Exception, name: str) -> Failure:
+    text = str(error) if isinstance(error, RayrlError) else f"{type(error).__name__}: {error}"
+    if not is_out_of_memory(error):
+        return Failure(name=name, kind="error", error=text)
+    advice = "it ran out of memory: lower pretrain.batch_size, or take a smaller architecture"
+    return Failure(name=name, kind="out_of_memory", error=f"{text}\n  {advice}")
 
 
 class _Seed:
@@ -85,6 +122,12 @@ class _Seed:
         (folder / MANIFEST_FILE).unlink(missing_ok=True)
         remove_leftovers(folder)
         started = time.monotonic()
+        if not open_dataset(self._dataset).num_steps:
+            raise DataError(
+                "the demonstrations hold no step: there is nothing to clone",
+                where=str(self._dataset),
+                remedy="raise collect.steps, or set conditions: [no_pretrain]",
+            )
         algorithm = self._config(fit_all=False).build_algo()
         try:
             curve = self._start(algorithm)
@@ -200,6 +243,12 @@ class _Seed:
         """Saves the best epoch's policy; what it agrees in with held-out demonstrations."""
         module = algorithm.learner_module()
         module.set_state(algorithm.best_weights())
+        if bad := [name for name, value in module.network.state_dict().items() if not value.isfinite().all()]:
+            raise TrainingError(
+                f"the clone has weights that are not finite: {', '.join(bad[:3])}",
+                where=str(self._folder),
+                remedy="lower pretrain.lr; look at the demonstrations' observations",
+            )
         save_policy(
             self._folder / "policy",
             module.network,

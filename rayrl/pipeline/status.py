@@ -8,6 +8,7 @@ from typing import Any, Literal
 from rayrl.config import Config
 from rayrl.errors import RunError
 from rayrl.pipeline.execution import why_run
+from rayrl.pipeline.failure import failed_in
 from rayrl.pipeline.lock import holder_of
 from rayrl.pipeline.private_ray import Access, ask_access
 from rayrl.pipeline.records import last_records
@@ -96,6 +97,10 @@ def _unit_status(unit: StageUnit, folder: RunFolder, reason: str | None) -> Unit
     if holder_of(folder.stage(unit.name) / "lock"):
         return UnitStatus(stage=unit.name, state="running", detail=_newest_progress(events))
     state = _ENDINGS.get(events[-1]["event"], "waiting") if events else "waiting"
+    if failed := failed_in(folder.stage(unit.name)):
+        return UnitStatus(
+            stage=unit.name, state="failed", detail=f"the rest is done: {', '.join(failed)} failed"
+        )
     detail = str(events[-1]["message"]) if state == "failed" else reason
     return UnitStatus(stage=unit.name, state=state, detail=detail)
 

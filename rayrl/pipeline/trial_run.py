@@ -9,6 +9,8 @@
     evaluations.jsonl   one line an evaluation in the course of training, where there are to be any
     tensorboard/        the same for TensorBoard
     trial.json          how far it is
+    resources.json      the most memory that it took
+    failure.json        why it failed, until it is tried again
     policy/             the final policy
     replay_buffer/      what was kept of the rollouts, where anything was
     manifest.json       written last: the trial is done
@@ -22,7 +24,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,23 +32,25 @@ from rayrl.algorithms.algorithm import ColumnarAlgorithm
 from rayrl.algorithms.config import ColumnarConfig
 from rayrl.algorithms.options import TrainOptions
 from rayrl.algorithms.warm_start import warm_start
-from rayrl.models.policy_folder import load_policy, save_policy
+from rayrl.models.policy_folder import load_policy
 from rayrl.pipeline import chunk_record, tensorboard
 from rayrl.pipeline.checkpoints import Checkpoints
 from rayrl.pipeline.chunk_record import ChunkRecord, memory_growth, read_record, record_file, write_record
+from rayrl.pipeline.failure import forget_failure
 from rayrl.pipeline.learner_folders import check_learners, keep_faults
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.shared_folder import Mark
 from rayrl.pipeline.stages import Chunk
 from rayrl.pipeline.trial import TrialState, read_trial, write_trial
 from rayrl.pipeline.trial_evaluations import EVALUATIONS_FILE, TrialEvaluations
+from rayrl.pipeline.trial_outcome import costs, save_replay, save_trained
 from rayrl.pipeline.trial_progress import PROGRESS_FILE, append_line, cut_progress, progress_line
+from rayrl.pipeline.trial_resources import RESOURCES_FILE, MemoryWatch
 from rayrl.pipeline.trial_spec import TrialSpec
 from rayrl.storage.atomic import read_json, remove_leftovers, storage_errors, write_json
 from rayrl.storage.hashing import sha256_path
 from rayrl.storage.manifest import read_manifest, reason_to_run, write_manifest
 
-REPLAY_FOLDER = "replay_buffer"
 FAULTS_FOLDER = "faults"
 _WEIGHTS = "policy/weights.safetensors"
 _NO_OPTIMIZER = (
@@ -96,6 +100,7 @@ class TrialRun:
         self._resumed_from: tuple[int, ...] = ()
         self._incidents: tuple[str, ...] = ()
         self._memory_start: int | None = None
+        self._watch = MemoryWatch(self.path)
         self._metrics: dict[str, float] = {}
 
     def reason_to_run(self) -> str | None:
@@ -137,6 +142,15 @@ class TrialRun:
                 learner's node does not share the folder.
         """
         checkpoint = self._prepare()
+        with MemoryWatch(self.path) as self._watch:
+            return self._train_from(checkpoint, report, stop_requested)
+
+    def _train_from(
+        self,
+        checkpoint: Path | None,
+        report: Callable[[dict[str, Any]], None],
+        stop_requested: Callable[[], bool],
+    ) -> bool:
         spool = self._config.replay_settings.spool_path
         if checkpoint is None and spool is not None and Path(spool).exists():
             # It is of a trial that is begun anew.
@@ -156,11 +170,11 @@ class TrialRun:
                 # A longer training would have begun no new episodes at its former end.
                 self._save(algorithm, reset=not at_end)
             if at_end or not finished:
-                self._save_replay(algorithm)
+                save_replay(algorithm, self.path, self.spec.name)
             if not finished:
                 self._write_state(algorithm, "stopped")
             elif at_end:
-                self._save_policy(algorithm)
+                save_trained(algorithm, self.path, self.spec, run=self._run.record.run_id)
                 self._end_chunk(algorithm, "finished")
                 self._finish(algorithm)
             else:
@@ -190,25 +204,26 @@ class TrialRun:
 
     def fail(self, message: str) -> None:
         """Notes that the trial failed; the same command tries again from its newest checkpoint."""
-        state = TrialState(
-            architecture=self.spec.architecture,
-            condition=self.spec.condition,
-            seed=self.spec.seed,
-            state="failed",
-            step=self._checkpoints.newest,
-            total_steps=self._total_steps,
-            resumed_from=self._resumed_from,
-            metrics=self._metrics,
-            error=message,
-            incidents=self._incidents,
-        )
-        write_trial(self._run, state)
+        before = read_trial(self._run, *astuple(self.spec))
+        if before is None:
+            before = TrialState(
+                **asdict(self.spec), state="failed", step=0, total_steps=self._total_steps, metrics={}
+            )
+        failed = {
+            "state": "failed",
+            "step": self._checkpoints.newest,
+            "error": message,
+            "resumed_from": self._resumed_from or before.resumed_from,
+            "incidents": tuple(dict.fromkeys([*before.incidents, *self._incidents])),
+        }
+        write_trial(self._run, before.model_copy(update=failed))
 
     def _prepare(self) -> Path | None:
         """Makes the folder ready; the newest intact checkpoint of this very trial."""
         self._checkpoints.prepare()
         with storage_errors(self.path, "a trial"):
             (self.path / "manifest.json").unlink(missing_ok=True)
+            forget_failure(self.path)
             remove_leftovers(self.path)
         if (self.path / "identity.json").exists() and not self._is_of_this_course:
             _log.warning("%s: its options or its starting policy changed; it starts anew", self.spec.name)
@@ -255,7 +270,8 @@ class TrialRun:
         if not self._checkpoints.newest:
             for past in (tensorboard.FOLDER, chunk_record.FOLDER):
                 shutil.rmtree(self.path / past, ignore_errors=True)
-            (self.path / "trial.json").unlink(missing_ok=True)
+            for told in ("trial.json", RESOURCES_FILE):
+                (self.path / told).unlink(missing_ok=True)
 
     def _start(self, algorithm: ColumnarAlgorithm, checkpoint: Path | None) -> None:
         if checkpoint is not None:
@@ -301,7 +317,9 @@ class TrialRun:
                 before = algorithm.env_steps
                 report(result)
                 if self._memory_start is None:
-                    self._memory_start = algorithm.memory_bytes()
+                    self._memory_start = self._look_at_memory(algorithm)
+                if gpu := line["learner"].get("gpu_memory_gib"):
+                    self._watch.saw_gpu(int(gpu * 2**30))
                 if every is None:
                     is_due = time.monotonic() - saved >= self._train.checkpoint_every_s
                 else:
@@ -321,7 +339,13 @@ class TrialRun:
             # Whoever goes on from the checkpoint begins new episodes, so whoever wrote it does, too.
             algorithm.begin_episodes()
         self._checkpoints.save(algorithm)
+        self._look_at_memory(algorithm)
         self._write_state(algorithm, "running")
+
+    def _look_at_memory(self, algorithm: ColumnarAlgorithm) -> int:
+        """Memory of the trial's processes, of which the peak is kept."""
+        self._watch.saw(total := algorithm.memory_bytes())
+        return total
 
     def _end_chunk(self, algorithm: ColumnarAlgorithm, state: Literal["running", "finished"]) -> None:
         """Notes how the chunk ended, and whether memory has grown meanwhile."""
@@ -342,28 +366,6 @@ class TrialRun:
             _log.warning("%s: %s", self.spec.name, growth)
         self._write_state(algorithm, state)
 
-    def _save_replay(self, algorithm: ColumnarAlgorithm) -> None:
-        settings = self._config.replay_settings
-        if algorithm.replay is not None and settings.save_replay_buffer:
-            named = settings.replay_buffer_save_path
-            path = self.path / REPLAY_FOLDER if named is None else Path(named) / self.spec.name
-            algorithm.replay.buffer.save(path)
-            _log.info("%s: its replay buffer is in %s", self.spec.name, path)
-
-    def _save_policy(self, algorithm: ColumnarAlgorithm) -> None:
-        module = algorithm.learner_module()
-        save_policy(
-            self.path / "policy",
-            module.network,
-            architecture=self.spec.architecture,
-            provenance={
-                "run": self._run.record.run_id,
-                "trial": self.spec.name,
-                "seed": self.spec.seed,
-                "step": algorithm.env_steps,
-            },
-        )
-
     def _finish(self, algorithm: ColumnarAlgorithm) -> None:
         write_manifest(
             self.path,
@@ -371,7 +373,7 @@ class TrialRun:
             inputs=self._inputs(),
             options=self._options | {"total_steps": self._total_steps},
             outputs=["policy/policy.json", _WEIGHTS, PROGRESS_FILE],
-            extra={"step": algorithm.env_steps, "exact": algorithm.exact},
+            extra={"step": algorithm.env_steps, "exact": algorithm.exact, **costs(self._config, self.path)},
         )
 
     def _write_state(
@@ -380,9 +382,7 @@ class TrialRun:
         write_trial(
             self._run,
             TrialState(
-                architecture=self.spec.architecture,
-                condition=self.spec.condition,
-                seed=self.spec.seed,
+                **asdict(self.spec),
                 state=state,
                 step=algorithm.env_steps,
                 total_steps=self._total_steps,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rayrl.pipeline.hardware import cpu_model
+from rayrl.storage.processor import cpu_model
 
 HEADING = f"{'row':<30}{'rayrl':>11}{'limit':>11}{'ratio':>7}   peers, and how many times faster rayrl is"
 

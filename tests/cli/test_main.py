@@ -64,7 +64,15 @@ def test_the_surface():
         name: sorted(option for parameter in command.params for option in parameter.opts if "-" in option)
         for name, command in commands.items()
     }
-    for name in ("data info", "data stats", "data verify", "data export", "import legacy", "policy check"):
+    for name in (
+        "data info",
+        "data stats",
+        "data verify",
+        "data export",
+        "import legacy",
+        "policy check",
+        "policy latency",
+    ):
         assert commands[name].help
         assert [parameter.name for parameter in commands[name].params if not parameter.help] == []
     surface = {
@@ -89,6 +97,7 @@ def test_the_surface():
         "import legacy": ["--debug", "--ends", "--env", "--json", "--num-envs", "--out", "--trust"],
         "policy show": ["--debug", "--json"],
         "policy check": ["--debug", "--for", "--json", "--set"],
+        "policy latency": ["--batch", "--debug", "--device", "--for", "--json"],
     }  # fmt: skip
     assert options == surface
 

@@ -1,5 +1,7 @@
 """Episodes that do not come to an end of their own, and what is said of them."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -52,7 +54,7 @@ def test_a_slow_episode_is_cut_by_the_clock():
 
 
 def test_where_most_episodes_raise_the_evaluation_does():
-    with pytest.raises(EnvError, match="3 of 5 episodes .* the first one OSError: the floor gives way"):
+    with pytest.raises(EnvError, match=r"3 of 5 episodes .* the first one OSError: the floor gives way"):
         play_seeds([4, 9, 0, 14, 5])
     assert play_seeds([4, 9, 0, 5]).metrics["error"] == (1, 1, 0, 0)
 
@@ -85,7 +87,7 @@ def test_parts_hold_what_the_whole_does(actor):
     who, spec, wanted = asked(range(37), actor=actor, num_envs=4, max_steps=12)
     whole = play_episodes(who, spec, wanted)
     cuts = [0, 8, 12, 36, 37]
-    parts = [play_episodes(who, spec, wanted, start=a, stop=b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    parts = [play_episodes(who, spec, wanted, start=a, stop=b) for a, b in itertools.pairwise(cuts)]
     joined = Played.join(parts)
     assert result_of(wanted, joined, tells=True) == result_of(wanted, whole, tells=True)
 

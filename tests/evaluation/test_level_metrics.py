@@ -61,9 +61,7 @@ def test_an_early_death_raises_efficiency_and_not_the_others():
 
 
 def test_one_that_raised_is_a_failure_of_all_its_steps():
-    result = played(
-        [1, 0], [50, NAN], error=[0, 1], death=[0, NAN], optimal_steps=[50, NAN], timeout=[0, 0]
-    )
+    result = played([1, 0], [50, NAN], error=[0, 1], death=[0, NAN], optimal_steps=[50, NAN], timeout=[0, 0])
     result = result.model_copy(update={"metrics": result.metrics | {"episode_return": (4.0, None)}})
     assert values(level_metrics(result).micro) == pytest.approx(
         {
@@ -101,9 +99,7 @@ def test_micro_counts_episodes_and_macro_categories():
 
 
 def test_a_category_without_a_success_has_no_path_and_leaves_the_macro_mean():
-    none, some = (
-        played(success, [10, 20], optimal_steps=[10, 10]) for success in ([0, 0], [1, 1])
-    )
+    none, some = (played(success, [10, 20], optimal_steps=[10, 10]) for success in ([0, 0], [1, 1]))
     found = level_metrics(join_categories({"hard": none, "easy": some}))
     assert found.categories["hard"]["path_optimality"].value is None
     assert found.macro["path_optimality"].value == pytest.approx((1 + 0.5) / 2)
@@ -136,7 +132,8 @@ def test_what_the_environment_does_not_tell_is_left_out():
 
 
 def test_each_failure_has_one_cause():
-    result = played([1, 0, 0, 0, 0], [1] * 5, death=[0, 1, 1, 0, 0], error=[0, 1, 0, 0, 0], stuck=[0, 0, 1, 1, 0])
+    causes = {"death": [0, 1, 1, 0, 0], "error": [0, 1, 0, 0, 0], "stuck": [0, 0, 1, 1, 0]}
+    result = played([1, 0, 0, 0, 0], [1] * 5, **causes)
     assert failure_causes(result) == [None, "error", "death", "stuck", "other"]
     shares = [value for name, value in values(level_metrics(result).micro).items() if "failed_by" in name]
     assert shares == pytest.approx([0.2] * 4)

@@ -8,7 +8,7 @@ from rayrl.evaluation.comparison import are_paired
 from rayrl.evaluation.environment import evaluation_spec
 from rayrl.evaluation.evaluator import evaluate
 from rayrl.evaluation.result import join_categories, load_result
-from rayrl.evaluation.suites import AS_TRAINED, categories_of, register_suite
+from rayrl.evaluation.suites import AS_TRAINED, Category, categories_of, register_suite
 from tests.evaluation.results import result_of
 
 ROUTER = EnvSpec(id="rayrl/Router-v0", config={"replicas": 3, "requests": 32})
@@ -16,13 +16,13 @@ SIX = ["steady", "bursty", "prefill_heavy", "decode_heavy", "overload", "heterog
 
 
 def test_without_a_suite_the_environment_is_played_as_trained():
-    assert categories_of(ROUTER, None, {}) == {AS_TRAINED: {}}
+    assert categories_of(ROUTER, None, {}) == {AS_TRAINED: Category({})}
 
 
 def test_the_routers_suite_has_six_categories_after_as_trained():
     found = categories_of(ROUTER, "router_standard", {})
     assert list(found) == [AS_TRAINED, *SIX]
-    assert found["heterogeneous"]["speeds"] == (1.4, 1.2, 0.8)
+    assert found["heterogeneous"].changes["speeds"] == (1.4, 1.2, 0.8)
 
 
 def test_categories_are_synthetic_even_where_training_is_on_a_trace(tmp_path):
@@ -30,15 +30,15 @@ def test_categories_are_synthetic_even_where_training_is_on_a_trace(tmp_path):
     rows = "".join(f"{second},100,10\n" for second in range(200))
     trace.write_text(f"arrived_at,num_prefill_tokens,num_decode_tokens\n{rows}")
     on_trace = EnvSpec(id="rayrl/Router-v0", config={"trace": str(trace), "requests": 32})
-    for changes in list(categories_of(on_trace, "router_standard", {}).values())[1:]:
-        assert evaluation_spec(on_trace, changes).config["trace"] is None
+    for category in list(categories_of(on_trace, "router_standard", {}).values())[1:]:
+        assert evaluation_spec(on_trace, category.changes).config["trace"] is None
 
 
 @pytest.mark.parametrize("category", SIX)
 def test_every_category_differs_from_the_others_and_can_be_played(category):
-    changes = categories_of(ROUTER, "router_standard", {})
+    found = categories_of(ROUTER, "router_standard", {})
     results = {
-        name: evaluate("least_outstanding", ROUTER, episodes=2, env_config=changes[name])
+        name: evaluate("least_outstanding", ROUTER, episodes=2, env_config=found[name].changes)
         for name in {category, "steady"}
     }
     same = (

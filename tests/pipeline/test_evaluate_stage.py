@@ -7,13 +7,18 @@ import pytest
 import torch
 from run_fixtures import prepare_run
 
+from rayrl.errors import EnvError
+from rayrl.evaluation.environment import episode_seed
+from rayrl.evaluation.latency import LATENCY_FILE, load_latency
 from rayrl.evaluation.result import load_result
 from rayrl.models.actor_critic_network import ActorCriticNetwork
 from rayrl.models.model_config import ModelConfig
 from rayrl.models.policy_folder import save_policy
+from rayrl.pipeline import evaluation_plan
 from rayrl.pipeline.context import StageContext
 from rayrl.pipeline.evaluate_stage import run
 from rayrl.pipeline.stages import StageUnit, stage_kind
+from tests.evaluation.hazard import Hazard
 
 ROUTER = {"replicas": 2, "requests": 16, "pending_requests": 0}
 
@@ -28,7 +33,7 @@ def evaluated(tmp_path):
             "seeds": list(seeds),
             "env": {"id": "rayrl/Router-v0", "config": ROUTER},
             "conditions": ["no_pretrain"],
-            "evaluate": {"episodes": 3} | evaluate,
+            "evaluate": {"episodes": 3, "latency": False} | evaluate,
         }
         folder = prepare_run(tmp_path / "run", values)
         for seed in seeds:
@@ -105,3 +110,100 @@ def test_all_results_have_each_category(evaluated):
     random = results["random"]
     assert list(random["categories"])[:3] == ["as_trained", "steady", "bursty"]
     assert random["categories"]["as_trained"]["episode_return"] == random["episode_return"]
+
+
+def test_drawn_actions_are_kept_beside_the_most_likely_ones(evaluated, tmp_path):
+    path = evaluated(seeds=(0,), stochastic=True)
+    likely, drawn = (
+        load_result(home(tmp_path, 0) / f"eval_results{which}.json") for which in ("", "_stochastic")
+    )
+    assert (likely.actor.deterministic, drawn.actor.deterministic) == (True, False)
+    assert likely.seeds == drawn.seeds
+    assert likely.metrics["episode_return"] != drawn.metrics["episode_return"]
+    assert not list(path.glob("evaluate/demonstrators/*_stochastic.json"))
+    results = json.loads((path / "all_results.json").read_text())["mlp_baseline-no_pretrain-seed_0"]
+    assert results["stochastic"]["episode_return"]["n"] == 3
+    before = times(path)
+    assert times(evaluated(seeds=(0,), stochastic=True)) == before
+
+
+def test_one_policy_of_a_kind_is_timed_and_only_once(evaluated, tmp_path):
+    evaluated(latency=True)
+    file = home(tmp_path, 0) / LATENCY_FILE
+    latency = load_latency(file)
+    assert not (home(tmp_path, 1) / LATENCY_FILE).exists()
+    assert [each.batch for each in latency.batches] == [1, 64]
+    evaluated(latency=True)
+    assert load_latency(file) == latency
+    write_policy(tmp_path, 0, weights=8)
+    evaluated(latency=True)
+    assert load_latency(file).weights_sha256 != latency.weights_sha256
+
+
+@pytest.mark.parametrize("parts", [16, 32])
+def test_however_it_is_cut_the_results_are_the_same(evaluated, tmp_path, monkeypatch, parts):
+    evaluated(seeds=(0,), episodes=40, stochastic=True)
+    files = sorted((tmp_path / "run").rglob("eval_results*.json"))
+    files += sorted((tmp_path / "run").glob("evaluate/demonstrators/*.json"))
+    whole = [load_result(file) for file in files]
+    for file in files:
+        file.unlink()
+    monkeypatch.setattr(evaluation_plan, "PART_EPISODES", parts)
+    evaluated(seeds=(0,), episodes=40, stochastic=True)
+    assert [load_result(file) for file in files] == whole
+
+
+HAZARD = {"id": "tests.evaluation.hazard:Hazard"}
+
+
+@pytest.fixture
+def hazards(tmp_path):
+    """Runs the stage on corridors whose seeds follow from the evaluation's; gives random actions' result."""
+
+    def stage(*, local=True, **evaluate):
+        values = {
+            "name": "hazards",
+            "seeds": [0],
+            "env": HAZARD,
+            "conditions": ["no_pretrain"],
+            "evaluate": {"latency": False} | evaluate,
+        }
+        folder = prepare_run(tmp_path / "run", values)
+        env = Hazard()
+        torch.manual_seed(0)
+        network = ActorCriticNetwork(env.observation_space, env.action_space, ModelConfig(fcnet_hiddens=(4,)))
+        save_policy(policy(tmp_path, 0), network, architecture="mlp_baseline", provenance={"step": 0})
+        context = StageContext(folder.experiment(), folder, StageUnit(stage_kind("evaluate")), local=local)
+        assert run(context) is not None
+        return folder.path
+
+    return stage
+
+
+def test_an_episode_that_raises_is_an_error_and_the_others_go_on(hazards):
+    path = hazards(episodes=40, max_steps=12)
+    result = load_result(path / "evaluate" / "demonstrators" / "random.json")
+    kinds = [seed % 5 for seed in result.seeds]
+    assert result.metrics["error"] == tuple(float(kind == 4) for kind in kinds)
+    assert 0 < sum(result.metrics["error"]) < 20
+    assert result.metrics["timeout"][kinds.index(3)] == 1.0
+    levels = json.loads((path / "all_results.json").read_text())["random"]["levels"]
+    assert levels["micro"]["failed_by_error"]["value"] == pytest.approx(kinds.count(4) / 40)
+    assert levels["micro"]["success_rate"]["value"] < 0.5
+
+
+def test_where_most_episodes_raise_the_stage_fails(hazards):
+    seed = next(s for s in range(200) if sum(episode_seed(s, i) % 5 == 4 for i in range(4)) > 2)
+    with pytest.raises(EnvError, match="of 4 episodes of the evaluation raised"):
+        hazards(episodes=4, seed=seed, max_steps=12)
+
+
+def test_tasks_find_what_this_process_does(hazards, ray_cluster):
+    path = hazards(episodes=70, max_steps=12)
+    files = [*path.rglob("eval_results.json"), *path.glob("evaluate/demonstrators/*.json")]
+    here = [load_result(file) for file in files]
+    for file in files:
+        file.unlink()
+    hazards(local=False, episodes=70, max_steps=12, latency=True)
+    assert [load_result(file) for file in files] == here
+    assert next(path.rglob(LATENCY_FILE))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from rayrl.evaluation.result import EvaluationResult
 from rayrl.report.html import element
 from rayrl.report.run_data import INEXACT, RunData, Trial
 from rayrl.report.sections.demonstrations import never_taken
 from rayrl.report.sections.registry import Block, Section
 from rayrl.report.several_runs import SeveralRuns
 from rayrl.report.text import listed
+
+_MOST_NAMED = 5
 
 
 def build(run: RunData) -> Sequence[Block]:
@@ -28,6 +31,7 @@ def warnings_of(run: RunData) -> list[str]:
     return [
         *_of_demonstrations(run),
         *(text for trial in run.trials for text in _of_trial(trial)),
+        *_of_evaluations(run),
         *run.problems,
     ]
 
@@ -61,6 +65,28 @@ def _of_trial(trial: Trial) -> Iterator[str]:
     if state.resumed_from:
         steps = listed([f"{step:,}" for step in state.resumed_from])
         yield f"{trial.name}: resumed from step {steps}{', exactly' if state.exact else ''}."
+
+
+def _of_evaluations(run: RunData) -> Iterator[str]:
+    """Episodes that raised, by their level where it has a name."""
+    results = {
+        **{trial.name: trial.evaluation for trial in run.trials},
+        **{pretraining.name: pretraining.evaluation for pretraining in run.pretraining},
+        **{f"The demonstrator {name}": result for name, result in run.demonstrators.items()},
+    }
+    for name, result in results.items():
+        if result is None or not any(result.errors):
+            continue
+        raised = [episode for episode, error in enumerate(result.errors) if error]
+        first = result.errors[raised[0]]
+        named = listed([_episode(result, episode) for episode in raised[:_MOST_NAMED]])
+        others = f" and {len(raised) - _MOST_NAMED} others" if len(raised) > _MOST_NAMED else ""
+        yield f"{name}: raised in its evaluation, in {named}{others}, first {first}."
+
+
+def _episode(result: EvaluationResult, episode: int) -> str:
+    level = result.levels[episode] if result.levels else None
+    return f"level {level}" if level else f"the episode of seed {result.seeds[episode]}"
 
 
 SECTION = Section("warnings", "Warnings", 70, lambda run: bool(warnings_of(run)), build, compare)
