@@ -19,6 +19,14 @@ def register() -> None:
             entry_point="rayrl.envs.router.env:RouterEnv",
             vector_entry_point="rayrl.envs.router.env:RouterVectorEnv",
         )
+    if "rayrl/MineMaze-v0" not in gymnasium.registry:
+        gymnasium.register(
+            "rayrl/MineMaze-v0",
+            entry_point="rayrl.envs.mine_maze.env:MineMazeEnv",
+            vector_entry_point="rayrl.envs.mine_maze.env:MineMazeVectorEnv",
+        )
+    register_demonstrator("rayrl/MineMaze-v0", "planner", "rayrl.envs.mine_maze.demonstrators:Planner")
+    register_default_mix("rayrl/MineMaze-v0", {"planner": 1})
     for name, policy in {
         "round_robin": "RoundRobin",
         "least_outstanding": "LeastOutstanding",

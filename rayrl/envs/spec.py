@@ -11,7 +11,10 @@ from pydantic import Field, ValidationInfo, field_validator
 from rayrl.config import Config
 from rayrl.errors import EnvError
 
-_OPTIONS = {"rayrl/Router-v0": "rayrl.envs.router.config:RouterConfig"}
+_OPTIONS = {
+    "rayrl/Router-v0": "rayrl.envs.router.config:RouterConfig",
+    "rayrl/MineMaze-v0": "rayrl.envs.mine_maze.config:MineMazeConfig",
+}
 """The options model of each of rayrl's own environments."""
 
 

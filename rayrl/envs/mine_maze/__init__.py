@@ -1,0 +1,1 @@
+"""Mine mazes: generated levels with mines, switches and doors, an exact planner, suites and replays."""

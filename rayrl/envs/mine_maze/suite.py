@@ -1,0 +1,257 @@
+"""Suites: files of levels by category that policies are compared on.
+
+    {
+      "format": "rayrl-suite", "version": 1, "name": "mine_maze_test", "env": "rayrl/MineMaze-v0",
+      "generator": 1, "split": "test",
+      "categories": {
+        "simple": [
+          {"id": "simple_0000", "seed": 3, "content": ["..#E", "S..."], "sha256": "…",
+           "difficulty": 2.25, "planner_steps": 9}
+        ]
+      }
+    }
+
+A level is what its content says; seed and generator's version tell where it came from, and the rest lets a
+reader notice that it was changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from rayrl.config import Config
+from rayrl.envs.mine_maze.categories import RECIPES
+from rayrl.envs.mine_maze.config import unknown_category
+from rayrl.envs.mine_maze.generator import VERSION, generate_level
+from rayrl.envs.mine_maze.level import Level
+from rayrl.errors import ConfigError, DataError
+
+ENV_ID = "rayrl/MineMaze-v0"
+FORMAT = "rayrl-suite"
+_SEEDS = 1 << 32
+"""Seeds of levels that belong to one seed of a suite."""
+
+
+class LevelEntry(Config):
+    """A level as it stands in a file."""
+
+    id: str = Field(min_length=1)
+    """Its name, which no other level of the file has."""
+    seed: int | None = Field(default=None, ge=0)
+    """From which the generator made it; null where it was written by hand."""
+    content: tuple[str, ...]
+    """Its rows, then its patrols."""
+    sha256: str
+    """Of the content."""
+    difficulty: float
+    """``Level.difficulty``"""
+    planner_steps: int
+    """Steps of the shortest safe way."""
+
+
+class SuiteFile(Config):
+    """A file of levels, as it stands on disk."""
+
+    format: Literal["rayrl-suite"] = "rayrl-suite"
+    version: Literal[1] = 1
+    name: str = Field(min_length=1)
+    env: Literal["rayrl/MineMaze-v0"] = "rayrl/MineMaze-v0"
+    generator: int
+    """Version of the generator that made the levels."""
+    split: Literal["train", "test", "any"]
+    """Which levels it has."""
+    categories: dict[str, tuple[LevelEntry, ...]]
+
+
+class SuiteLevel(NamedTuple):
+    """A level of a suite."""
+
+    id: str
+    level: Level
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Levels by category, each of them checked.
+
+    Args:
+        name: of the suite.
+        env: the environment's id.
+        generator: version of the generator that made the levels.
+        split: which levels it has.
+        categories: levels by category, in the file's order.
+    """
+
+    name: str
+    env: str
+    generator: int
+    split: Literal["train", "test", "any"]
+    categories: Mapping[str, tuple[SuiteLevel, ...]]
+
+    @property
+    def levels(self) -> Iterator[SuiteLevel]:
+        """All levels, category by category."""
+        for levels in self.categories.values():
+            yield from levels
+
+    def to_json(self) -> dict[str, Any]:
+        """What stands in the file."""
+        entries = {
+            name: tuple(
+                LevelEntry(
+                    id=entry.id,
+                    seed=entry.level.seed,
+                    content=entry.level.content,
+                    sha256=entry.level.sha256,
+                    difficulty=entry.level.difficulty,
+                    planner_steps=entry.level.optimal_steps,
+                )
+                for entry in levels
+            )
+            for name, levels in self.categories.items()
+        }
+        return SuiteFile(
+            name=self.name, generator=self.generator, split=self.split, categories=entries
+        ).model_dump(mode="json")
+
+
+def generate_suite(
+    name: str, counts: Mapping[str, int], *, split: Literal["train", "test", "any"] = "test", seed: int = 0
+) -> Suite:
+    """The first levels of each category after ``seed`` that are of the split, none of them twice.
+
+    Raises:
+        ConfigError: a category is unknown, or its number of levels is below 1.
+    """
+    categories: dict[str, tuple[SuiteLevel, ...]] = {}
+    for category, wanted in counts.items():
+        if category not in RECIPES:
+            raise ConfigError(unknown_category(category), where="categories")
+        if wanted < 1:
+            raise ConfigError(f"{wanted} levels of {category}; at least 1 is wanted", where="categories")
+        found: dict[str, Level] = {}
+        for number in count(seed * _SEEDS):
+            level = generate_level(category, number)
+            if split in ("any", level.split):
+                found.setdefault(level.sha256, level)
+            if len(found) == wanted:
+                break
+        categories[category] = tuple(
+            SuiteLevel(f"{category}_{index:04d}", level) for index, level in enumerate(found.values())
+        )
+    return Suite(name, ENV_ID, VERSION, split, categories)
+
+
+def read_suite(path: Path | str) -> Suite:
+    """Reads a suite, and checks every level of it.
+
+    Raises:
+        DataError: the file cannot be read, is no suite or of another version, or has two levels of one id, a
+            level that cannot be solved or is not what its hash or numbers say, or an unknown category.
+    """
+    suite, problems = check_suite(path)
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise DataError(f"{problems[0]}{more}", where=str(path), remedy=f"see `rayrl suite verify {path}`")
+    return suite
+
+
+def check_suite(path: Path | str) -> tuple[Suite, list[str]]:
+    """Reads a suite, and says in a line each what is wrong with its levels, which are then left out.
+
+    Raises:
+        DataError: the file cannot be read, is no suite, or of another version.
+    """
+    file = _read(Path(path))
+    problems: list[str] = []
+    ids: set[str] = set()
+    categories: dict[str, tuple[SuiteLevel, ...]] = {}
+    for category, entries in file.categories.items():
+        if category not in RECIPES:
+            problems.append(unknown_category(category))
+            continue
+        good = []
+        for entry in entries:
+            if entry.id in ids:
+                problems.append(f"there are two levels {entry.id!r}")
+            ids.add(entry.id)
+            try:
+                level = _level(category, entry)
+            except DataError as error:
+                problems.append(str(error).replace("\n", ";"))
+            else:
+                good.append(SuiteLevel(entry.id, level))
+        categories[category] = tuple(good)
+    if not ids and not problems:
+        problems.append("has no levels")
+    return Suite(file.name, file.env, file.generator, file.split, categories), problems
+
+
+def verify_suites(paths: Sequence[Path]) -> dict[str, list[str]]:
+    """What is wrong with each file, and with the files together, a line each.
+
+    Beyond what reading checks: levels that are not of the file's split, that the generator of the same
+    version does not make from their seed, and that stand twice, in one file or in two.
+
+    Raises:
+        DataError: as ``check_suite``.
+    """
+    found: dict[str, list[str]] = {}
+    known: dict[str, str] = {}
+    for path in paths:
+        suite, problems = check_suite(path)
+        found[str(path)] = problems
+        for category, levels in suite.categories.items():
+            for name, level in levels:
+                place = f"{name} of {path}"
+                if level.sha256 in known:
+                    problems.append(f"level {name!r} is the same as {known[level.sha256]}")
+                known.setdefault(level.sha256, place)
+                if suite.split not in ("any", level.split):
+                    problems.append(f"level {name!r} is a {level.split} level in a {suite.split} suite")
+                if level.seed is None or suite.generator != VERSION:
+                    continue
+                if generate_level(category, level.seed).sha256 != level.sha256:
+                    problems.append(f"level {name!r} is not what the generator makes from seed {level.seed}")
+    return found
+
+
+def _read(path: Path) -> SuiteFile:
+    try:
+        values = json.loads(path.read_text())
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except ValueError as error:
+        raise DataError(f"is no JSON: {error}", where=str(path)) from error
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise DataError("is no suite of levels", where=str(path), remedy="`rayrl suite generate` makes one")
+    try:
+        return SuiteFile.parse(values, where=str(path))
+    except ConfigError as error:
+        raise DataError(error.message, where=str(path)) from error
+
+
+def _level(category: str, entry: LevelEntry) -> Level:
+    where = f"level {entry.id!r}"
+    level = Level.parse(category, entry.content, seed=entry.seed, where=where)
+    if level.sha256 != entry.sha256:
+        raise DataError(
+            f"sha256 is {entry.sha256[:12]}…, and that of the content {level.sha256[:12]}…", where=where
+        )
+    if level.optimal_steps < 0:
+        raise DataError("cannot be solved: no safe way leads from start to exit", where=where)
+    if level.optimal_steps != entry.planner_steps:
+        raise DataError(
+            f"planner_steps is {entry.planner_steps}, and the planner needs {level.optimal_steps}",
+            where=where,
+        )
+    if level.difficulty != entry.difficulty:
+        raise DataError(f"difficulty is {entry.difficulty:g}, not {level.difficulty:g}", where=where)
+    return level
