@@ -18,7 +18,8 @@ LAYERS: dict[str, set[str]] = {
     "algorithms": {"experience", "models", "rollout"},
     "evaluation": {"envs", "models", "rollout"},
     "report": {"storage", "evaluation"},
-    "pipeline": {"algorithms", "report"},
+    "comparison": {"report"},
+    "pipeline": {"algorithms", "comparison"},
     "doctor": {"pipeline"},
     "cli": {"doctor"},
 }

@@ -45,7 +45,9 @@ from rayrl.algorithms.shuffling import Shuffled, ShuffledRows, ShuffledSequences
 from rayrl.config.seeding import Role, generator
 from rayrl.errors import TrainingError
 from rayrl.experience import columns as c
+from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.ragged import Column, Ragged
+from rayrl.models.observed import Observed
 from rayrl.models.policy_module import PolicyModule
 from rayrl.models.sequences import Sequences
 from rayrl.models.weights import LoadReport, load_weights
@@ -202,6 +204,7 @@ class ColumnarLearner(TorchLearner):
         num_epochs: int,
         minibatch_size: int | None,
         sequences: SequenceTable | None = None,
+        once: Columns | None = None,
     ) -> dict[str, float]:
         """Minimizes the loss over some epochs of shuffled minibatches.
 
@@ -210,6 +213,7 @@ class ColumnarLearner(TorchLearner):
             num_epochs: passes over the rows.
             minibatch_size: rows of a minibatch per learner, about; None for all at once.
             sequences: what the rows form, and is not to be torn apart; None where rows stand for themselves.
+            once: ``(trajectories, ...)`` what minibatches have for each row, by the column ``TRAJECTORY``.
 
         Returns:
             Means of the statistics over all learners' rows of the last epoch, the mean gradient norm, the
@@ -218,7 +222,7 @@ class ColumnarLearner(TorchLearner):
         Raises:
             TrainingError: a statistic is not finite.
         """
-        shuffled = self.shuffled(columns, minibatch_size, sequences)
+        shuffled = self.shuffled(columns, minibatch_size, sequences, once)
         numbers = generator(self.config.seed, Role.learner, rank(), self._updates)
         sums = torch.zeros(len(self.statistics), device=self._device)
         norms = torch.zeros((), device=self._device)
@@ -238,7 +242,7 @@ class ColumnarLearner(TorchLearner):
         steps = epochs * shuffled.steps
         values = torch.cat([sums / shuffled.rows, torch.stack([norms / steps, skipped])]).tolist()
         means = dict(zip(self.statistics, values, strict=False))
-        self.check_losses(means, columns)
+        self.check_losses(means, columns | (once or {}))
         return {
             **means,
             "gradient_norm": values[-2],
@@ -255,12 +259,16 @@ class ColumnarLearner(TorchLearner):
         check_losses(statistics, columns, self.fault_folder, name=f"update_{self._updates}_learner_{rank()}")
 
     def shuffled(
-        self, columns: Columns, minibatch_size: int | None, sequences: SequenceTable | None
+        self,
+        columns: Columns,
+        minibatch_size: int | None,
+        sequences: SequenceTable | None,
+        once: Columns | None = None,
     ) -> Shuffled:
         """The minibatches of columns, as ``run_epochs`` takes both."""
         if sequences is None:
-            return ShuffledRows(columns, minibatch_size)
-        return ShuffledSequences(columns, sequences, self._remembered, minibatch_size)
+            return ShuffledRows(columns, minibatch_size, once)
+        return ShuffledSequences(columns, sequences, self._remembered, minibatch_size, once)
 
     def cut_sequences(
         self, offsets: NDArray[np.int64], states: Tensor, after: Tensor | None = None
@@ -333,13 +341,27 @@ class ColumnarLearner(TorchLearner):
         own = column if column.flags.writeable else column.copy()
         return torch.from_numpy(np.ascontiguousarray(own)).to(self._device)
 
-    def observations(self, columns: Mapping[str, Column], prefix: str = c.OBS) -> Columns:
-        """The observation parts among some columns, on the device, by the policy's names."""
-        return {
-            c.OBS + name.removeprefix(prefix): self.to_device(column)
-            for name, column in columns.items()
-            if name == prefix or name.startswith(f"{prefix}/")
+    def observed(self, batch: TrajectoryBatch) -> Observed:
+        """The observations of a batch's rows, on the device, by the policy's names."""
+        once = {name: batch.trajectory_columns[name] for name in c.static_names(batch.trajectory_columns)}
+        return Observed(
+            {name: self.to_device(x) for name, x in batch.columns.items() if c.is_observation(name)},
+            {name: self.to_device(column) for name, column in once.items()},
+            self.to_device(batch.trajectory_of_row() if once else np.empty(0, np.int64)),
+        )
+
+    def parts_of(self, minibatch: Columns) -> Columns:
+        """The parts of the observation among the columns of a minibatch."""
+        return {name: part for name, part in minibatch.items() if c.is_observation(name)}
+
+    def last_observed(self, batch: TrajectoryBatch, observed: Observed) -> Observed:
+        """The observation after the last row of each trajectory; ``observed`` is what was before."""
+        final = {
+            name.replace(c.FINAL_OBS, c.OBS, 1): self.to_device(column)
+            for name, column in batch.trajectory_columns.items()
+            if c.is_final(name)
         }
+        return Observed(final | observed.by_trajectory)
 
     def start_from(self, state: Mapping[str, NDArray[Any]], *, where: str) -> LoadReport:
         """Takes over the weights of a policy, its normalizer included, before the first update.
@@ -353,11 +375,12 @@ class ColumnarLearner(TorchLearner):
         """
         return load_weights(self.policy.network, state, where=where)
 
-    def update_normalizer(self, observations: Columns) -> None:
+    def update_normalizer(self, observed: Observed) -> None:
         """Takes the observations of an update, of all learners, into the policy's normalizer."""
         normalizer = self.policy.normalizer
         if normalizer.enabled:
-            normalizer.update_from_moments(sum_over_learners(normalizer.moments(observations)))
+            parts = observed.of(normalizer.names)
+            normalizer.update_from_moments(sum_over_learners(normalizer.moments(parts)))
 
     def get_state(
         self,

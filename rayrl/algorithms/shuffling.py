@@ -13,6 +13,7 @@ from rayrl.algorithms.collective import gather_counts, rank, sum_over_learners
 from rayrl.algorithms.minibatches import cut_evenly, plan_minibatches
 from rayrl.algorithms.sequence_table import SequenceTable
 from rayrl.experience import columns as c
+from rayrl.models.observed import TRAJECTORY, expanded
 from rayrl.models.sequences import Index, Sequences, pack
 
 Columns = dict[str, Tensor]
@@ -51,14 +52,15 @@ class ShuffledRows:
     Args:
         columns: ``(rows, ...)`` tensors.
         minibatch_size: rows of a minibatch per learner, about; None for all at once.
+        once: ``(trajectories, ...)`` tensors that a minibatch has for each row, by the column ``TRAJECTORY``.
     """
 
-    def __init__(self, columns: Columns, minibatch_size: int | None) -> None:
+    def __init__(self, columns: Columns, minibatch_size: int | None, once: Columns | None = None) -> None:
         first = next(iter(columns.values()))
         counts = gather_counts(len(first), first.device)
         plan = plan_minibatches(counts, rank(), minibatch_size)
         self.units, self.rows, self.steps = len(first), sum(counts), plan.steps
-        self._columns, self._device = columns, first.device
+        self._columns, self._device, self._once = columns, first.device, once or {}
         self._bounds, self._totals = plan.bounds.tolist(), plan.totals.tolist()
 
     def epoch(self, order: Index) -> Iterator[tuple[Columns, int]]:
@@ -69,7 +71,8 @@ class ShuffledRows:
             shuffled = {name: column.index_select(0, index) for name, column in shuffled.items()}
         for m, total in enumerate(self._totals):
             first, last = self._bounds[m], self._bounds[m + 1]
-            yield {name: column[first:last] for name, column in shuffled.items()}, total
+            minibatch = {name: column[first:last] for name, column in shuffled.items()}
+            yield minibatch | expanded(self._once, minibatch.get(TRAJECTORY)), total
 
 
 class ShuffledSequences:
@@ -81,6 +84,7 @@ class ShuffledSequences:
         states: ``(rows, S)`` what the policy remembers after each row, of observations and their sequences;
             it is asked without gradient.
         minibatch_size: rows of a minibatch per learner, about; None for all at once.
+        once: as ``ShuffledRows`` takes it.
     """
 
     def __init__(
@@ -89,9 +93,12 @@ class ShuffledSequences:
         table: SequenceTable,
         states: Callable[[Columns, Sequences], Tensor],
         minibatch_size: int | None,
+        once: Columns | None = None,
     ) -> None:
-        self._columns, self._table, self._states = columns, table, states
-        self._observed = {name: column for name, column in columns.items() if name.split("/", 1)[0] == c.OBS}
+        self._columns, self._table, self._states, self._once = columns, table, states, once or {}
+        self._observed = {
+            name: column for name, column in columns.items() if name == TRAJECTORY or c.is_observation(name)
+        }
         self._device = table.states.device
         self.units = len(table.starts)
         counts = gather_counts(int(table.lengths.sum()), self._device)
@@ -132,7 +139,8 @@ class ShuffledSequences:
 
     def _taken(self, columns: Columns, rows: Index) -> Columns:
         index = self._index(rows)
-        return {name: column.index_select(0, index) for name, column in columns.items()}
+        taken = {name: column.index_select(0, index) for name, column in columns.items()}
+        return taken | expanded(self._once, taken.get(TRAJECTORY))
 
     def _index(self, rows: Index) -> Tensor:
         return torch.from_numpy(rows).to(self._device)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import traceback
 from enum import StrEnum
@@ -13,7 +12,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from rayrl.cli import completion, data, imports, policy
-from rayrl.cli.options import AsJson, Debug, EnvId
+from rayrl.cli import run as run_command
+from rayrl.cli.options import AsJson, Debug, EnvId, File, Overrides
 from rayrl.errors import RayrlError, RunError
 
 app = typer.Typer(
@@ -27,98 +27,11 @@ app.add_typer(imports.app, name="import")
 app.add_typer(policy.app, name="policy")
 
 
-class Resume(StrEnum):
-    """Whether ``rayrl run`` goes on with an unfinished run."""
-
-    auto = "auto"
-    must = "must"
-    never = "never"
-    ask = "ask"
-
-
-File = Annotated[Path, typer.Argument(metavar="FILE", help="Experiment file (YAML).")]
 RunFolderPath = Annotated[
     Path, typer.Argument(metavar="RUN_DIR", help="Run folder.", autocompletion=completion.run_folders)
 ]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Replaces an option; repeatable.",
-        autocompletion=completion.overrides,
-    ),
-]
-
-
-@app.command()
-def run(
-    file: File,
-    run_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Run folder; resumes the run that it holds.")
-    ] = None,
-    new: Annotated[
-        bool, typer.Option("--new", help="Starts another run, even if one is unfinished.")
-    ] = False,
-    overrides: Overrides = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Cluster to send the jobs to, by its dashboard. Without it, RAY_API_SERVER_ADDRESS or "
-            "RAY_ADDRESS name one; without these, a private Ray is started.",
-        ),
-    ] = None,
-    cluster: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The cluster launcher's YAML file of that cluster.")
-    ] = None,
-    local: Annotated[bool, typer.Option("--local", help="Runs all stages in this process.")] = False,
-    smoke: Annotated[bool, typer.Option("--smoke", help="Cuts the experiment down to seconds.")] = False,
-    external_pretrain: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="Policy to start from: short for --set pretrain.from=PATH."),
-    ] = None,
-    force_warmstart: Annotated[
-        bool,
-        typer.Option(
-            "--force-warmstart",
-            help="Pretrains and trains again from the warm start; keeps what was there aside.",
-        ),
-    ] = False,
-    resume: Annotated[
-        Resume | None,
-        typer.Option(help="Whether to go on with an unfinished run: short for --set resume=…."),
-    ] = None,
-    debug: Debug = False,
-) -> None:
-    """Runs an experiment to its report, skipping what is done; the report's path is printed last."""
-    from rayrl.pipeline.controller import run_experiment
-    from rayrl.pipeline.progress import RunView
-    from rayrl.pipeline.resume import RunOptions
-
-    if local and address:
-        raise typer.BadParameter("--local runs in this process, and takes no --address")
-    if new and run_dir:
-        raise typer.BadParameter("--new makes a folder of its own, and takes no --run-dir")
-    overrides = list(overrides or ())
-    if external_pretrain is not None:
-        overrides.append(f"pretrain.from={json.dumps(str(external_pretrain))}")
-    if resume is not None:
-        overrides.append(f"resume={resume.value}")
-    if force_warmstart:
-        overrides.append("pretrain.force_warmstart=true")
-    options = RunOptions(
-        run_dir=run_dir,
-        new=new,
-        overrides=overrides,
-        address=None if local else address or _cluster_of_environment(),
-        cluster_file=cluster,
-        local=local,
-        smoke=smoke,
-    )
-    with RunView() as view:
-        folder = run_experiment(file, options, view)
-    typer.echo(folder.report_file if folder.report_file.exists() else folder.path)
+app.command()(run_command.run)
+app.command(run_command.COMPARE, help=run_command.COMPARE_HELP)(run_command.run)
 
 
 @app.command()
@@ -263,6 +176,7 @@ def report(
     debug: Debug = False,
 ) -> None:
     """Builds the report of a run anew, or one that compares several; the page's path is printed."""
+    import rayrl.comparison.sections  # noqa: F401  (registers them)
     from rayrl.report import build_report, compare_runs
 
     if len(run_dirs) == 1:
@@ -290,7 +204,7 @@ def doctor(
     diagnosis = diagnose(
         file,
         overrides or (),
-        address=address or _cluster_of_environment(),
+        address=address or run_command.cluster_of_environment(),
         say=(lambda finding: None) if as_json else print_finding,
     )
     if as_json:
@@ -345,10 +259,6 @@ def list_names(
 
     for name in getattr(names, kind.value)():
         typer.echo(name)
-
-
-def _cluster_of_environment() -> str | None:
-    return os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS")
 
 
 def main() -> NoReturn:

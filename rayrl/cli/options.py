@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,3 +14,13 @@ EnvId = Annotated[
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Shows the traceback of an error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Prints JSON.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Experiment file (YAML).")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Replaces an option; repeatable.",
+        autocompletion=completion.overrides,
+    ),
+]

@@ -18,6 +18,7 @@ class Role(IntEnum):
     evaluation = 6
     pretraining = 7
     replay = 8
+    comparison = 12
 
 
 def generator(seed: int, role: Role, rank: int = 0, iteration: int = 0) -> np.random.Generator:

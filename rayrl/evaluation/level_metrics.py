@@ -23,6 +23,7 @@ their category; there is none where a category has but one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -198,3 +199,27 @@ def _estimates(drawn: list[_Drawn], values: _Values) -> dict[str, Estimate]:
         count = int(sum(each.known[i] for each in drawn))
         estimates[metric] = Estimate(value=value, low=low, high=high, n=count)
     return estimates
+
+
+def macro_means(result: EvaluationResult, categories: Sequence[str]) -> dict[str, float]:
+    """The macro metrics over some categories without their intervals, which take time; NaN where unknown.
+
+    Args:
+        result: of an environment that tells success.
+        categories: those that it has, or ``as_trained`` of a result without categories.
+    """
+    parts = [result.within(name) if result.categories else result for name in categories]
+    causes, limited = _causes_in(result), all(step_limit(part) for part in parts)
+    sums = [
+        {
+            name: (above.sum(), below.sum())
+            for name, (above, below) in _ratios(part, causes, limited=limited).items()
+        }
+        for part in parts
+    ]
+    values = {}
+    for metric in sums[0]:
+        ratios = [above / below for above, below in (each[metric] for each in sums) if below > 0]
+        mean = float(np.mean(ratios)) if ratios else float("nan")
+        values[metric] = 1.0 - mean if metric in _COMPLEMENTS else mean
+    return values

@@ -12,6 +12,10 @@ from rayrl.config import Config
 from rayrl.config.seeding import Role, generator
 
 RESAMPLES = 10_000
+FEWEST_RUNS = 3
+"""Of fewer training runs there are no statistics: of one an interval has no width, of two next to none."""
+ENOUGH_RUNS = 5
+"""Of fewer, an interval over training runs says little."""
 _QUANTILES = (0.025, 0.975)
 _BLOCK = 1_000
 """Resamples drawn at once, which bounds the memory."""

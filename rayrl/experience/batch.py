@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from rayrl.config.base import nearest
 from rayrl.errors import DataError
-from rayrl.experience.columns import TRAJECTORY_COLUMNS, BatchSpecs, ColumnSpec
+from rayrl.experience.columns import (
+    FINAL_OBS,
+    OBS,
+    TRAJECTORY_COLUMNS,
+    BatchSpecs,
+    ColumnSpec,
+    static_names,
+)
 from rayrl.experience.ragged import (
     Column,
     Ragged,
@@ -188,6 +195,22 @@ class TrajectoryBatch:
     def with_trajectory_columns(self, /, **columns: Column) -> TrajectoryBatch:
         """The batch with trajectory columns added or replaced; the others are shared."""
         return replace(self, trajectory_columns=self.trajectory_columns | columns)
+
+    def with_static_parts_by_step(self) -> TrajectoryBatch:
+        """The batch with every part of the observation at each step, and among the final observations.
+
+        Parts that the environment declares static stand once for each trajectory; who gathers single steps
+        from anywhere needs them there.
+        """
+        once = static_names(self.trajectory_columns)
+        if not once:
+            return self
+        rows = self.trajectory_of_row()
+        parts = {name: self.trajectory_columns[name] for name in once}
+        kept = {name: column for name, column in self.trajectory_columns.items() if name not in parts}
+        final = {name.replace(OBS, FINAL_OBS, 1): column for name, column in parts.items()}
+        by_step = {name: _take(column, rows) for name, column in parts.items()}
+        return replace(self, columns=by_step | self.columns, trajectory_columns=kept | final)
 
     def drop(self, names: Iterable[str]) -> TrajectoryBatch:
         """The batch without some columns, step or trajectory ones.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
@@ -125,14 +125,22 @@ class BatchSpecs(NamedTuple):
     def check_has(self, required: BatchSpecs) -> None:
         """Checks that all required columns are there; others may be there too.
 
+        An observation part that stands among the trajectory columns is the same in all of a trajectory, the
+        final observation included, which then has no column of its own for it.
+
         Raises:
             DataError: naming the column that is missing, or is of another kind, dtype or shape.
         """
-        for specs, due in zip(self, required, strict=True):
+        once = static_names(self.trajectory_columns)
+        per_trajectory = {name: spec for name, spec in required.columns.items() if name in once}
+        per_trajectory |= required.trajectory_columns
+        per_step = {name: spec for name, spec in required.columns.items() if name not in once}
+        for specs, due in ((self.columns, per_step), (self.trajectory_columns, per_trajectory)):
             for name, spec in due.items():
-                if specs.get(name) != spec:
-                    found = f"is {specs[name]}" if name in specs else "is missing"
-                    raise DataError(f"{found}, where the spaces ask for {spec}", where=name)
+                if specs.get(name) == spec or (is_final(name) and name.replace(FINAL_OBS, OBS, 1) in once):
+                    continue
+                found = f"is {specs[name]}" if name in specs else "is missing"
+                raise DataError(f"{found}, where the spaces ask for {spec}", where=name)
 
 
 TEXT: Final = ColumnSpec(np.dtype(np.uint8), kind="text")
@@ -182,6 +190,21 @@ def observation_parts(space: gym.Space, prefix: str = OBS) -> dict[str, gym.Spac
                 remedy="one of Box, Discrete, Text, or a Dict of these",
             )
     return parts
+
+
+def is_observation(name: str) -> bool:
+    """Whether a column is a part of the observation."""
+    return name == OBS or name.startswith(f"{OBS}/")
+
+
+def is_final(name: str) -> bool:
+    """Whether a column is a part of the final observation."""
+    return name == FINAL_OBS or name.startswith(f"{FINAL_OBS}/")
+
+
+def static_names(trajectory_columns: Iterable[str]) -> list[str]:
+    """The observation parts among the trajectory columns: those that are the same in all of a trajectory."""
+    return [name for name in trajectory_columns if is_observation(name)]
 
 
 def column_spec(space: gym.Space, *, where: str = "space") -> ColumnSpec:

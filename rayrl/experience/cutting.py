@@ -49,7 +49,7 @@ def cut(batch: TrajectoryBatch, row: int) -> tuple[TrajectoryBatch, TrajectoryBa
         c.EPISODE_SUCCESS: np.array([np.nan], np.float32),
     }
     for name, column in batch.columns.items():
-        if name == c.OBS or name.startswith(f"{c.OBS}/"):
+        if c.is_observation(name):
             last[name.replace(c.OBS, c.FINAL_OBS, 1)] = _slice(column, row, row + 1)
     if c.RETURN_SO_FAR in head:
         rewards: Any = batch.columns[c.REWARDS]

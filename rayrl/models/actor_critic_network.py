@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import gymnasium as gym
 import torch
@@ -14,11 +14,11 @@ from rayrl.models.model_config import ModelConfig
 from rayrl.models.networks import policy_head, value_head
 from rayrl.models.normalizer import Normalizer
 from rayrl.models.observations import ACTION_MASK, ObservationLayout
+from rayrl.models.packed_graph import PackedGraph, Seen, pack
 from rayrl.models.recurrent_encoder import encoder_of
 from rayrl.models.sequences import Sequences
 
 Parts = Mapping[str, torch.Tensor]
-Images = Sequence[torch.Tensor]
 
 _LARGEST_EPSILON = 1 - 1e-6
 
@@ -76,7 +76,12 @@ class ActorCriticNetwork(nn.Module):
             normalize_actions=config.normalize_actions,
             clip_actions=config.clip_actions,
         )
-        layout = ObservationLayout(observation_space, convolutions=config.conv_filters is not None)
+        layout = ObservationLayout(
+            observation_space,
+            convolutions=config.conv_filters is not None,
+            state_only=config.state_only,
+            modalities=config.modalities,
+        )
         self.layout = layout
         self._maskable = self._check_mask(layout.mask_size)
 
@@ -139,24 +144,24 @@ class ActorCriticNetwork(nn.Module):
         features = encoder.forward(*self.read(parts), sequences)
         return self._distribution_inputs(head.forward(features), parts)
 
-    def policy_of(self, flat: torch.Tensor | None, images: Images, parts: Parts) -> torch.Tensor:
+    def policy_of(self, flat: torch.Tensor | None, seen: Seen, parts: Parts) -> torch.Tensor:
         """``policy``, of what ``read`` gave of the parts."""
         _, encoder, head = self._actor
-        return self._distribution_inputs(head.forward(encoder.forward(flat, images)), parts)
+        return self._distribution_inputs(head.forward(encoder.forward(flat, seen)), parts)
 
-    def action_values_of(self, flat: torch.Tensor | None, images: Images) -> torch.Tensor:
+    def action_values_of(self, flat: torch.Tensor | None, seen: Seen) -> torch.Tensor:
         """Values (B, n) of all Discrete actions, allowed or not, of what ``read`` gave.
 
         With a value network, the policy's layers give advantages (Wang et al. 2016, arXiv:1511.06581,
         equation 9).
         """
         _, encoder, head = self._actor
-        features = encoder.forward(flat, images)
+        features = encoder.forward(flat, seen)
         advantages = head.forward(features)
         if self.inference_only:
             return advantages
         if not self.config.vf_share_layers:
-            features = self.value_encoder.forward(flat, images)
+            features = self.value_encoder.forward(flat, seen)
         # Q(s, a) = V(s) + A(s, a) - mean A(s, ·)
         centred: torch.Tensor = advantages - advantages.mean(dim=-1, keepdim=True)
         return self.value_head.forward(features) + centred
@@ -177,12 +182,12 @@ class ActorCriticNetwork(nn.Module):
         self, parts: Parts, sequences: Sequences | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """``policy``, and the features (B, F) from which ``value_of`` gives the values."""
-        flat, images = self.read(parts)
-        features = self.encoder.forward(flat, images, sequences)
+        flat, seen = self.read(parts)
+        features = self.encoder.forward(flat, seen, sequences)
         inputs = self._distribution_inputs(self.policy_head.forward(features), parts)
         if self.config.vf_share_layers:
             return inputs, features
-        return inputs, self.value_encoder.forward(flat, images)
+        return inputs, self.value_encoder.forward(flat, seen)
 
     def actor_parameters(self) -> frozenset[nn.Parameter]:
         """What the policy is computed from, an encoder that it shares with the value among it."""
@@ -193,13 +198,15 @@ class ActorCriticNetwork(nn.Module):
         """Values (B,) from the value's features (B, F)."""
         return self.value_head.forward(features).squeeze(-1)
 
-    def read(self, parts: Parts) -> tuple[torch.Tensor | None, Images]:
-        """The flat vector (B, F), standardized where it is to be, and the images of observation parts."""
+    def read(self, parts: Parts) -> tuple[torch.Tensor | None, Seen]:
+        """The flat vector (B, F), standardized where it is to be, and images and graphs of observations."""
         layout, normalizer = self.layout, self._actor[0]
         joined = normalizer.forward(parts) if layout.shapes else None
         if layout.joined_only:
             return joined, ()
-        return layout.flat(joined, parts), [layout.image(name, parts) for name in layout.images]
+        seen: list[torch.Tensor | PackedGraph] = [layout.image(name, parts) for name in layout.images]
+        seen += [pack(parts, name, graph) for name, graph in layout.graphs.items()]
+        return layout.flat(joined, parts), seen
 
     def _distribution_inputs(self, outputs: torch.Tensor, parts: Parts) -> torch.Tensor:
         if self.config.free_log_std:

@@ -13,9 +13,10 @@ from typing import Any
 import pydantic
 from torch import nn
 
-from rayrl.config.base import nearest
+from rayrl.config.base import Config, nearest
 from rayrl.errors import ConfigError
-from rayrl.models.model_config import ModelConfig
+from rayrl.models.encoder_options import FusionOptions, GraphOptions, Modality, StateOptions, VisualOptions
+from rayrl.models.model_config import ActivationField, ModelConfig
 
 _GROUP = "rayrl.architectures"
 _ARCHITECTURES: dict[str, type[ModelConfig]] = {}
@@ -79,7 +80,19 @@ def model_config(name: str, options: Mapping[str, Any] | None = None) -> dict[st
         raise ConfigError(
             f"model_config = {options!r}", where=f"architecture {name}", remedy="give a mapping"
         )
-    return kind.from_rllib(kind().model_dump() | dict(options or {})).model_dump()
+    return kind.from_rllib(_replaced(kind(), options or {})).model_dump()
+
+
+def _replaced(config: Config, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a configuration, some of them replaced; of its sections, option by option."""
+    values = config.model_dump()
+    for name, value in options.items():
+        section = getattr(config, name, None)
+        if isinstance(section, Config) and isinstance(value, Mapping):
+            values[name] = _replaced(section, value)
+        else:
+            values[name] = value
+    return values
 
 
 def parameter_count(module: nn.Module) -> int:
@@ -88,15 +101,19 @@ def parameter_count(module: nn.Module) -> int:
 
 
 class MLPBaseline(ModelConfig):
-    """Two hidden layers of 256 tanh units for policy and value each, over standardized observations."""
+    """Two hidden layers of 256 tanh units for policy and value each, over standardized observations; of a
+    Dict that has other parts, images and graphs are left out."""
 
+    state_only: bool = True
     normalize_observations: bool = True
 
 
 class GRU(ModelConfig):
     """A hidden layer of 128 tanh units and a GRU of 128 for policy and value together, over standardized
-    observations; it learns from sequences of 32 steps, with 8 before them to burn in."""
+    observations; it learns from sequences of 32 steps, with 8 before them to burn in. Images and graphs are
+    left out as by ``mlp_baseline``."""
 
+    state_only: bool = True
     fcnet_hiddens: tuple[pydantic.PositiveInt, ...] = (128,)
     gru_cell_size: pydantic.PositiveInt | None = 128
     max_seq_len: pydantic.PositiveInt = 32
@@ -105,5 +122,79 @@ class GRU(ModelConfig):
     normalize_observations: bool = True
 
 
+_VECTORS: dict[str, Modality] = {"game_state": "vector", "reachability": "vector"}
+_LOCAL: dict[str, Modality] = {"player_frame": "image", "graph": "graph", **_VECTORS}
+_BLIND: dict[str, Modality] = {"graph": "graph", **_VECTORS}
+_ALL: dict[str, Modality] = {**_LOCAL, "global_view": "image"}
+
+
+class _Several(ModelConfig):
+    """What networks that read several modalities have in common: one encoder for policy and value."""
+
+    fcnet_activation: ActivationField = "relu"
+    head_fcnet_hiddens: tuple[pydantic.PositiveInt, ...] = (256, 128)
+    vf_share_layers: bool = True
+    normalize_observations: bool = True
+
+
+class FullHGT(_Several):
+    """All modalities: images, vectors, and the graph by a heterogeneous graph transformer; the modalities
+    attend to each other with 8 heads."""
+
+    modalities: dict[str, Modality] | None = _ALL
+    graph: GraphOptions = GraphOptions(kind="hgt")
+    fusion: FusionOptions = FusionOptions(kind="multi_head")
+    features_dim: pydantic.PositiveInt = 512
+
+
+class SimplifiedHGT(_Several):
+    """All modalities in smaller layers; the graph by attention whose weights are alike for all types of
+    nodes, and the modalities attend to each other with one head."""
+
+    modalities: dict[str, Modality] | None = _ALL
+    graph: GraphOptions = GraphOptions(kind="simplified_hgt", num_layers=2, hidden_dim=128, num_heads=4)
+    visual: VisualOptions = VisualOptions(output_dim=128)
+    state: StateOptions = StateOptions(hidden_dims=(64,), output_dim=64)
+    fusion: FusionOptions = FusionOptions(kind="single_head")
+
+
+class GAT(_Several):
+    """All modalities; the graph by attention that reads edge types, and the modalities attend to each other
+    with one head."""
+
+    modalities: dict[str, Modality] | None = _ALL
+    graph: GraphOptions = GraphOptions(kind="gat")
+    fusion: FusionOptions = FusionOptions(kind="single_head")
+    features_dim: pydantic.PositiveInt = 512
+
+
+class GCN(_Several):
+    """All modalities; the graph by graph convolutions, which know no edge types; the modalities joined."""
+
+    modalities: dict[str, Modality] | None = _ALL
+    graph: GraphOptions = GraphOptions(kind="gcn")
+    features_dim: pydantic.PositiveInt = 512
+
+
+class VisionFree(_Several):
+    """The graph by a heterogeneous graph transformer, and vectors; no images."""
+
+    modalities: dict[str, Modality] | None = _BLIND
+    graph: GraphOptions = GraphOptions(kind="hgt")
+    features_dim: pydantic.PositiveInt = 384
+
+
+class LocalOnly(FullHGT):
+    """``full_hgt`` without the global view: the image around the agent, the graph, and vectors."""
+
+    modalities: dict[str, Modality] | None = _LOCAL
+
+
 register_architecture("mlp_baseline", MLPBaseline)
 register_architecture("gru", GRU)
+register_architecture("full_hgt", FullHGT)
+register_architecture("simplified_hgt", SimplifiedHGT)
+register_architecture("gat", GAT)
+register_architecture("gcn", GCN)
+register_architecture("vision_free", VisionFree)
+register_architecture("local_only", LocalOnly)

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rayrl.models.actor_critic_network import Images
 from rayrl.models.model_config import ModelConfig
 from rayrl.models.networks import ACTIVATIONS, LAYER_NORM_EPSILON, Initializer, convolutions
 from rayrl.models.observations import ObservationLayout
+from rayrl.models.packed_graph import Seen
 
 
 class Critics(nn.Module):
@@ -54,7 +54,7 @@ class Critics(nn.Module):
     def forward(
         self,
         flat: torch.Tensor | None,
-        images: Images,
+        images: Seen,
         actions: torch.Tensor | None = None,
         *,
         frozen: bool = False,

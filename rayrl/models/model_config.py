@@ -3,52 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 import torch
 
 from rayrl.config.base import Config
 from rayrl.errors import ConfigError
+from rayrl.models.conv_filter import ConvFilterField
+from rayrl.models.encoder_options import FusionOptions, GraphOptions, Modality, StateOptions, VisualOptions
 
 Activation = Literal["tanh", "relu", "silu", "elu", "linear"]
-Padding = Literal["same", "valid"]
-
-_FILTER_FORM = (
-    'must be [channels, kernel, stride] or [channels, kernel, stride, "same" | "valid"], '
-    "with kernel and stride positive integers or pairs of them"
-)
-
-
-class ConvFilter(NamedTuple):
-    """One convolution over an image; extents are (height, width)."""
-
-    channels: int
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: Padding
-
-
-def _conv_filter(value: Any) -> ConvFilter:
-    match value:
-        case [channels, kernel, stride] if _positive(channels):
-            return ConvFilter(channels, _extent(kernel), _extent(stride), "same")
-        case [channels, kernel, stride, ("same" | "valid") as padding] if _positive(channels):
-            return ConvFilter(channels, _extent(kernel), _extent(stride), padding)
-    raise ValueError(_FILTER_FORM)
-
-
-def _extent(value: Any) -> tuple[int, int]:
-    match value:
-        case [height, width] if _positive(height) and _positive(width):
-            return height, width
-        case size if _positive(size):
-            return size, size
-    raise ValueError(_FILTER_FORM)
-
-
-def _positive(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _activation(value: Any) -> Any:
@@ -70,12 +35,6 @@ def _initializer(value: Any) -> Any:
 
 
 ActivationField = Annotated[Activation, pydantic.BeforeValidator(_activation)]
-ConvFilterField = Annotated[
-    ConvFilter,
-    pydantic.PlainValidator(_conv_filter),
-    pydantic.PlainSerializer(tuple),
-    pydantic.WithJsonSchema({"type": "array", "description": "`[channels, kernel, stride]`"}),
-]
 InitializerField = Annotated[str | None, pydantic.BeforeValidator(_initializer)]
 
 
@@ -115,6 +74,19 @@ class ModelConfig(Config):
     conv_kernel_initializer_kwargs: dict[str, Any] | None = None
     conv_bias_initializer: InitializerField = None
     conv_bias_initializer_kwargs: dict[str, Any] | None = None
+
+    state_only: bool = False
+    """Of a Dict that has other parts, images (without `conv_filters`) and graphs are left out."""
+    modalities: dict[str, Modality] | None = None
+    """Which parts of a Dict are read, and as what: each key an `image` (height, width, channels), a `graph`
+    (a Dict of arrays) or a `vector`; a part of a Dict within is `key/key`. Other parts are left out. Null
+    reads all, by the layers of `conv_filters` and `fcnet_hiddens`."""
+    graph: GraphOptions = GraphOptions()
+    visual: VisualOptions = VisualOptions()
+    state: StateOptions = StateOptions()
+    fusion: FusionOptions = FusionOptions()
+    features_dim: pydantic.PositiveInt = 256
+    """With `modalities`: numbers that the fused tokens are brought to, which policy and value see."""
 
     gru_cell_size: pydantic.PositiveInt | None = None
     """Units of a gated recurrent unit (GRU) between the hidden layers and the heads: the policy remembers.
@@ -169,6 +141,33 @@ class ModelConfig(Config):
             )
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _encoders_fit(self) -> Self:
+        several = self.modalities is not None
+        if several and not self.modalities:
+            raise ValueError("modalities = {} reads nothing; name the parts to read, or leave it out")
+        for name in _OF_ONE_STACK if several else _OF_MODALITIES:
+            if (value := getattr(self, name)) != ModelConfig.model_fields[name].default:
+                shown = value.model_dump(mode="json") if isinstance(value, Config) else value
+                raise ValueError(f"{name} = {shown} has no effect with{'' if several else 'out'} modalities")
+        return self
+
+    def without_modalities(self, algorithm: str) -> Self:
+        """The same options, for an algorithm whose critics read no more than vectors and images.
+
+        Raises:
+            ConfigError: they ask for modalities.
+        """
+        if self.modalities is not None:
+            raise ConfigError(
+                f"modalities = {self.modalities}: the critics of {algorithm} read vectors, and images by "
+                "conv_filters",
+                where="model_config",
+                remedy="train it with ppo or dqn, or choose an architecture without modalities, such as "
+                "mlp_baseline",
+            )
+        return self
+
     def without_memory(self, algorithm: str) -> Self:
         """The same options, for an algorithm that learns from single steps.
 
@@ -202,6 +201,11 @@ class ModelConfig(Config):
         values = {key: value for key, value in model_config.items() if key not in UNSUPPORTED}
         return cls.parse(values, where="model_config")
 
+
+_OF_MODALITIES = ("graph", "visual", "state", "fusion", "features_dim")
+"""Options of networks that read several modalities."""
+_OF_ONE_STACK = ("fcnet_hiddens", "conv_filters", "state_only")
+"""Options of networks that do not."""
 
 UNSUPPORTED: dict[str, Any] = {
     "use_lstm": False,

@@ -13,8 +13,10 @@ from torch import nn
 from torch.nn import functional
 
 from rayrl.errors import ConfigError
-from rayrl.models.model_config import Activation, ConvFilter, ModelConfig
+from rayrl.models.conv_filter import ConvFilter
+from rayrl.models.model_config import Activation, ModelConfig
 from rayrl.models.observations import ObservationLayout
+from rayrl.models.packed_graph import Seen
 from rayrl.models.sequences import Sequences
 
 ACTIVATIONS: dict[Activation, Callable[[torch.Tensor], torch.Tensor] | None] = {
@@ -216,21 +218,44 @@ def convolutions(layout: ObservationLayout, config: ModelConfig) -> list[CNN]:
 
 
 class Encoder(nn.Module):
-    """From the flat vector and the images of an observation to features.
+    """From what is read of an observation to features.
 
-    Networks are built on this class and on what is derived from it: an encoder that remembers has a state of
-    ``state_size`` numbers for each episode, zeros at its start, and its features are the state after the
-    step. This one remembers nothing.
+    An encoder that remembers has a state of ``state_size`` numbers for each episode, zeros at its start, and
+    its features are the state after the step.
 
     Attributes:
         output_size: number of features.
         state_size: numbers that are remembered of an episode, 0 for none.
     """
 
+    output_size: int
     state_size = 0
 
     def __init__(self, layout: ObservationLayout, config: ModelConfig) -> None:
         super().__init__()
+
+    def forward(
+        self, flat: torch.Tensor | None, seen: Seen, sequences: Sequences | None = None
+    ) -> torch.Tensor:
+        """Features (B, ``output_size``).
+
+        Args:
+            flat: the flat vector (B, F).
+            seen: images, each (B, channels, height, width), then graphs.
+            sequences: how the rows form sequences; only an encoder that remembers needs to know.
+        """
+        raise NotImplementedError
+
+    def step(self, flat: torch.Tensor | None, seen: Seen, state: torch.Tensor) -> torch.Tensor:
+        """Features (B, ``output_size``) of one step of B episodes with states (B, S) before it."""
+        return self.forward(flat, seen)
+
+
+class JoinedEncoder(Encoder):
+    """The flat vector, joined with what convolutions give of images, through fully connected layers."""
+
+    def __init__(self, layout: ObservationLayout, config: ModelConfig) -> None:
+        super().__init__(layout, config)
         cnns = convolutions(layout, config)
         self.cnns = nn.ModuleList(cnns)
         self.mlp = MLP(
@@ -243,26 +268,14 @@ class Encoder(nn.Module):
         self._layers = self.mlp.layers
 
     def forward(
-        self, flat: torch.Tensor | None, images: Sequence[torch.Tensor], sequences: Sequences | None = None
+        self, flat: torch.Tensor | None, seen: Seen, sequences: Sequences | None = None
     ) -> torch.Tensor:
-        """Features (B, ``output_size``).
-
-        Args:
-            flat: the flat vector (B, F).
-            images: each (B, channels, height, width).
-            sequences: how the rows form sequences; only an encoder that remembers needs to know.
-        """
-        if images:
-            seen = [cnn(image) for cnn, image in zip(self.cnns, images, strict=True)]
-            flat = torch.cat(seen if flat is None else [flat, *seen], dim=1)
+        """Features (B, ``output_size``)."""
+        if seen:
+            features = [cnn(image) for cnn, image in zip(self.cnns, seen, strict=True)]
+            flat = torch.cat(features if flat is None else [flat, *features], dim=1)
         assert flat is not None
         return apply_layers(self._layers, flat)
-
-    def step(
-        self, flat: torch.Tensor | None, images: Sequence[torch.Tensor], state: torch.Tensor
-    ) -> torch.Tensor:
-        """Features (B, ``output_size``) of one step of B episodes with states (B, S) before it."""
-        return self.forward(flat, images)
 
 
 def policy_head(inputs: int, outputs: int, config: ModelConfig) -> MLP:

@@ -24,6 +24,7 @@ class Normalizer(nn.Module):
         clip: bound on the absolute value of a standardized element.
 
     Attributes:
+        names: of the parts, in the order in which they are joined.
         count: float64 (), how many rows the moments describe.
         mean: float64 (F,), their mean.
         m2: float64 (F,), their sum of squared deviations from the mean.
@@ -42,9 +43,9 @@ class Normalizer(nn.Module):
         self.size = sum(math.prod(shape) for shape in shapes.values())
         self.enabled = enabled and self.size > 0
         self.clip = clip
-        self._names = tuple(shapes)
+        self.names = tuple(shapes)
         self._shapes = dict(shapes)
-        self._vector = self._names[0] if [len(shape) for shape in shapes.values()] == [1] else None
+        self._vector = self.names[0] if [len(shape) for shape in shapes.values()] == [1] else None
         self._active = False
         if self.enabled:
             self.register_buffer("count", torch.zeros((), dtype=torch.float64))
@@ -70,8 +71,8 @@ class Normalizer(nn.Module):
         if self._vector is not None:
             x = parts[self._vector]
             return x if x.dtype is torch.float32 else x.float()
-        rows = [parts[name] for name in self._names]
-        return torch.cat([x.float().reshape(len(x), -1) for x in rows], dim=1)
+        rows = [(parts[name].float(), math.prod(self._shapes[name])) for name in self.names]
+        return torch.cat([x.reshape(len(x), size) for x, size in rows], dim=1)
 
     def spreads(self) -> dict[str, torch.Tensor]:
         """What one unit of the standardized vector is in each part, in its shape; 1 without moments."""

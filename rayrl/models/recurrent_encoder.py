@@ -1,8 +1,7 @@
-"""An encoder that remembers: a gated recurrent unit over the features of each step."""
+"""Encoders that remember: a gated recurrent unit over the features of each step."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,9 +9,11 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from rayrl.errors import PolicyError
+from rayrl.models.fusion_encoder import FusionEncoder
 from rayrl.models.model_config import ModelConfig
-from rayrl.models.networks import Encoder
+from rayrl.models.networks import Encoder, JoinedEncoder
 from rayrl.models.observations import ObservationLayout
+from rayrl.models.packed_graph import Seen
 from rayrl.models.sequences import Sequences
 
 _GATES = 3
@@ -20,11 +21,14 @@ _GATES = 3
 
 def encoder_of(layout: ObservationLayout, config: ModelConfig) -> Encoder:
     """The encoder that a configuration asks for."""
-    return Encoder(layout, config) if config.gru_cell_size is None else RecurrentEncoder(layout, config)
+    remembers = config.gru_cell_size is not None
+    if config.modalities is None:
+        return (RecurrentJoinedEncoder if remembers else JoinedEncoder)(layout, config)
+    return (RecurrentFusionEncoder if remembers else FusionEncoder)(layout, config)
 
 
 class RecurrentEncoder(Encoder):
-    """The layers of ``Encoder``, and a GRU over what they give (Cho et al. 2014, arXiv:1406.1078).
+    """The layers of another encoder, and a GRU over what they give (Cho et al. 2014, arXiv:1406.1078).
 
         r, z = σ(W x + U h + b),  n = tanh(W_n x + b_n + r (U_n h + c_n)),  h' = (1 - z) n + z h
 
@@ -45,7 +49,7 @@ class RecurrentEncoder(Encoder):
         self.output_size = self.state_size = config.gru_cell_size
 
     def forward(
-        self, flat: torch.Tensor | None, images: Sequence[torch.Tensor], sequences: Sequences | None = None
+        self, flat: torch.Tensor | None, seen: Seen, sequences: Sequences | None = None
     ) -> torch.Tensor:
         """Features (B, ``output_size``), which are the states after each row.
 
@@ -58,7 +62,7 @@ class RecurrentEncoder(Encoder):
                 where="sequences",
                 remedy="give the sequences that the rows form, or go step by step",
             )
-        features = super().forward(flat, images)
+        features = super().forward(flat, seen)
         if not len(features):
             return features.new_zeros(0, self.output_size)
         with torch.autocast(features.device.type, enabled=False):
@@ -66,12 +70,10 @@ class RecurrentEncoder(Encoder):
             states: torch.Tensor = self.gru(packed, sequences.state.unsqueeze(0))[0].data
         return states
 
-    def step(
-        self, flat: torch.Tensor | None, images: Sequence[torch.Tensor], state: torch.Tensor
-    ) -> torch.Tensor:
+    def step(self, flat: torch.Tensor | None, seen: Seen, state: torch.Tensor) -> torch.Tensor:
         """The features of one step of B episodes, which are their states (B, S) after it."""
         weights: dict[str, Any] = self.gru._parameters
-        features = super().forward(flat, images)
+        features = super().forward(flat, seen)
         return torch.gru_cell(
             features,
             state,
@@ -80,3 +82,11 @@ class RecurrentEncoder(Encoder):
             weights["bias_ih_l0"],
             weights["bias_hh_l0"],
         )
+
+
+class RecurrentJoinedEncoder(RecurrentEncoder, JoinedEncoder):
+    """A GRU over the layers of ``JoinedEncoder``."""
+
+
+class RecurrentFusionEncoder(RecurrentEncoder, FusionEncoder):
+    """A GRU over the layers of ``FusionEncoder``."""

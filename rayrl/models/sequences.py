@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rayrl.models.observed import Observed
+
 CHUNK_ROWS = 16_384
 """Rows that are evaluated at once: enough to keep a GPU busy, little enough for its memory."""
 
@@ -107,7 +109,7 @@ def chunks(
 
 def evaluate_rows(
     function: Function,
-    parts: Mapping[str, torch.Tensor],
+    observed: Observed,
     offsets: Index,
     states: torch.Tensor,
 ) -> torch.Tensor:
@@ -115,16 +117,13 @@ def evaluate_rows(
 
     Args:
         function: what is asked.
-        parts: of all rows.
+        observed: the observations of all rows.
         offsets: as ``chunks`` takes them.
         states: as ``chunks`` takes them.
     """
     # Without rows, the function is asked for the form of its results all the same.
     taken = list(chunks(offsets, states)) or [(slice(0), Sequences.steps(states))]
-    given = [
-        (rows, function({name: part[rows] for name, part in parts.items()}, sequences).float())
-        for rows, sequences in taken
-    ]
+    given = [(rows, function(observed.take(rows), sequences).float()) for rows, sequences in taken]
     result = given[0][1].new_empty(int(offsets[-1]), *given[0][1].shape[1:])
     for rows, values in given:
         result[rows] = values

@@ -18,10 +18,10 @@ def squashed(config: ModelConfig, action_space: gym.Space[Any]) -> ModelConfig:
     """The policy's options as soft actor-critic needs them: Box actions are bounded by tanh.
 
     Raises:
-        ConfigError: the policy is to remember.
+        ConfigError: the policy is to remember, or to read modalities.
         SpaceError: the actions are of neither a Box nor a Discrete space.
     """
-    config = config.without_memory("SAC")
+    config = config.without_memory("SAC").without_modalities("SAC")
     if isinstance(action_space, gym.spaces.Box):
         return config.model_copy(update={"squash_actions": True})
     if isinstance(action_space, gym.spaces.Discrete):
@@ -69,7 +69,8 @@ class SoftActorCritic(PolicyModule):
         else:
             assert isinstance(distribution, Categorical)
             sizes = {"actions": 0, "outputs": distribution.input_size}
-        critic_config = ModelConfig.from_rllib({**options, **replaced}).without_memory("SAC")
+        critic_config = ModelConfig.from_rllib({**options, **replaced})
+        critic_config = critic_config.without_memory("SAC").without_modalities("SAC")
         layout = self.network.layout
         self.critics = Critics(layout, critic_config, **sizes, count=2 if twin else 1)
         self.target_critics = Critics(layout, critic_config, **sizes, count=2 if twin else 1)

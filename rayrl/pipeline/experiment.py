@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeInt, ValidationInfo, field_validator, mod
 
 from rayrl.algorithms.options import TrainOptions
 from rayrl.algorithms.pretrain_options import PretrainOptions
+from rayrl.comparison.options import CompareOptions
 from rayrl.config import Config, read_document
 from rayrl.envs import default_mix
 from rayrl.envs.spec import EnvSpec
@@ -59,6 +60,7 @@ class Experiment(Config):
     train: TrainOptions = TrainOptions()
     evaluate: EvaluateOptions = EvaluateOptions()
     report: ReportOptions = ReportOptions()
+    compare: CompareOptions = CompareOptions()
     resume: Resume = "auto"
     """Whether `rayrl run` goes on with a run that is not finished: `auto` does, `must` fails where there is
     none, `never` starts another, and `ask` asks on a terminal (elsewhere it is `auto`). It is of a call, and

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import rayrl.comparison.sections  # noqa: F401  (registers them)
 from rayrl.pipeline.context import StageContext, StageOutputs
 from rayrl.report import build_report
 

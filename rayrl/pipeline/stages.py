@@ -233,7 +233,7 @@ for _kind in (
     StageKind(
         "report",
         run="rayrl.pipeline.report_stage:run",
-        reads=("name", *_TRIALS, "report"),
+        reads=("name", *_TRIALS, "report", "compare"),
         after=("collect", "pretrain", "train", "evaluate"),
         uses_ray=False,
     ),

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import rayrl.report.sections  # noqa: F401  (registers the sections)
 from rayrl.errors import StorageError
-from rayrl.report.comparison import read_comparison
 from rayrl.report.figures.data import to_csv
 from rayrl.report.figures.image import to_png
-from rayrl.report.heading import heading_of, heading_of_comparison
+from rayrl.report.heading import heading_of, heading_of_several_runs
 from rayrl.report.page import FIGURES, Built, Heading, charts_in, render
 from rayrl.report.run_reader import read_run
-from rayrl.report.sections.registry import sections_comparing, sections_for
+from rayrl.report.sections.registry import file_names, sections_comparing, sections_for
+from rayrl.report.several_runs import read_several_runs
 from rayrl.storage.atomic import atomic_folder
 
 FOLDER = "report"
@@ -21,7 +22,7 @@ PAGE = "report.html"
 
 
 def build_report(run_dir: Path | str, out: Path | str | None = None) -> Path:
-    """Writes ``report.html`` and ``figures/*.{png,csv}``, all or none of them.
+    """Writes ``report.html``, ``figures/*.{png,csv}`` and what sections put beside them, all or none.
 
     Whatever the run has so far is reported; what is missing or damaged is named in the page.
 
@@ -40,7 +41,8 @@ def build_report(run_dir: Path | str, out: Path | str | None = None) -> Path:
     run = read_run(Path(run_dir))
     built = [(section, section.build(run)) for section in sections_for(run)]
     target = Path(run_dir) / FOLDER if out is None else _replaceable(Path(out))
-    return _write(target, heading_of(run), built)
+    files = {name: text(run) for section, _ in built for name, text in section.files.items()}
+    return _write(target, heading_of(run), built, files)
 
 
 def compare_runs(run_dirs: Sequence[Path | str], out: Path | str) -> Path:
@@ -59,13 +61,14 @@ def compare_runs(run_dirs: Sequence[Path | str], out: Path | str) -> Path:
         IntegrityError: a ``config.json`` is damaged.
         StorageError: the disk is full or not writable, or ``out`` holds something else.
     """
-    comparison = read_comparison([Path(path) for path in run_dirs])
-    return _write(_replaceable(Path(out)), heading_of_comparison(comparison), sections_comparing(comparison))
+    runs = read_several_runs([Path(path) for path in run_dirs])
+    return _write(_replaceable(Path(out)), heading_of_several_runs(runs), sections_comparing(runs))
 
 
 def _replaceable(target: Path) -> Path:
     """A folder of the user's choice, which must be free, or hold nothing but a report."""
-    if target.is_dir() and (others := sorted({file.name for file in target.iterdir()} - {PAGE, FIGURES})):
+    known = {PAGE, FIGURES, *file_names()}
+    if target.is_dir() and (others := sorted({file.name for file in target.iterdir()} - known)):
         raise StorageError(
             f"the folder holds something besides a report: {others[0]}",
             where=str(target),
@@ -74,8 +77,12 @@ def _replaceable(target: Path) -> Path:
     return target
 
 
-def _write(target: Path, heading: Heading, built: Sequence[Built]) -> Path:
+def _write(
+    target: Path, heading: Heading, built: Sequence[Built], files: Mapping[str, str] = MappingProxyType({})
+) -> Path:
     with atomic_folder(target, "the report") as folder:
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
         (folder / FIGURES).mkdir()
         for chart in charts_in(built):
             (folder / FIGURES / f"{chart.name}.png").write_bytes(to_png(chart))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rayrl.evaluation.result import RETURN
+from rayrl.evaluation.result import RETURN, SUCCESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class TrainingEvaluation:
     """What each episode's environment was reset with."""
     returns: NDArray[np.float64]
     """(episodes,)."""
+    successes: NDArray[np.float64] | None = None
+    """(episodes,); None where the environment does not tell."""
 
     @property
     def mean(self) -> float:
@@ -43,8 +45,9 @@ def read_evaluations(path: Path) -> tuple[tuple[TrainingEvaluation, ...], int]:
     for line in lines:
         try:
             value: dict[str, Any] = json.loads(line)
+            metrics = {name: np.array(values, np.float64) for name, values in value["metrics"].items()}
             found[value["step"]] = TrainingEvaluation(
-                int(value["step"]), tuple(value["seeds"]), np.array(value["metrics"][RETURN], np.float64)
+                int(value["step"]), tuple(value["seeds"]), metrics[RETURN], metrics.get(SUCCESS)
             )
         except (ValueError, KeyError, TypeError):
             damaged += 1
@@ -57,3 +60,12 @@ def curve_of(
     """Mean returns by step, each (len(evaluations),)."""
     steps = np.array([each.step for each in evaluations], np.float64)
     return steps, np.array([each.mean for each in evaluations], np.float64)
+
+
+def success_curve_of(
+    evaluations: Sequence[TrainingEvaluation],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shares of episodes that succeeded by step, (n,) each; of the evaluations that tell it."""
+    told = [(each.step, each.successes) for each in evaluations if each.successes is not None]
+    steps = np.array([step for step, _ in told], np.float64)
+    return steps, np.array([np.nanmean(successes) for _, successes in told], np.float64)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rayrl.report.comparison import Comparison
 from rayrl.report.page import Heading
 from rayrl.report.run_data import RunData
+from rayrl.report.several_runs import SeveralRuns
 from rayrl.report.text import count
 from rayrl.storage.versions import versions
 
@@ -30,7 +30,7 @@ def heading_of(run: RunData) -> Heading:
     )
 
 
-def heading_of_comparison(comparison: Comparison) -> Heading:
+def heading_of_several_runs(comparison: SeveralRuns) -> Heading:
     """Of a page that compares runs: what each letter stands for."""
     facts = {}
     for letter, run in comparison.lettered:

@@ -117,6 +117,41 @@ class PolicyRecord(Record):
     """``policy.json`` of a policy folder."""
 
     weights_sha256: str
+    parameters: int | None = None
+    """Numbers that the policy consists of."""
+    flops: float | None = None
+    """Floating point operations of one decision."""
+
+
+class BatchLatency(Record):
+    """How long a policy takes to decide for some observations at once."""
+
+    batch: int
+    p50_ms: float
+    p99_ms: float
+
+
+class LatencyRecord(Record):
+    """``latency.json`` of a trial; one of those that differ by their seed alone has it."""
+
+    batches: tuple[BatchLatency, ...] = ()
+
+
+class TrialCosts(Record):
+    """What a trial's manifest adds of what it cost."""
+
+    seconds: float | None = None
+    """Of training, by the clock."""
+    peak_memory_bytes: int | None = None
+    """The most memory that its processes had."""
+    gpus: float | None = None
+    """GPUs that it held."""
+
+
+class TrialManifest(Record):
+    """``manifest.json`` of a trial that has finished."""
+
+    extra: TrialCosts = TrialCosts()
 
 
 class PretrainSummary(Record):

@@ -12,7 +12,7 @@ evaluate/demonstrators/<name>.json                      results of demonstrators
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,11 @@ from rayrl.report.records import (
     EnvironmentRecord,
     ExperimentRecord,
     FailureRecord,
+    LatencyRecord,
+    PolicyRecord,
     PretrainSummary,
     RunInfo,
+    TrialCosts,
     TrialRecord,
 )
 
@@ -72,17 +75,24 @@ class Trial:
     """By ``step``; ``seconds/…`` are those of each iteration."""
     state: TrialRecord | None
     evaluation: EvaluationResult | None
-    weights_sha256: str | None = None
-    """Of the policy that is there now."""
     chunks: tuple[ChunkRecord, ...] = ()
     """How it ended each part of training, in order."""
     evaluations: tuple[TrainingEvaluation, ...] = ()
     """In the course of training, by step."""
+    policy: PolicyRecord | None = None
+    """What its policy folder says of the policy."""
+    latency: LatencyRecord | None = None
+    costs: TrialCosts = field(default_factory=TrialCosts)
 
     @property
     def name(self) -> str:
         """Its folder in the run folder."""
         return f"{self.architecture}/{self.condition}/seed_{self.seed}"
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Of the policy that is there now."""
+        return self.policy.weights_sha256 if self.policy else None
 
     @property
     def as_trained(self) -> EvaluationResult | None:
@@ -97,9 +107,9 @@ def of_category(result: EvaluationResult, category: str) -> EvaluationResult | N
     return result.within(category) if category in result.categories else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RunData:
-    """A run folder's content."""
+    """A run folder's content as it was read; two readings are two things."""
 
     path: Path
     experiment: ExperimentRecord

@@ -17,10 +17,13 @@ from rayrl.report.records import (
     EnvironmentRecord,
     ExperimentRecord,
     FailureRecord,
+    LatencyRecord,
     PolicyRecord,
     PretrainSummary,
     Record,
     RunInfo,
+    TrialCosts,
+    TrialManifest,
     TrialRecord,
 )
 from rayrl.report.run_data import COLD, RANDOM, Pretraining, RunData, Trial
@@ -117,7 +120,8 @@ class _Reader:
         )
         evaluation = self._evaluation(f"{name}/eval_results.json", noted=summary is not None)
         curve = self._curve(f"{name}/curve.jsonl", "epoch")
-        weights = self._weights(name, evaluation)
+        policy = self._policy(name, evaluation)
+        weights = policy.weights_sha256 if policy else None
         return Pretraining(architecture, seed, curve, summary, evaluation, weights)
 
     def trial(self, architecture: str, condition: str, seed: int) -> Trial:
@@ -127,12 +131,24 @@ class _Reader:
         finished = state is not None and state.state == "finished"
         evaluation = self._evaluation(f"{name}/eval_results.json", noted=finished)
         curve = self._curve(f"{name}/progress.jsonl", "step")
-        weights = self._weights(name, evaluation)
+        policy = self._policy(name, evaluation)
         evaluations, damaged = read_evaluations(self._path / name / "evaluations.jsonl")
         if damaged:
             self.problems.append(f"{name}/evaluations.jsonl: {damaged} of its lines could not be read.")
-        chunks = tuple(self._chunks(name))
-        return Trial(architecture, condition, seed, curve, state, evaluation, weights, chunks, evaluations)
+        manifest = self.record(TrialManifest, f"{name}/manifest.json", missing=None)
+        return Trial(
+            architecture,
+            condition,
+            seed,
+            curve,
+            state,
+            evaluation,
+            chunks=tuple(self._chunks(name)),
+            evaluations=evaluations,
+            policy=policy,
+            latency=self.record(LatencyRecord, f"{name}/latency.json", missing=None),
+            costs=manifest.extra if manifest else TrialCosts(),
+        )
 
     def failures(self) -> Iterator[FailureRecord]:
         """What failed for good, pretraining first."""
@@ -148,14 +164,14 @@ class _Reader:
             yield record
             number += 1
 
-    def _weights(self, name: str, evaluation: EvaluationResult | None) -> str | None:
-        """The digest of a policy's weights; results that are of other weights are noted."""
+    def _policy(self, name: str, evaluation: EvaluationResult | None) -> PolicyRecord | None:
+        """What a policy's folder says; results that are of other weights are noted."""
         policy = self.record(PolicyRecord, f"{name}/policy/policy.json", missing=None)
         if policy is None:
             return None
         if evaluation is not None and evaluation.actor.weights_sha256 != policy.weights_sha256:
             self.problems.append(f"{name}: the results are not of the weights that are there now.")
-        return policy.weights_sha256
+        return policy
 
     def demonstrators(self, expected: set[str]) -> dict[str, EvaluationResult]:
         """Results of demonstrators by name."""

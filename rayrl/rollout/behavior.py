@@ -83,6 +83,7 @@ def policy_parts(buffer: StepBuffer, idle: NDArray[np.bool_] | None) -> dict[str
     """The newest observation's parts ``(N, ...)``, as a policy reads them."""
     time = buffer.length
     parts = {name: torch.from_numpy(array[time]) for name, array in buffer.observations.items()}
+    parts |= {name: torch.from_numpy(array) for name, array in buffer.static.now.items()}
     if idle is not None and ACTION_MASK in parts:
         # The last observation of an episode may allow no action.
         mask = np.maximum(buffer.observations[ACTION_MASK][time], idle[:, None])
@@ -273,7 +274,7 @@ class DemonstratorBehavior:
             DataError: the demonstrator raised, or an action is not in the action space.
         """
         time = buffer.length
-        current = {name: array[time] for name, array in buffer.observations.items()}
+        current = {name: array[time] for name, array in buffer.observations.items()} | buffer.static.now
         try:
             given = np.asarray(self._demonstrator.act(env.unwrapped, unflatten_observation(current)))
         except RayrlError:

@@ -33,6 +33,7 @@ from rayrl.rollout.env_state import get_env_state, has_state, set_env_state
 from rayrl.rollout.episodes import FinishedEpisodes, last_observations, successes
 from rayrl.rollout.origin import Origin, slots_of
 from rayrl.rollout.signals import SignalMeter
+from rayrl.rollout.static_parts import static_parts
 from rayrl.rollout.step_buffer import StepBuffer
 from rayrl.rollout.trajectories import OpenEpisodes, cut
 from rayrl.rollout.vector_env import autoreset_mode
@@ -87,6 +88,9 @@ class Collector:
         self._buffer: StepBuffer | None = None
         self._observation: dict[str, Any] | None = None
         """Parts of the newest observation; None where a reset is due."""
+        self._begun: NDArray[np.bool_] | None = None
+        """``(N,)`` sub-environments whose newest observation is the first one of an episode, as far as their
+        static parts are not kept yet; None where there is none."""
         self._idle: NDArray[np.bool_] | None = None
         """``(N,)`` sub-environments whose episode is over and which are not reset yet; None where none is."""
         self._use(make_env())
@@ -212,6 +216,7 @@ class Collector:
         self.env.reset(seed=self.origin.reset_seed(self.epoch, self.sequence, 0))
         set_env_state(self.env, state["env"])
         self._observation, self._idle = dict(state["observation"]), state["idle"]
+        self._begun = np.ones(self.num_envs, np.bool_)
         self._memory = np.array(state["memory"])
         if state["buffer"]:
             self._buffer = StepBuffer.from_state(state["buffer"])
@@ -223,6 +228,7 @@ class Collector:
             name: c.column_spec(space, where=name)
             for name, space in c.observation_parts(env.single_observation_space).items()
         }
+        self._static = static_parts(env, self._parts)
         self._action = c.action_spec(env.single_action_space)
         self._autoreset = autoreset_mode(env)
         self._observation = self._idle = None
@@ -240,7 +246,8 @@ class Collector:
                 # Rows that another kind of behaviour left for this batch lack some of its columns. They are
                 # counted, and go.
                 self._cut(buffer, lambda columns: {})
-            buffer = self._buffer = StepBuffer(self.num_envs, self._parts, specs, capacity)
+            buffer = self._buffer = StepBuffer(self.num_envs, self._parts, specs, capacity, self._static)
+            self._begun = np.ones(self.num_envs, np.bool_)
         return buffer
 
     def _start_over(self, call: Call, buffer: StepBuffer) -> None:
@@ -256,6 +263,7 @@ class Collector:
         call.resets += 1
         observation, _ = self.env.reset(seed=seed)
         self._observation, self._idle = c.flatten_observation(observation), None
+        self._begun = np.ones(self.num_envs, np.bool_)
         self._memory.fill(0)
         self._episodes.begin()
 
@@ -290,6 +298,7 @@ class Collector:
         buffer.length = t + 1
         done = np.logical_or(terminated, truncated)
         if idle is not None:
+            self._begun = idle
             buffer.valid[t] = ~idle
             self._memory[idle] = 0  # what it saw last was the end of another episode
             done &= ~idle
@@ -300,8 +309,17 @@ class Collector:
             self._end_episodes(call, buffer, done, infos)
 
     def _keep_observation(self, buffer: StepBuffer) -> None:
-        for name, value in (self._observation or {}).items():
-            buffer.observations[name][buffer.length] = value
+        parts = self._observation
+        if parts is None:
+            return
+        for name, array in buffer.observations.items():
+            array[buffer.length] = parts[name]
+        if buffer.static:
+            if self._begun is not None:
+                buffer.static.begin(self._begun, parts)
+            if buffer.length < buffer.capacity:
+                buffer.episode[buffer.length] = buffer.static.number
+        self._begun = None
 
     def _reset_some(self, buffer: StepBuffer, slots: NDArray[np.bool_]) -> None:
         """Resets sub-environments whose episodes are over; the newest observations change accordingly."""
@@ -309,9 +327,12 @@ class Collector:
         t, ended = buffer.length, np.flatnonzero(slots)
         if t:
             buffer.set_final(t - 1, ended, {name: x[t, ended] for name, x in buffer.observations.items()})
-        for name, value in c.flatten_observation(observation).items():
-            array = buffer.observations[name]
-            array[t, ended] = np.asarray(value, array.dtype)[ended]
+        parts = c.flatten_observation(observation)
+        for name, array in buffer.observations.items():
+            array[t, ended] = np.asarray(parts[name], array.dtype)[ended]
+        if buffer.static:
+            buffer.static.begin(slots, parts)
+            buffer.episode[t] = buffer.static.number
 
     def _end_episodes(
         self, call: Call, buffer: StepBuffer, done: NDArray[np.bool_], infos: dict[str, Any]
@@ -321,7 +342,7 @@ class Collector:
         if call.missing is not None:
             call.missing = call.missing & ~done
         if self._autoreset is AutoresetMode.SAME_STEP:
-            ended = np.flatnonzero(done)
+            ended, self._begun = np.flatnonzero(done), done
             buffer.set_final(t, ended, last_observations(infos["final_obs"], ended))
             infos = infos.get("final_info", {})
         else:
@@ -380,6 +401,12 @@ class Collector:
 
     def _end(self, call: Call, buffer: StepBuffer, held: NDArray[np.bool_] | None = None) -> Rollout:
         self._keep_observation(buffer)
+        if changed := buffer.static.differing(self._observation or {}):
+            raise EnvError(
+                f"changed {changed.removeprefix(f'{c.OBS}/')!r} within an episode, and declares it static",
+                where=f"environment of worker {self.origin.producer}",
+                remedy="take it out of static_observations",
+            )
         self._add_part(call, buffer, held)
         if held is None:  # what is open has been given up
             self._observation = None

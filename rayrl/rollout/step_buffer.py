@@ -6,13 +6,14 @@ for a whole rollout at once is not kept here, but left to ``rayrl.rollout.trajec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rayrl.experience.columns import ColumnSpec
+from rayrl.rollout.static_parts import EpisodeParts
 
 Array = NDArray[Any]
 
@@ -25,11 +26,13 @@ class StepBuffer:
         observations: spec of each observation part by column name.
         steps: spec of each further step column (actions, what the behaviour adds).
         capacity: vector steps to make room for at first; it grows as needed.
+        static: which of the observation parts do not change within an episode.
 
     Attributes:
         specs: spec of each further step column.
         length: vector steps held; row ``length`` of ``observations`` is what comes after them.
-        observations: each part ``(capacity + 1, N, ...)``.
+        observations: each part ``(capacity + 1, N, ...)``, but for the static ones.
+        static: what is held once for each episode.
         steps: each further column ``(capacity, N, ...)``.
         rewards: float32 ``(capacity, N)``.
         terminated: bool ``(capacity, N)``.
@@ -38,6 +41,7 @@ class StepBuffer:
             the step is given up.
         success: float32 ``(capacity, N)``, NaN where not known.
         version: int64 ``(capacity,)``, of the policy that acted.
+        episode: int32 ``(capacity, N)``, the episode's number in ``static``, where anything is.
     """
 
     def __init__(
@@ -46,12 +50,16 @@ class StepBuffer:
         observations: Mapping[str, ColumnSpec],
         steps: Mapping[str, ColumnSpec],
         capacity: int,
+        static: Collection[str] = (),
     ) -> None:
         self.num_envs = num_envs
         self.specs = dict(steps)
         self.length = 0
         self.capacity = capacity
-        self.observations = {n: _empty(capacity + 1, num_envs, s) for n, s in observations.items()}
+        self.observations = {
+            n: _empty(capacity + 1, num_envs, s) for n, s in observations.items() if n not in static
+        }
+        self.static = EpisodeParts({n: s for n, s in observations.items() if n in static}, num_envs)
         self.steps = {n: _empty(capacity, num_envs, s) for n, s in steps.items()}
         shape = (capacity, num_envs)
         self.rewards = np.zeros(shape, np.float32)
@@ -60,6 +68,7 @@ class StepBuffer:
         self.valid = np.ones(shape, np.bool_)
         self.success = np.full(shape, np.nan, np.float32)
         self.version = np.zeros(capacity, np.int64)
+        self.episode = np.zeros(shape, np.int32)
         self._clear_final()
 
     def grow(self) -> None:
@@ -81,8 +90,8 @@ class StepBuffer:
             parts: each part, ``(k, ...)``.
         """
         self._final_rows.append(time * self.num_envs + slots)
-        for name, values in parts.items():
-            self._final[name].append(np.array(values, self.observations[name].dtype))
+        for name, kept in self._final.items():
+            kept.append(np.array(parts[name], self.observations[name].dtype))
 
     def finished(self) -> NDArray[np.bool_]:
         """``(length, N)`` rows that end an episode."""
@@ -120,6 +129,7 @@ class StepBuffer:
         if held is None or not held.any():
             self._clear(0)
             self._clear_final()
+            self.static.restart()
             return
         for columns in (self.observations, self.steps):
             for array in columns.values():
@@ -127,6 +137,8 @@ class StepBuffer:
         for name in _ROW_COLUMNS:
             array = getattr(self, name)
             array[0] = array[last]
+        self.static.restart(self.episode[0])
+        self.episode[0] = np.arange(self.num_envs)
         self.valid[0] = held
         self._clear(1)
         final_rows, final = self._joined_final()
@@ -162,6 +174,7 @@ class StepBuffer:
             "observations": {name: array[0].copy() for name, array in self.observations.items()},
             "steps": {name: array[0].copy() for name, array in self.steps.items()},
             "rows": {name: getattr(self, name)[0].copy() for name in _ROW_COLUMNS},
+            "static": self.static.of(self.episode[0]),
             "final_slots": slots,
             "final": final,
         }
@@ -169,15 +182,18 @@ class StepBuffer:
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> StepBuffer:
         """A buffer that holds withheld rows; ``state`` is not empty."""
-        observations = {name: ColumnSpec.of(row) for name, row in state["observations"].items()}
+        static = state.get("static", {})
+        observations = {name: ColumnSpec.of(row) for name, row in (state["observations"] | static).items()}
         steps = {name: ColumnSpec.of(row) for name, row in state["steps"].items()}
-        buffer = cls(len(state["rows"]["valid"]), observations, steps, 1)
+        buffer = cls(len(state["rows"]["valid"]), observations, steps, 1, static)
+        buffer.static.set(static)
         for name, row in state["observations"].items():
             buffer.observations[name][0] = row
         for name, row in state["steps"].items():
             buffer.steps[name][0] = row
         for name, row in state["rows"].items():
             getattr(buffer, name)[0] = row
+        buffer.episode[0] = np.arange(buffer.num_envs)
         buffer.set_final(0, state["final_slots"], state["final"])
         buffer.length = 1
         return buffer
@@ -205,7 +221,7 @@ def take_rows(array: Array, rows: NDArray[np.int64]) -> Array:
     return array.reshape(-1, *array.shape[2:]).take(rows, axis=0)
 
 
-_ROW_COLUMNS = ("rewards", "terminated", "truncated", "valid", "success", "version")
+_ROW_COLUMNS = ("rewards", "terminated", "truncated", "valid", "success", "version", "episode")
 
 
 def _empty(steps: int, num_envs: int, spec: ColumnSpec) -> Array:

@@ -99,6 +99,7 @@ def cut(
             name.replace(c.OBS, c.FINAL_OBS, 1): value
             for name, value in buffer.final_observations(last_rows).items()
         },
+        **buffer.static.of(take_rows(buffer.episode, rows[starts])),
         c.SOURCE: np.full(len(ends), origin.source, np.uint8),
         c.SPLIT: np.full(len(ends), c.Split.unset, np.uint8),
         # Rows of a trajectory are in time order, so its first and last versions are its extremes.

@@ -143,7 +143,7 @@ class FirstRatios(PPOLearner):
         if not self._noted:
             self._noted = True
             with torch.no_grad():
-                parts = {name: minibatch[name] for name in self._parts}
+                parts = self.parts_of(minibatch)
                 inputs = self.policy.policy(parts, sequences_of(minibatch))
                 if "temperature" in minibatch:
                     inputs = self.policy.distribution.tempered(inputs, minibatch["temperature"])

@@ -12,6 +12,7 @@ from rayrl.models.action_values import greedy
 from rayrl.models.actor_critic_network import ActorCriticNetwork
 from rayrl.models.architectures import architecture, parameter_count
 from rayrl.models.model_config import ModelConfig
+from rayrl.models.observed import Observed
 from rayrl.models.policy import Policy
 from rayrl.models.policy_folder import load_policy, save_policy
 from rayrl.models.sequences import Sequences, evaluate_rows, pack
@@ -93,9 +94,9 @@ def test_sequences_give_what_single_steps_give_with_a_new_start_at_each_episode(
     offsets = np.array([0, 5, 6, 12])
     states = torch.cat([torch.randn(1, 5), net.initial_state(2)])  # the first goes on from before
     inputs, values, after = step_by_step(net, parts, offsets, states)
-    torch.testing.assert_close(evaluate_rows(net.policy, parts, offsets, states), inputs)
-    torch.testing.assert_close(evaluate_rows(net.value, parts, offsets, states), values)
-    torch.testing.assert_close(evaluate_rows(net.states, parts, offsets, states), after)
+    torch.testing.assert_close(evaluate_rows(net.policy, Observed(parts), offsets, states), inputs)
+    torch.testing.assert_close(evaluate_rows(net.value, Observed(parts), offsets, states), values)
+    torch.testing.assert_close(evaluate_rows(net.states, Observed(parts), offsets, states), after)
     assert net.initial_state(2).eq(0).all()
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from rayrl.models.observed import Observed
 from rayrl.models.sequences import Sequences, chunks, evaluate_rows, pack
 
 
@@ -50,12 +51,15 @@ def test_rows_are_taken_as_they_come_where_nothing_is_remembered():
 def test_what_a_function_gives_comes_back_in_the_order_of_the_rows(size):
     parts = {"obs": torch.arange(6.0).reshape(6, 1)}
     given = evaluate_rows(
-        lambda parts, sequences: 10 * parts["obs"], parts, np.array([0, 1, 4, 6]), torch.zeros(3, size)
+        lambda parts, sequences: 10 * parts["obs"],
+        Observed(parts),
+        np.array([0, 1, 4, 6]),
+        torch.zeros(3, size),
     )
     assert given.flatten().tolist() == [0, 10, 20, 30, 40, 50]
     none = evaluate_rows(
         lambda parts, sequences: parts["obs"].expand(-1, 7),
-        {"obs": torch.zeros(0, 1)},
+        Observed({"obs": torch.zeros(0, 1)}),
         np.array([0]),
         torch.zeros(0, size),
     )

@@ -20,14 +20,22 @@ from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.columns import ACTIONS, ColumnSpec
 from rayrl.experience.ragged import Ragged
 
-KINDS = ("vector", "image", "dict", "text")
+KINDS = ("vector", "image", "dict", "static", "text")
 MODES = (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED)
 SPACES: dict[str, gym.Space] = {
     "vector": Box(0, np.inf, (3,), np.float64),
     "image": Box(0, 255, (2, 3, 1), np.uint8),
     "dict": Dict({"at": Dict({"seed": Discrete(2**32), "episode": Discrete(1000)}), "step": Box(0, 99, ())}),
+    "static": Dict(
+        {"at": Dict({"seed": Discrete(2**32), "episode": Discrete(1000)}), "step": Box(0, 99, ())}
+    ),
     "text": Text(20, charset="0123456789:"),
 }
+
+
+def static_of(kind: str) -> tuple[str, ...]:
+    """The parts that stay the same within an episode, where they are declared so."""
+    return ("at/seed", "at/episode") if kind == "static" else ()
 
 
 def shown_seed(kind: str, seed: Any) -> Any:
@@ -56,7 +64,7 @@ def encode(kind: str, seed: int, episode: int, step: int) -> Any:
         return np.array([seed, episode, step], np.float64)
     if kind == "image":
         return np.array([[seed, episode, step], [0, 0, 7]], np.uint8)[:, :, None]
-    if kind == "dict":
+    if kind in ("dict", "static"):
         at = {"seed": np.int64(seed), "episode": np.int64(episode)}
         return {"at": at, "step": np.array(step, np.float32)}
     return f"{seed}:{episode}:{step}"
@@ -79,6 +87,7 @@ class CountingEnv(gym.Env[Any, Any]):
 
     def __init__(self, kind: str = "vector", success: Any = bool, reuses: bool = True) -> None:
         self.observation_space, self.action_space = SPACES[kind], Discrete(7)
+        self.static_observations = static_of(kind)
         self._kind, self._success, self._reuses = kind, success, reuses
         self._shown = encode(kind, 0, 0, 0)
 
@@ -118,6 +127,7 @@ class CountingVectorEnv(VectorEnv[Any, Any, Any]):
         self.num_envs, self._kind = num_envs, kind
         self.metadata = {"autoreset_mode": mode}
         self.single_observation_space, self.single_action_space = SPACES[kind], Discrete(7)
+        self.static_observations = static_of(kind)
         self.observation_space = batch_space(SPACES[kind], num_envs)
         self.action_space = batch_space(Discrete(7), num_envs)
         self.seed, self.episode, self.at = np.zeros((3, num_envs), np.int64)
@@ -159,7 +169,7 @@ class CountingVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _encoded(self) -> Any:
         each = [encode(self._kind, *now) for now in zip(self.seed, self.episode, self.at, strict=True)]
-        if self._kind == "dict":
+        if self._kind in ("dict", "static"):
             at = {key: np.array([one["at"][key] for one in each]) for key in ("seed", "episode")}
             return {"at": at, "step": np.array([one["step"] for one in each])}
         return tuple(each) if self._kind == "text" else np.array(each)
@@ -183,7 +193,7 @@ class RightActions:
 
     def act(self, env: VectorEnv, buffer: Any, idle: NDArray[np.bool_] | None) -> Any:
         t = buffer.length
-        now = decode({name: array[t] for name, array in buffer.observations.items()})
+        now = decode({name: array[t] for name, array in buffer.observations.items()} | buffer.static.now)
         actions = action_at(*now.T)
         buffer.steps["tag"][t] = now[:, 1:]
         if idle is not None:
@@ -207,6 +217,7 @@ Part = tuple[int, int, int, int]
 def check_batch(batch: TrajectoryBatch) -> list[Part]:
     """Checks every row and trajectory by what its observations tell, and returns that."""
     batch.validate()
+    batch = batch.with_static_parts_by_step()
     columns: Any = batch.trajectory_columns
     rows, finals = decode(batch.columns), decode(columns, "final_obs")
     rewards, actions, tag, twice = (batch.columns[name] for name in ("rewards", "actions", "tag", "twice"))
@@ -230,7 +241,7 @@ def check_batch(batch: TrajectoryBatch) -> list[Part]:
 
 def parts_of(batch: TrajectoryBatch) -> list[Part]:
     """What the observations tell of each trajectory, whose steps are checked to follow each other."""
-    rows, parts = decode(batch.columns).tolist(), []
+    rows, parts = decode(batch.with_static_parts_by_step().columns).tolist(), []
     for start, stop in pairwise(batch.offsets.tolist()):
         seed, episode, first = rows[start]
         assert rows[start:stop] == [[seed, episode, first + t] for t in range(stop - start)]

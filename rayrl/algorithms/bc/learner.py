@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,23 @@ from rayrl.errors import TrainingError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.ragged import Ragged
+from rayrl.models.observed import Observed
 from rayrl.models.sequences import Index, chunks
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Demonstrations on the device.
+
+    Args:
+        observed: what the demonstrators saw.
+        columns: ``(rows, ...)`` of it, of what they did, and of its weights.
+        offsets: trajectory i is rows ``offsets[i]:offsets[i + 1]``.
+    """
+
+    observed: Observed
+    columns: Columns
+    offsets: Index
 
 
 class BCLearner(ColumnarLearner):
@@ -34,8 +51,7 @@ class BCLearner(ColumnarLearner):
     def build(self) -> None:
         """Builds the learner; the dataset is read with the first epoch."""
         super().build()
-        self._train: Columns | None = None
-        self._val: Columns = {}
+        self._train: Shown | None = None
         self._best_loss = math.inf
         self._best_epoch = 0
         self._best_weights: dict[str, np.ndarray[Any, Any]] = {}
@@ -49,12 +65,14 @@ class BCLearner(ColumnarLearner):
                 remedy="pass training_data=DemonstrationData(path)",
             )
         train = self._train if self._train is not None else self._read(training_data.path)
-        rows = len(train[c.ACTIONS])
+        rows = len(train.columns[c.ACTIONS])
         numbers = generator(self.config.seed, Role.pretraining, rank(), self._updates)
         self._noise.manual_seed(int(numbers.integers(2**63)))
         self._gradient_steps = self._updates * self._steps_an_epoch
-        results = self.run_epochs(train, 1, self.config.minibatch_size, self._sequences)
-        ceiling, held_out = self._measure(train, self._offsets), self._measure(self._val, self._val_offsets)
+        results = self.run_epochs(
+            train.columns, 1, self.config.minibatch_size, self._sequences, train.observed.by_trajectory
+        )
+        ceiling, held_out = self._measure(train), self._measure(self._val)
         results |= {f"train_{name}": value for name, value in ceiling.items() if name != "loss"}
         results |= {f"val_{name}": value for name, value in held_out.items()}
         self._remember_best(results.get("val_loss", results["train_loss"]))
@@ -62,7 +80,7 @@ class BCLearner(ColumnarLearner):
 
     def loss(self, minibatch: Columns) -> tuple[Tensor, Tensor]:
         """Sums over rows of what is minimized; of -log π(a|s), of the former, and of the entropy."""
-        parts = {name: minibatch[name] for name in self._parts}
+        parts = self.parts_of(minibatch)
         parts = self._noisy(parts) if self.config.input_noise else parts
         inputs = self.policy.policy(parts, sequences_of(minibatch))
         # L = -log π(a|s)
@@ -92,7 +110,7 @@ class BCLearner(ColumnarLearner):
         self._gradient_steps += 1
         return super()._step(minibatch, total)
 
-    def _read(self, path: str) -> Columns:
+    def _read(self, path: str) -> Shown:
         config = self.config
         data = Demonstrations.open(
             path,
@@ -104,16 +122,15 @@ class BCLearner(ColumnarLearner):
             balance=config.balance,
             returns=ReturnWeights(config.return_weight, config.return_gamma),
         )
-        self._train, self._val = self._columns(data.train), self._columns(data.val)
-        self._offsets, self._val_offsets = data.train.offsets, data.val.offsets
+        train, self._val = self._shown(data.train), self._shown(data.val)
+        self._train = train
         # Nobody knows what another's memory would have been: sequences within an episode begin without.
         states = self.policy.network.initial_state(data.train.num_trajectories)
-        self._sequences = self.cut_sequences(self._offsets, states)
-        self._parts = tuple(name for name in self._train if name not in (c.ACTIONS, WEIGHT))
+        self._sequences = self.cut_sequences(train.offsets, states)
         if self._updates == 0 and not self._is_normalized():
             # From the training split alone, and before anything is learned: the policy is cloned with it.
-            self.update_normalizer({name: self._train[name] for name in self._parts})
-        steps = self.shuffled(self._train, config.minibatch_size, self._sequences).steps
+            self.update_normalizer(train.observed)
+        steps = self.shuffled(train.columns, config.minibatch_size, self._sequences).steps
         self._steps_an_epoch = steps
         self._learning_rate = LearningRate(
             config.lr,
@@ -122,38 +139,39 @@ class BCLearner(ColumnarLearner):
             config.warmup_steps,
             total=config.schedule_epochs * steps,
         )
-        return self._train
+        return train
 
     def _is_normalized(self) -> bool:
         """Whether the policy came with moments, which its weights were learned with."""
         normalizer = self.policy.normalizer
         return normalizer.enabled and bool(normalizer.count > 0)
 
-    def _columns(self, batch: TrajectoryBatch) -> Columns:
+    def _shown(self, batch: TrajectoryBatch) -> Shown:
         actions = batch.columns[c.ACTIONS]
         if isinstance(actions, Ragged):
             raise TrainingError("ragged actions cannot be cloned", where=c.ACTIONS)
         own = self.policy.distribution.from_env(actions)
         weight = {WEIGHT: self.to_device(batch.columns[WEIGHT])} if WEIGHT in batch.columns else {}
-        return {**self.observations(batch.columns), c.ACTIONS: self.to_device(own), **weight}
+        observed = self.observed(batch)
+        return Shown(observed, observed.columns | {c.ACTIONS: self.to_device(own)} | weight, batch.offsets)
 
     @torch.no_grad()
-    def _measure(self, columns: Columns, offsets: Index) -> dict[str, float]:
+    def _measure(self, shown: Shown) -> dict[str, float]:
         """Mean loss over all learners' rows, and how often (or how far) the mode is the action shown.
 
         What is held out has weights only of returns, and its loss is by them.
         """
         distribution = self.policy.distribution
         sums = torch.zeros(3, dtype=torch.float64)
-        states = self.policy.network.initial_state(len(offsets) - 1)
-        for rows, sequences in chunks(offsets, states):
-            part = {name: column[rows] for name, column in columns.items()}
+        states = self.policy.network.initial_state(len(shown.offsets) - 1)
+        for rows, sequences in chunks(shown.offsets, states):
             with self.autocast():
-                inputs = self.policy.policy({name: part[name] for name in self._parts}, sequences)
-            nll = -distribution.logp(inputs, part[c.ACTIONS]).double()
-            loss = (part[WEIGHT] * nll if WEIGHT in part else nll).sum()
+                inputs = self.policy.policy(shown.observed.take(rows), sequences)
+            taken = shown.columns[c.ACTIONS][rows]
+            nll = -distribution.logp(inputs, taken).double()
+            loss = (shown.columns[WEIGHT][rows] * nll if WEIGHT in shown.columns else nll).sum()
             mode = distribution.mode(inputs.float().cpu().numpy())
-            actions = part[c.ACTIONS].cpu().numpy()
+            actions = taken.cpu().numpy()
             agreement = agreement_of(mode, actions).sum()
             sums += torch.tensor([len(actions), loss.item(), agreement], dtype=torch.float64)
         n, loss_sum, agreement = sum_over_learners(sums.to(self._device)).tolist()

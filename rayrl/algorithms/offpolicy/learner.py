@@ -30,6 +30,7 @@ from rayrl.errors import TrainingError
 from rayrl.experience import columns as c
 from rayrl.experience.ragged import Ragged
 from rayrl.experience.replay.samples import DISCOUNTS, NEXT_OBS, TransitionSample
+from rayrl.models.observed import Observed
 
 WEIGHTS = "weights"
 """Column of the importance weights."""
@@ -142,7 +143,7 @@ class OffPolicyLearner(ColumnarLearner):
 
     def _learn_from(self, columns: Columns, due: Sequence[int]) -> Tensor:
         """Makes a step after each of these numbers of environment steps; gives all rows' TD errors."""
-        self.update_normalizer({name: columns[name] for name in self._parts})
+        self.update_normalizer(Observed({name: columns[name] for name in self._parts}))
         steps, every = len(due), self.config.target_network_update_freq
         rows = len(columns[c.ACTIONS]) // steps
         columns |= self.noise(steps, rows)

@@ -24,6 +24,7 @@ from rayrl.algorithms.shuffling import sequences_of
 from rayrl.errors import TrainingError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
+from rayrl.models.observed import Observed
 from rayrl.models.sequences import Function, evaluate_rows
 from rayrl.models.weights import LoadReport
 
@@ -95,11 +96,13 @@ class PPOLearner(ColumnarLearner):
         columns = self.prepare(batch)
         used = {"curr_kl_coeff": self._kl_coeff, "curr_entropy_coeff": self._entropy_coeff}
         config = self.config
-        results = self.run_epochs(columns, config.num_epochs, config.minibatch_size, self._sequences)
+        results = self.run_epochs(
+            columns, config.num_epochs, config.minibatch_size, self._sequences, self._observed.by_trajectory
+        )
         self._gradient_steps += int(results["gradient_steps"])
         # What the policy does depends on the normalizer, too, so a policy that is held keeps it.
         if not (self.config.freeze_normalizer or self._warming_up):
-            self.update_normalizer({name: columns[name] for name in self._parts})
+            self.update_normalizer(self._observed)
         if self.config.use_kl_loss and self.config.kl_target is not None:
             self._adapt_kl_coeff(results["mean_kl_loss"])
             used["curr_kl_coeff"] = self._kl_coeff
@@ -122,7 +125,7 @@ class PPOLearner(ColumnarLearner):
         """
         with time_limit(self.config.learner_timeout_s):
             batch = training_data.fetch()
-            self.update_normalizer(self.observations(batch.columns))
+            self.update_normalizer(self.observed(batch))
             if self._reward_scaler is not None:
                 rewards: Any = batch.columns[c.REWARDS]
                 self._reward_scaler.scale(rewards, batch.offsets)
@@ -143,22 +146,21 @@ class PPOLearner(ColumnarLearner):
 
     def prepare(self, batch: TrajectoryBatch) -> Columns:
         """Observations, actions, and the advantages and value targets that this policy gives them."""
-        observations = self.observations(batch.columns)
-        self._parts = tuple(observations)
+        observed = self._observed = self.observed(batch)
         self._check_normalizer()
         offsets, states = batch.offsets, self._states(batch)
-        acted = self._acted(batch, observations, states)
-        final = self.observations(batch.trajectory_columns, c.FINAL_OBS)
+        acted = self._acted(batch, observed, states)
+        final = self.last_observed(batch, observed)
         rewards: Any = batch.columns[c.REWARDS]
         if self._reward_scaler is not None:
             rewards = self._reward_scaler.scale(rewards, offsets)
         if self._anchor is not None:
-            acted[REFERENCE_INPUTS] = self._reference_inputs(self._anchor, batch, observations)
+            acted[REFERENCE_INPUTS] = self._reference_inputs(self._anchor, batch, observed)
             penalty = self._anchor.reward_penalty(acted, acted[REFERENCE_INPUTS])
             rewards = rewards if penalty is None else rewards - penalty
-        after = self._forward(self.policy.network.states, observations, offsets, states)
+        after = self._forward(self.policy.network.states, observed, offsets, states)
         self._sequences = self.cut_sequences(offsets, states, after)
-        values = self._values(observations, offsets, states)
+        values = self._values(observed, offsets, states)
         terminated: Any = batch.trajectory_columns[c.TERMINATED]
         advantages = generalized_advantages(
             rewards,
@@ -173,7 +175,7 @@ class PPOLearner(ColumnarLearner):
         targets = advantages + values
         mean, deviation, self._explained_variance = self._moments(advantages, targets)
         return {
-            **observations,
+            **observed.columns,
             **acted,
             ADVANTAGES: self.to_device((advantages - np.float32(mean)) / np.float32(max(deviation, 1e-4))),
             VALUE_TARGETS: self.to_device(targets),
@@ -182,7 +184,7 @@ class PPOLearner(ColumnarLearner):
     def loss(self, minibatch: Columns) -> tuple[Tensor, Tensor]:
         """Sums over rows of the loss and of the statistics."""
         config, distribution = self.config, self.policy.distribution
-        parts = {name: minibatch[name] for name in self._parts}
+        parts = self.parts_of(minibatch)
         inputs, values = self.policy.policy_and_value(parts, sequences_of(minibatch))
         tempered = c.TEMPERATURE in minibatch
         acting = distribution.tempered(inputs, minibatch[c.TEMPERATURE]) if tempered else inputs
@@ -229,7 +231,7 @@ class PPOLearner(ColumnarLearner):
             return self.to_device(batch.trajectory_columns[c.STATE])
         return self.policy.network.initial_state(batch.num_trajectories)
 
-    def _acted(self, batch: TrajectoryBatch, observations: Columns, states: Tensor) -> Columns:
+    def _acted(self, batch: TrajectoryBatch, observed: Observed, states: Tensor) -> Columns:
         """What was done, and by which distribution.
 
         Rollouts compute in fp32. Where the learner does not, it takes its own numbers for the same weights,
@@ -240,14 +242,14 @@ class PPOLearner(ColumnarLearner):
         acted = {name: self.to_device(batch.columns[name]) for name in names}
         if self.config.precision != "fp32":
             distribution = self.policy.distribution
-            inputs = self._forward(self.policy.policy, observations, batch.offsets, states)
+            inputs = self._forward(self.policy.policy, observed, batch.offsets, states)
             acted[c.ACTION_DIST_INPUTS] = inputs
             if c.TEMPERATURE in acted:
                 inputs = distribution.tempered(inputs, acted[c.TEMPERATURE])
             acted[c.ACTION_LOGP] = distribution.logp(inputs, acted[c.ACTIONS])
         return acted
 
-    def _reference_inputs(self, anchor: Anchor, batch: TrajectoryBatch, observations: Columns) -> Tensor:
+    def _reference_inputs(self, anchor: Anchor, batch: TrajectoryBatch, observed: Observed) -> Tensor:
         if anchor.reference is None:
             raise TrainingError(
                 "there is no policy to hold to, since training did not start from one",
@@ -256,7 +258,7 @@ class PPOLearner(ColumnarLearner):
                 "the condition with_pretrain; else leave kl_ref out",
             )
         with torch.no_grad(), self.autocast():
-            return anchor.reference.inputs(observations, batch)
+            return anchor.reference.inputs(observed, batch)
 
     def _check_normalizer(self) -> None:
         normalizer = self.policy.normalizer
@@ -267,18 +269,16 @@ class PPOLearner(ColumnarLearner):
                 remedy="give stabilization.steps, or start from a policy that brings its normalizer",
             )
 
-    def _values(
-        self, observations: Columns, offsets: NDArray[np.int64], states: Tensor
-    ) -> NDArray[np.float32]:
-        values = self._forward(self.policy.value, observations, offsets, states)
+    def _values(self, observed: Observed, offsets: NDArray[np.int64], states: Tensor) -> NDArray[np.float32]:
+        values = self._forward(self.policy.value, observed, offsets, states)
         on_host: NDArray[np.float32] = values.cpu().numpy()
         return on_host
 
     def _forward(
-        self, function: Function, observations: Columns, offsets: NDArray[np.int64], states: Tensor
+        self, function: Function, observed: Observed, offsets: NDArray[np.int64], states: Tensor
     ) -> Tensor:
         with torch.no_grad(), self.autocast():
-            return evaluate_rows(function, observations, offsets, states)
+            return evaluate_rows(function, observed, offsets, states)
 
     def _moments(self, advantages: Any, targets: Any) -> tuple[float, float, float]:
         """Over all learners: mean and standard deviation of A, and 1 - Var(G - V)/Var(G), where G - V = A."""

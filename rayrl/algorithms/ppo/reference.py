@@ -15,6 +15,7 @@ from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.models.actor_critic_network import ActorCriticNetwork
 from rayrl.models.distributions import ActionDistribution
+from rayrl.models.observed import Observed
 from rayrl.models.sequences import evaluate_rows
 from rayrl.models.weights import load_weights
 
@@ -43,15 +44,15 @@ class ReferencePolicy:
         whole = network.state_dict()
         load_weights(copy, {name: whole[name] for name in copy.state_dict()}, where="reference policy")
 
-    def inputs(self, parts: Columns, batch: TrajectoryBatch) -> Tensor:
+    def inputs(self, observed: Observed, batch: TrajectoryBatch) -> Tensor:
         """Inputs (rows, D) of the action distribution, in float32; every learner must call it.
 
         Args:
-            parts: the observations of all rows.
+            observed: the observations of all rows.
             batch: the trajectories that the rows are of.
         """
-        states = self._memory.states(batch, parts)
-        return evaluate_rows(self._network.policy, parts, batch.offsets, states)
+        states = self._memory.states(batch, observed)
+        return evaluate_rows(self._network.policy, observed, batch.offsets, states)
 
     def get_state(self) -> dict[str, Any]:
         """The weights and the normalizer, by name, and what is remembered of open episodes."""

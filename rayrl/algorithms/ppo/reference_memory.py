@@ -19,9 +19,9 @@ from rayrl.algorithms.collective import gather_rows
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.models.actor_critic_network import ActorCriticNetwork
+from rayrl.models.observed import Observed
 from rayrl.models.sequences import pack
 
-Columns = dict[str, Tensor]
 Key = tuple[int, int, int]
 """An episode's id, in two parts, and the number of a step in it."""
 
@@ -38,14 +38,14 @@ class ReferenceMemory:
         self._open: dict[Key, Tensor] = {}
 
     @torch.no_grad()
-    def states(self, batch: TrajectoryBatch, parts: Columns) -> Tensor:
+    def states(self, batch: TrajectoryBatch, observed: Observed) -> Tensor:
         """``(n, S)`` before each trajectory of this learner's batch; every learner must call it.
 
         A piece whose episode nobody has seen the beginning of begins from nothing.
 
         Args:
             batch: the trajectories.
-            parts: the observations of their rows.
+            observed: the observations of their rows.
         """
         states = self._network.initial_state(batch.num_trajectories)
         if not self._network.state_size:
@@ -58,7 +58,7 @@ class ReferenceMemory:
             for i in ready.tolist():
                 states[i] = self._open.get(tuple(begins[i].tolist()), states[i])
             waiting[ready] = False
-            if not self._tell(batch, parts, states, begins, ends, ready):
+            if not self._tell(batch, observed, states, begins, ends, ready):
                 if forced:
                     return states
                 forced = True
@@ -66,7 +66,7 @@ class ReferenceMemory:
     def _tell(
         self,
         batch: TrajectoryBatch,
-        parts: Columns,
+        observed: Observed,
         states: Tensor,
         begins: NDArray[np.int64],
         ends: NDArray[np.int64],
@@ -76,10 +76,9 @@ class ReferenceMemory:
         packing = pack(batch.offsets[ready], batch.lengths[ready])
         device = states.device
         rows = torch.from_numpy(packing.rows).to(device)
-        taken = {name: part.index_select(0, rows) for name, part in parts.items()}
         sequences = packing.sequences(states.index_select(0, torch.from_numpy(ready).to(device)))
         last = torch.from_numpy(packing.last).to(device)
-        after = self._network.states(taken, sequences).index_select(0, last)
+        after = self._network.states(observed.take(rows), sequences).index_select(0, last)
         order = ready[packing.order]
         keys = torch.from_numpy(np.concatenate([begins[order], ends[order]], axis=1)).to(device)
         all_keys, all_after = gather_rows(keys).tolist(), gather_rows(after)

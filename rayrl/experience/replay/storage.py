@@ -94,6 +94,7 @@ class ReplayStorage:
         """
         self.finish()
         to = self.partition(partition)
+        batch = batch.with_static_parts_by_step()
         self.check(batch, to)
         fresh = batch
         if idempotent and not (new := to.producers.new(batch)).all():

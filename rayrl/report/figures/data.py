@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Sequence
 
-from rayrl.report.figures.chart import Chart, IntervalChart, LineChart, StackedBarChart
+from rayrl.report.figures.chart import Chart, HeatMap, IntervalChart, LineChart, PointChart, StackedBarChart
 
 
 def to_csv(chart: Chart) -> str:
     """The chart's data.
 
-    Curves are ``series,x,y``, estimates ``label,value,low,high,n`` followed by the single values, and
-    bars ``bar,part,value``.
+    Curves are ``series,x,y``, with ``low,high`` where there are bands, estimates ``label,value,low,high,n``
+    followed by the single values, bars ``bar,part,value``, points ``label`` with the estimates of x and y,
+    and heat maps a line for each row.
     """
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(_rows(chart))
@@ -23,10 +25,12 @@ def to_csv(chart: Chart) -> str:
 def _rows(chart: Chart) -> Iterator[Sequence[object]]:
     match chart:
         case LineChart():
-            yield ("series", "x", "y")
+            bands = any(line.low is not None for line in chart.lines)
+            yield ("series", "x", "y", *(("low", "high") if bands else ()))
             for line in chart.lines:
-                for x, y in zip(line.x.tolist(), line.y.tolist(), strict=True):
-                    yield (line.label, x, y)
+                sides = [side for side in (line.x, line.y, line.low, line.high) if side is not None]
+                for numbers in zip(*(side.tolist() for side in sides), strict=True):
+                    yield (line.label, *numbers)
             for level in chart.levels:
                 yield (level.label, "", level.y)
         case IntervalChart():
@@ -40,3 +44,12 @@ def _rows(chart: Chart) -> Iterator[Sequence[object]]:
             for label, bar in chart.bars.items():
                 for part, value in bar.items():
                     yield (label, part, value)
+        case PointChart():
+            yield ("label", "x", "x_low", "x_high", "y", "y_low", "y_high", "on_line")
+            for point in chart.points:
+                ends = (each for e in (point.x, point.y) for each in (e.value, e.low, e.high))
+                yield (point.label, *ends, int(point.label in chart.front))
+        case HeatMap():
+            yield ("", *chart.columns)
+            for label, values in zip(chart.rows, chart.values.tolist(), strict=True):
+                yield (label, *("" if math.isnan(value) else value for value in values))

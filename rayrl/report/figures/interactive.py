@@ -13,10 +13,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rayrl.report.figures.chart import Chart, IntervalChart, LineChart, StackedBarChart
-from rayrl.report.figures.style import FAINT, STYLES, style_of
+from rayrl.evaluation.statistics import Estimate
+from rayrl.report.figures.chart import (
+    Chart,
+    HeatMap,
+    IntervalChart,
+    Line,
+    LineChart,
+    PointChart,
+    StackedBarChart,
+)
+from rayrl.report.figures.scale import log_ticks
+from rayrl.report.figures.style import BAND, FAINT, HEAT, STYLES, style_of
 
 _ROW_PX, _MARGIN_PX = 34, 110
+_QUIET = 5
+"""The grey among the styles' colours."""
 _FEW_TICKS = 12
 """A range of x, counted in epochs or steps, that has a tick at every whole number."""
 
@@ -32,6 +44,10 @@ def to_plotly(chart: Chart) -> str:
             data, layout = _intervals(chart)
         case StackedBarChart():
             data, layout = _bars(chart)
+        case PointChart():
+            data, layout = _points(chart)
+        case HeatMap():
+            data, layout = _cells(chart)
     figure = go.Figure(data, {"template": "none", "hovermode": "closest", **layout})
     text: str = figure.to_json()
     return text.replace("<", "\\u003c")
@@ -49,6 +65,8 @@ def _lines(chart: LineChart) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     data: list[dict[str, Any]] = []
     for line in chart.lines:
         style = style_of(line.style)
+        if line.low is not None and line.high is not None:
+            data.append(_band(line, line.low, line.high))
         data.append(
             {
                 "type": "scatter",
@@ -74,13 +92,31 @@ def _lines(chart: LineChart) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     y_axis = {"title": {"text": _plain(chart.y_label)}} | ({"tickformat": ".2~%"} if chart.percent else {})
     xs = [x for line in chart.lines for x in line.x[[0, -1][: len(line.x)]]]
     layout = {
-        "xaxis": {"title": {"text": _plain(chart.x_label)}} | _ticks(xs),
+        "xaxis": {"title": {"text": _plain(chart.x_label)}} | (_ticks(xs) if chart.counted else {}),
         "yaxis": y_axis,
         "shapes": [_rule("y", level.y) for level in chart.levels],
         "annotations": notes,
         "height": 400,
     }
     return data, layout
+
+
+def _band(line: Line, low: NDArray[np.float64], high: NDArray[np.float64]) -> dict[str, Any]:
+    """What lies between two curves: there along the upper, and back along the lower."""
+    return {
+        "type": "scatter",
+        "name": f"{_plain(line.label)}, 95 %",
+        "legendgroup": str(line.style),
+        "showlegend": False,
+        "x": _list(np.concatenate([line.x, line.x[::-1]])),
+        "y": _list(np.concatenate([high, low[::-1]])),
+        "mode": "lines",
+        "fill": "toself",
+        "line": {"color": style_of(line.style).color, "width": 0},
+        "opacity": BAND,
+        "hoverinfo": "skip",
+        "meta": {"series": line.style % len(STYLES)},
+    }
 
 
 def _ticks(xs: Sequence[float]) -> dict[str, Any]:
@@ -96,8 +132,6 @@ def _intervals(chart: IntervalChart) -> tuple[list[dict[str, Any]], dict[str, An
         style, label, estimate = style_of(row.style), _plain(row.label), row.estimate
         series = {"series": row.style % len(STYLES)}
         value = estimate.value if estimate.value is not None else float("nan")
-        above = 0.0 if estimate.high is None else estimate.high - value
-        below = 0.0 if estimate.low is None else value - estimate.low
         data.append(
             {
                 "type": "scatter",
@@ -106,13 +140,10 @@ def _intervals(chart: IntervalChart) -> tuple[list[dict[str, Any]], dict[str, An
                 "y": [label],
                 "mode": "markers",
                 "marker": {"symbol": style.marker, "size": 11, "color": style.color},
-                "error_x": {
-                    "type": "data", "array": [above], "arrayminus": [below], "color": style.color,
-                    "thickness": 4, "width": 0,
-                },
+                "error_x": _arms(estimate, style.color, thickness=4),
                 "meta": series,
             }
-        )  # fmt: skip
+        )
         data.append(
             {
                 "type": "scatter",
@@ -130,6 +161,91 @@ def _intervals(chart: IntervalChart) -> tuple[list[dict[str, Any]], dict[str, An
         "yaxis": {"autorange": "reversed", "automargin": True},
         "shapes": [] if chart.origin is None else [_rule("x", chart.origin)],
         "showlegend": False,
+        "height": _MARGIN_PX + _ROW_PX * len(chart.rows),
+    }
+    return data, layout
+
+
+def _arms(estimate: Estimate, color: str, *, thickness: int) -> dict[str, Any]:
+    """The arms of an estimate's interval; of length 0 where there is none."""
+    value = estimate.value if estimate.value is not None else float("nan")
+    above = 0.0 if estimate.high is None else estimate.high - value
+    below = 0.0 if estimate.low is None else value - estimate.low
+    return {
+        "type": "data", "array": [above], "arrayminus": [below], "color": color,
+        "thickness": thickness, "width": 0,
+    }  # fmt: skip
+
+
+def _points(chart: PointChart) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    data: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "name": _plain(point.label),
+            "x": [point.x.value],
+            "y": [point.y.value],
+            "mode": "markers",
+            "marker": {
+                "symbol": style_of(point.style).marker,
+                "size": 12,
+                "color": style_of(point.style).color,
+            },
+            "error_x": _arms(point.x, style_of(point.style).color, thickness=2),
+            "error_y": _arms(point.y, style_of(point.style).color, thickness=2),
+            "meta": {"series": point.style % len(STYLES)},
+        }
+        for point in chart.points
+    ]
+    known = [(p.x.value, p.y.value) for p in chart.points if p.label in chart.front]
+    on_line = sorted((x, y) for x, y in known if x is not None and y is not None)
+    if on_line:
+        data.append(
+            {
+                "type": "scatter",
+                "name": _plain(chart.front_label),
+                "x": [x for x, _ in on_line],
+                "y": [y for _, y in on_line],
+                "mode": "lines",
+                "line": {"color": style_of(_QUIET).color, "dash": "dot", "width": 1.6},
+                "meta": {"series": _QUIET},
+            }
+        )
+    layout = {
+        "xaxis": {"title": {"text": _plain(chart.x_label)}} | (_log_ticks(chart) if chart.log_x else {}),
+        "yaxis": {"title": {"text": _plain(chart.y_label)}},
+        "height": 420,
+    }
+    return data, layout
+
+
+def _log_ticks(chart: PointChart) -> dict[str, Any]:
+    """An axis of ratios, with each number written out."""
+    ticks = log_ticks([point.x.value for point in chart.points if point.x.value is not None])
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:,.6g}" for tick in ticks]}
+
+
+def _cells(chart: HeatMap) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    data = [
+        {
+            "type": "heatmap",
+            "z": [[None if np.isnan(value) else value for value in row] for row in chart.values.tolist()],
+            "x": [_plain(label) for label in chart.columns],
+            "y": [_plain(label) for label in chart.rows],
+            "text": [[_plain(text) for text in row] for row in chart.texts],
+            "texttemplate": "%{text}",
+            "hovertemplate": "%{y}, %{x}: %{text}<extra></extra>",
+            "colorscale": [[0, HEAT[0]], [1, HEAT[1]]],
+            "zmin": chart.low,
+            "zmax": chart.high,
+            "showscale": False,
+            "xgap": 2,
+            "ygap": 2,
+            "meta": {"series": 0},
+        }
+    ]
+    layout = {
+        "xaxis": {"type": "category", "showgrid": False},
+        "yaxis": {"type": "category", "autorange": "reversed", "automargin": True, "showgrid": False},
         "height": _MARGIN_PX + _ROW_PX * len(chart.rows),
     }
     return data, layout

@@ -8,6 +8,10 @@ COLORS = ("#0b6bb8", "#c2500a", "#0a7d63", "#8746b8", "#a8323e", "#5b6670", "#8a
 """On white; the page's ``--series-…`` colours are the same in light, and brighter in dark."""
 FAINT = 0.35
 """Opacity of what stands behind."""
+BAND = 0.16
+"""Opacity of the band around a curve."""
+HEAT = ("#f6f7f9", "#8fc0e8")
+"""From the palest cell of a heat map to the deepest, on which text stands out; the page has its own."""
 
 
 @dataclass(frozen=True, slots=True)

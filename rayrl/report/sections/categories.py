@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from rayrl.evaluation.result import RETURN
 from rayrl.evaluation.suites import AS_TRAINED
-from rayrl.report.comparison import Comparison
 from rayrl.report.figures.chart import IntervalChart, IntervalRow
 from rayrl.report.html import Html, element, join, table
 from rayrl.report.outcomes import Kind, Outcome, Outcomes, categories_in, outcomes_of
 from rayrl.report.run_data import RunData
 from rayrl.report.sections.registry import Block, Section
 from rayrl.report.sections.results import details, further_metrics, metric_heading
+from rayrl.report.several_runs import SeveralRuns
 from rayrl.report.text import NOTHING, capitalized, count, interval, listed, mean
 
 ByCategory = Mapping[str, Outcomes]
@@ -24,7 +24,7 @@ def build(run: RunData) -> Sequence[Block]:
     return _blocks({name: outcomes_of(run, name) for name in (AS_TRAINED, *categories_in(run))})
 
 
-def compare(comparison: Comparison) -> Sequence[Block]:
+def compare(comparison: SeveralRuns) -> Sequence[Block]:
     """The same of all runs' policies, as far as they played the same episodes."""
     names = comparison.categories()
     return _blocks({name: comparison.outcomes(name) for name in (AS_TRAINED, *names)}) if names else []

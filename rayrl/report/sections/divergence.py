@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rayrl.report.comparison import Comparison
 from rayrl.report.figures.chart import LineChart
 from rayrl.report.groups import Group, groups_of
 from rayrl.report.html import element
 from rayrl.report.run_data import RunData
 from rayrl.report.sections.learning_curves import seed_lines
 from rayrl.report.sections.registry import Block, Section
+from rayrl.report.several_runs import SeveralRuns
 
 _CHARTS = (
     ("kl_reference", "KL to the reference", "learner/kl_ref", "Nats"),
@@ -26,7 +26,7 @@ def build(run: RunData) -> Sequence[Block]:
     return _blocks(groups_of(run))
 
 
-def compare(comparison: Comparison) -> Sequence[Block]:
+def compare(comparison: SeveralRuns) -> Sequence[Block]:
     """The same, with the trials of all runs."""
     return _blocks(comparison.groups())
 

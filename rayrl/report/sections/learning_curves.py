@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rayrl.report.comparison import Comparison
 from rayrl.report.curves import mean_curve
 from rayrl.report.evaluations import curve_of
 from rayrl.report.figures.chart import Line, LineChart
@@ -15,6 +14,7 @@ from rayrl.report.groups import Group, groups_of
 from rayrl.report.html import element
 from rayrl.report.run_data import RunData, Trial
 from rayrl.report.sections.registry import Block, Section
+from rayrl.report.several_runs import SeveralRuns
 from rayrl.report.text import count
 from rayrl.report.warm_start import TRAINING_RETURN
 
@@ -31,7 +31,7 @@ def build(run: RunData) -> Sequence[Block]:
     return _blocks(groups_of(run))
 
 
-def compare(comparison: Comparison) -> Sequence[Block]:
+def compare(comparison: SeveralRuns) -> Sequence[Block]:
     """The same, with the trials of all runs."""
     return _blocks(comparison.groups())
 

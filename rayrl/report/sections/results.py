@@ -10,12 +10,12 @@ import numpy as np
 from rayrl.evaluation.result import LENGTH, RETURN, SUCCESS
 from rayrl.evaluation.statistics import Estimate
 from rayrl.evaluation.suites import AS_TRAINED
-from rayrl.report.comparison import Comparison
 from rayrl.report.figures.chart import IntervalChart, IntervalRow, Line, LineChart
 from rayrl.report.html import Html, element, join, table
 from rayrl.report.outcomes import Kind, Outcome, Outcomes, outcomes_of
 from rayrl.report.run_data import RunData
 from rayrl.report.sections.registry import Block, Section
+from rayrl.report.several_runs import SeveralRuns
 from rayrl.report.text import NOTHING, capitalized, count, interval, mean, signed
 
 _NO_PAIR = [NOTHING, NOTHING]
@@ -31,7 +31,7 @@ def build(run: RunData) -> Sequence[Block]:
     return _blocks(outcomes_of(run))
 
 
-def compare(comparison: Comparison) -> Sequence[Block]:
+def compare(comparison: SeveralRuns) -> Sequence[Block]:
     """The same of all runs' policies, as far as they played the same episodes; the others by themselves."""
     outcomes = comparison.outcomes(AS_TRAINED)
     blocks = list(_blocks(outcomes)) if outcomes.rows else []

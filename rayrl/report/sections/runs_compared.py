@@ -11,7 +11,6 @@ from rayrl.evaluation.comparison import are_paired, on_common_episodes
 from rayrl.evaluation.result import RETURN
 from rayrl.evaluation.statistics import Estimate, mean_over_runs
 from rayrl.evaluation.suites import AS_TRAINED
-from rayrl.report.comparison import Comparison
 from rayrl.report.figures.chart import IntervalChart, IntervalRow
 from rayrl.report.groups import Group
 from rayrl.report.html import Html, element, join, table
@@ -19,11 +18,12 @@ from rayrl.report.outcomes import Outcome, Outcomes
 from rayrl.report.run_data import Trial
 from rayrl.report.sections.registry import Block
 from rayrl.report.sections.setup import leaves
+from rayrl.report.several_runs import SeveralRuns
 from rayrl.report.text import NOTHING, count, interval, signed
 from rayrl.report.warm_start import curve_difference
 
 
-def compare(comparison: Comparison) -> Sequence[Block]:
+def compare(comparison: SeveralRuns) -> Sequence[Block]:
     """One paragraph for each condition of each run beside that of the first, then the options that differ."""
     outcomes = comparison.outcomes(AS_TRAINED)
     first, *others = comparison.groups_by_run()
@@ -44,7 +44,7 @@ def compare(comparison: Comparison) -> Sequence[Block]:
     return [element("div", *findings, class_="findings"), *charts, *options_that_differ(comparison)]
 
 
-def options_that_differ(comparison: Comparison) -> Iterator[Block]:
+def options_that_differ(comparison: SeveralRuns) -> Iterator[Block]:
     """A table with a row for each option that is not the same in all runs."""
     options = [
         {path: json.dumps(value, ensure_ascii=False) for path, value in leaves(run.config)}

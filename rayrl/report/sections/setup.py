@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from rayrl.report.comparison import Comparison
 from rayrl.report.html import Html, element, table
 from rayrl.report.run_data import RunData
 from rayrl.report.sections.registry import Block, Section
+from rayrl.report.several_runs import SeveralRuns
 from rayrl.report.text import NOTHING
 from rayrl.storage.hashing import sha256_json
 
@@ -30,7 +30,7 @@ def build(run: RunData) -> Sequence[Block]:
     ]
 
 
-def compare(comparison: Comparison) -> Sequence[Block]:
+def compare(comparison: SeveralRuns) -> Sequence[Block]:
     """Versions, hardware and digests of all runs, those first in which they differ."""
     facts = [
         {f"{kind}.{name}": str(value) for kind, values in of_run.items() for name, value in leaves(values)}
@@ -56,7 +56,7 @@ def compare(comparison: Comparison) -> Sequence[Block]:
     return [*blocks, element("details", element("summary", summary), same)]
 
 
-def _compared_digests(comparison: Comparison) -> Html:
+def _compared_digests(comparison: SeveralRuns) -> Html:
     of_runs = [digests_of(run) for run in comparison.runs]
     names = dict.fromkeys(name for digests in of_runs for name in digests)
     rows = [

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rayrl.report.comparison import Comparison
 from rayrl.report.figures.chart import StackedBarChart
 from rayrl.report.groups import Group, groups_of
 from rayrl.report.html import Html, element, table
 from rayrl.report.outcomes import condition_label
 from rayrl.report.run_data import RunData, Trial
 from rayrl.report.sections.registry import Block, Section
+from rayrl.report.several_runs import SeveralRuns
 from rayrl.report.text import duration, number
 
 _PARTS = {
@@ -38,7 +38,7 @@ def build(run: RunData) -> Sequence[Block]:
     return [chart, table(_HEADER, rows), _note()]
 
 
-def compare(comparison: Comparison) -> Sequence[Block]:
+def compare(comparison: SeveralRuns) -> Sequence[Block]:
     """The same, with the trials of all runs."""
     groups = comparison.groups()
     if not any(_timed(group) for group in groups):

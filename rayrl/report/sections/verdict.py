@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rayrl.evaluation.result import RETURN
-from rayrl.evaluation.statistics import Estimate
+from rayrl.evaluation.statistics import ENOUGH_RUNS, Estimate
 from rayrl.report.html import Html, element, join
 from rayrl.report.outcomes import Kind, Outcome, Outcomes, outcomes_of
 from rayrl.report.run_data import COLD, FREE, INEXACT, RANDOM, WARM, RunData
@@ -17,10 +17,8 @@ from rayrl.report.steps_to_target import steps_to_target, target_of
 from rayrl.report.text import capitalized, count, interval, listed, mean, number, signed
 from rayrl.report.warm_start import WarmStart, warm_starts
 
-ENOUGH_SEEDS = 5
-"""Below this, an interval over training seeds says little."""
 ENOUGH_EPISODES = 20
-"""Below this, the same holds for an interval over episodes."""
+"""Below this, an interval over episodes says little."""
 
 _WARM_START = {
     (1, 1): "the warm start paid off.",
@@ -152,10 +150,10 @@ def cloning_findings(run: RunData, outcomes: Outcomes) -> Iterator[Html]:
 def caveats(run: RunData, outcomes: Outcomes) -> Iterator[str]:
     """Reasons to believe the numbers less than they look."""
     seeds = len(run.experiment.seeds)
-    if seeds < ENOUGH_SEEDS and outcomes.of(Kind.trained):
+    if seeds < ENOUGH_RUNS and outcomes.of(Kind.trained):
         yield (
             f"{capitalized(count(seeds, 'training seed'))} per condition: another run may turn out "
-            f"differently. At least {ENOUGH_SEEDS} make the intervals over seeds worth something."
+            f"differently. At least {ENOUGH_RUNS} make the intervals over seeds worth something."
         )
     unfinished = [trial for trial in run.trials if trial.state is None or trial.state.state != "finished"]
     if unfinished:

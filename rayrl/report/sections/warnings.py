@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rayrl.evaluation.result import EvaluationResult
-from rayrl.report.comparison import Comparison
 from rayrl.report.html import element
 from rayrl.report.run_data import INEXACT, RunData, Trial
 from rayrl.report.sections.demonstrations import never_taken
 from rayrl.report.sections.registry import Block, Section
+from rayrl.report.several_runs import SeveralRuns
 from rayrl.report.text import listed
 
 _MOST_NAMED = 5
@@ -20,7 +20,7 @@ def build(run: RunData) -> Sequence[Block]:
     return [element("ul", *(element("li", text) for text in warnings_of(run)), class_="warnings")]
 
 
-def compare(comparison: Comparison) -> Sequence[Block]:
+def compare(comparison: SeveralRuns) -> Sequence[Block]:
     """The same for every run, each with its letter."""
     found = [f"{letter}: {text}" for letter, run in comparison.lettered for text in warnings_of(run)]
     return [element("ul", *(element("li", text) for text in found), class_="warnings")] if found else []

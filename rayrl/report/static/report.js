@@ -15,6 +15,11 @@
     const themed = { ...given, marker: { ...given.marker, color: own } };
     if (given.line) themed.line = { ...given.line, color: own };
     if (given.error_x) themed.error_x = { ...given.error_x, color: own };
+    if (given.error_y) themed.error_y = { ...given.error_y, color: own };
+    if (given.type === "heatmap") {
+      themed.colorscale = [[0, color("card")], [1, color("heat")]];
+      themed.textfont = { color: color("ink") };
+    }
     if (given.type === "bar") {
       themed.marker.pattern = { ...given.marker.pattern, fgcolor: color("paper"), fillmode: "overlay" };
     }

@@ -96,7 +96,7 @@ def test_it_clones_what_a_policy_without_memory_cannot_and_ppo_goes_on_from_it(
 
 def test_a_sequence_that_begins_within_an_episode_knows_of_it_by_its_burn_in(dataset):
     learner = group_of(made := config(dataset, GRU | {"burn_in": 1}))._learner
-    columns = learner._read(made.dataset)
+    columns = learner._read(made.dataset).columns
     table, network = learner._sequences, learner.policy.network
     assert table.starts[:2].tolist() == [0, 3]
     assert table.lengths[:2].tolist() == [3, 2]

@@ -40,7 +40,6 @@ def constant_policy(learner, log_odds):
 
 
 def loss(learner, minibatch):
-    learner._parts = ("obs",)
     learner.before_gradient_based_update(timesteps={})
     total, statistics = learner.loss(minibatch)
     return total, dict(zip(learner.statistics, statistics.tolist(), strict=True))
@@ -127,17 +126,17 @@ def test_without_a_policy_to_start_from_the_reference_is_refused():
 def test_the_reference_stays_while_the_policy_moves():
     learner = held(learner_of(NORMALIZED, kl_ref={"initial": 0.1}, lr=0.05))
     batch = trajectories([64])
-    observations = learner.observations(batch.columns)
-    before = learner._anchor.reference.inputs(observations, batch)
-    start = learner.policy.policy(observations).detach()
+    observed = learner.observed(batch)
+    before = learner._anchor.reference.inputs(observed, batch)
+    start = learner.policy.policy(observed.by_row).detach()
     torch.testing.assert_close(before, start)
     results = update(learner, trajectories([64]))
     assert results["kl_ref"] > 0
     assert float(learner.policy.normalizer.count) == 64
     assert "normalizer.count" in learner._anchor.reference.get_state()["weights"]
-    after = learner._anchor.reference.inputs(observations, batch)
+    after = learner._anchor.reference.inputs(observed, batch)
     torch.testing.assert_close(after, before, rtol=0, atol=0)
-    assert not torch.allclose(learner.policy.policy(observations), start)
+    assert not torch.allclose(learner.policy.policy(observed.by_row), start)
 
 
 def test_the_reference_holds_the_policy():
@@ -273,7 +272,7 @@ def test_ratios_start_at_one_at_the_temperature_of_each_row():
     learner, distribution = learner_of(lr=0.0, num_epochs=1), action_distribution(space)
     batch = trajectories([64])
     with torch.no_grad():
-        inputs = learner.policy.policy(learner.observations(batch.columns))
+        inputs = learner.policy.policy(learner.observed(batch).by_row)
         temperature = torch.linspace(0.5, 4.0, 64)
         tempered = distribution.tempered(inputs, temperature)
         logp = distribution.logp(tempered, torch.from_numpy(batch.columns["actions"]))

@@ -32,7 +32,6 @@ def loss(minibatch, **options):
             parameter.zero_()
         network.policy_head.linears[-1].bias[0] = math.log(3)
         network.value_head.linears[-1].bias[0] = 2.0
-    learner._parts = ("obs",)
     learner.before_gradient_based_update(timesteps={})
     total, statistics = learner.loss(minibatch)
     return total.item(), dict(zip(learner.statistics, statistics.tolist(), strict=True))

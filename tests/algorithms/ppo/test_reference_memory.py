@@ -9,6 +9,7 @@ from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.ragged import offsets_of
 from rayrl.models.actor_critic_network import ActorCriticNetwork
 from rayrl.models.model_config import ModelConfig
+from rayrl.models.observed import Observed
 from rayrl.models.sequences import evaluate_rows, pack
 from tests.algorithms.learners import assert_same
 
@@ -34,7 +35,7 @@ def batch_of(*pieces):
             "terminated": over,
             "truncated": np.zeros_like(over),
         },
-    ), {"obs": rows}
+    ), Observed({"obs": rows})
 
 
 def states_by_step(net):
@@ -54,13 +55,13 @@ def test_pieces_go_on_where_those_before_them_ended():
         [(1, 6, 7, False), (1, 4, 6, False)],
         [(0, 3, 10, True), (1, 7, 9, False)],
     ):
-        batch, parts = batch_of(*pieces)
-        found = memory.states(batch, parts)
+        batch, observed = batch_of(*pieces)
+        found = memory.states(batch, observed)
         torch.testing.assert_close(found, torch.stack([expected[e, first] for e, first, *_ in pieces]))
-        inputs = evaluate_rows(net.policy, parts, batch.offsets, found)
+        inputs = evaluate_rows(net.policy, observed, batch.offsets, found)
         torch.testing.assert_close(
             inputs[-1:],
-            net.step({"obs": parts["obs"][-1:]}, expected[pieces[-1][0], pieces[-1][2] - 1][None])[0],
+            net.step(observed.take(slice(-1, None)), expected[pieces[-1][0], pieces[-1][2] - 1][None])[0],
         )
     state = memory.get_state()
     assert state["keys"].tolist() == [[5 - 2**63, 1, 9]]  # the other one is over

@@ -28,7 +28,7 @@ _LETTERS = string.ascii_uppercase
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class SeveralRuns:
     """Runs, each under a letter; the first is what the others are held against."""
 
     runs: tuple[RunData, ...]
@@ -106,7 +106,7 @@ class Comparison:
         return len({name for run in self.runs for name in run.experiment.architectures}) > 1
 
 
-def read_comparison(paths: Sequence[Path]) -> Comparison:
+def read_several_runs(paths: Sequence[Path]) -> SeveralRuns:
     """Reads the runs that are to be compared.
 
     Raises:
@@ -119,7 +119,7 @@ def read_comparison(paths: Sequence[Path]) -> Comparison:
         raise ConfigError(f"{', '.join(sorted(twice))} is named twice", where="report")
     if len(paths) > len(_LETTERS):
         raise ConfigError(f"{len(paths)} runs: at most {len(_LETTERS)} can be compared", where="report")
-    return Comparison(tuple(read_run(path) for path in paths))
+    return SeveralRuns(tuple(read_run(path) for path in paths))
 
 
 def _on_common_episodes(rows: Sequence[tuple[str, Outcome]]) -> list[tuple[str, Outcome]]:

@@ -10,8 +10,8 @@ import pytest
 from rayrl.errors import ConfigError, StorageError
 from rayrl.evaluation.suites import AS_TRAINED
 from rayrl.report import build_report, compare_runs
-from rayrl.report.comparison import read_comparison
 from rayrl.report.sections import runs_compared
+from rayrl.report.several_runs import read_several_runs
 from tests.evaluation.results import result_of
 from tests.report.run_folder import write_experiment, write_json, write_lines, write_run
 
@@ -48,7 +48,7 @@ def two(tmp_path):
 
 
 def test_results_of_the_same_episodes_are_paired(two):
-    comparison = read_comparison(two)
+    comparison = read_several_runs(two)
     outcomes = comparison.outcomes(AS_TRAINED)
     # What acting at random gave is the same in both, and stands there once.
     assert [row.label for row in outcomes.rows] == ["A cold", "B cold", "random"]
@@ -62,7 +62,7 @@ def test_results_of_the_same_episodes_are_paired(two):
 def test_a_longer_evaluation_is_compared_over_the_episodes_of_a_shorter_one(tmp_path):
     a = write_small(tmp_path / "a", {0: [1.0, 3.0]})
     b = write_small(tmp_path / "b", {0: [2.0, 4.0, 1000.0]}, seeds=(5, 6, 7))
-    comparison = read_comparison([a, b])
+    comparison = read_several_runs([a, b])
     outcomes = comparison.outcomes(AS_TRAINED)
     assert [row.label for row in outcomes.rows] == ["A cold", "B cold", "random"]
     assert outcomes.rows[1].difference(outcomes.rows[0], "episode_return").value == 1.0
@@ -70,7 +70,7 @@ def test_a_longer_evaluation_is_compared_over_the_episodes_of_a_shorter_one(tmp_
 
 
 def test_the_finding_is_over_episodes_and_over_seeds(two):
-    text = words(runs_compared.compare(read_comparison(two)))
+    text = words(runs_compared.compare(read_several_runs(two)))
     assert "B cold against A cold: no difference is shown." in text
     assert "Over the same episodes, B cold policies return +2 against A cold ones" in text
     # Differences of the seeds 1, 2 and 3: 2 ± 4.30265 / √3.
@@ -81,10 +81,10 @@ def test_the_finding_is_over_episodes_and_over_seeds(two):
 
 
 def test_only_options_that_differ_are_shown(two):
-    blocks = list(runs_compared.options_that_differ(read_comparison(two)))
+    blocks = list(runs_compared.options_that_differ(read_several_runs(two)))
     assert re.findall(r"<td>([^<]*)</td>", blocks[-1]) == ["0.0003", "0.001"]
     assert "total_steps" not in blocks[-1]
-    same = list(runs_compared.options_that_differ(read_comparison([two[0], write_small_copy(two[0])])))
+    same = list(runs_compared.options_that_differ(read_several_runs([two[0], write_small_copy(two[0])])))
     assert "are the same in all runs." in words(same)
 
 
@@ -95,7 +95,7 @@ def write_small_copy(path):
 def test_results_of_other_episodes_are_shown_by_themselves(tmp_path):
     a = write_small(tmp_path / "a", {0: [1.0, 3.0]})
     b = write_small(tmp_path / "b", {0: [2.0, 4.0]}, seeds=(8, 9))
-    comparison = read_comparison([a, b])
+    comparison = read_several_runs([a, b])
     outcomes = comparison.outcomes(AS_TRAINED)
     assert [row.label for row in outcomes.rows] == ["A cold", "A random"]
     assert [row.label for row in outcomes.unpaired] == ["B cold", "B random"]

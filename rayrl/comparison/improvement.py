@@ -1,0 +1,28 @@
+"""The probability that a run of one candidate beats a run of another (Agarwal et al. 2021, section 4.3)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rayrl.comparison.aggregates import Scores
+
+
+def probability_of_improvement(x_NM: Scores, y_KM: Scores) -> NDArray[np.float64]:
+    """P(X > Y), the mean over tasks of Mann and Whitney's statistic:
+
+        1/M · Σ_m 1/(N K) · Σ_i Σ_j S(x_im, y_jm),   S = 1 where x > y, ½ where x = y, else 0
+
+    A task on which all scores are equal so counts ½.
+
+    Args:
+        x_NM: ``(..., N, M)``, runs × tasks.
+        y_KM: ``(..., K, M)``, of as many tasks.
+
+    Returns:
+        ``(...)``, in [0, 1].
+    """
+    x, y = x_NM[..., :, None, :], y_KM[..., None, :, :]
+    wins = (x > y) + 0.5 * (x == y)
+    probability: NDArray[np.float64] = wins.mean(axis=(-3, -2)).mean(axis=-1)
+    return probability

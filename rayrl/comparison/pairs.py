@@ -1,0 +1,82 @@
+"""Candidates in pairs: each against each, and with pretraining against without."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+from rayrl.comparison.aggregates import mean
+from rayrl.comparison.bootstrap import interval
+from rayrl.comparison.criteria import Criterion
+from rayrl.comparison.decision import Values
+from rayrl.comparison.entrants import Entrant
+from rayrl.comparison.improvement import probability_of_improvement
+from rayrl.comparison.record import Effect, Pair
+from rayrl.config.seeding import Role, generator
+from rayrl.evaluation.statistics import FEWEST_RUNS, Estimate, mean_over_runs
+from rayrl.report.run_data import COLD
+
+_RESAMPLES = 2_000
+"""Of each pair, of which there may be many."""
+_PROBABILITY, _DIFFERENCE, _EFFECT = 10, 11, 12
+"""What the random numbers of each statistic are named by."""
+
+
+def pairs_of(entrants: Sequence[Entrant]) -> Iterator[Pair]:
+    """Each entrant against each that follows.
+
+    Raises:
+        DataError: one has too few training seeds.
+    """
+    for number, (a, b) in enumerate(itertools.combinations(entrants, 2)):
+        yield Pair(
+            a=a.label,
+            b=b.label,
+            probability=_probability(a, b, _PROBABILITY, number),
+            difference=interval(
+                lambda x, y: mean(x) - mean(y),
+                a.scores,
+                b.scores,
+                random=generator(0, Role.comparison, rank=_DIFFERENCE, iteration=number),
+                resamples=_RESAMPLES,
+            ),
+        )
+
+
+def effects_of(entrants: Sequence[Entrant], values: Values) -> Iterator[Effect]:
+    """Each architecture's conditions that start from a policy, against starting from scratch.
+
+    Only where enough training seeds count on both sides.
+    """
+    for number, (i, j) in enumerate(itertools.permutations(range(len(entrants)), 2)):
+        cold, warm = entrants[i].group, entrants[j].group
+        if cold.condition != COLD or warm.condition == COLD or cold.architecture != warm.architecture:
+            continue
+        seeds = [seed for seed in entrants[i].seeds if seed in entrants[j].seeds]
+        if len(seeds) < FEWEST_RUNS:
+            continue
+        rows = [[entrants[k].seeds.index(seed) for seed in seeds] for k in (i, j)]
+        gains = {
+            criterion: mean_over_runs(
+                (values[criterion][j][rows[1]] - values[criterion][i][rows[0]]).tolist()
+            )
+            for criterion in (Criterion.success, Criterion.sample_efficiency)
+        }
+        yield Effect(
+            architecture=warm.architecture,
+            condition=warm.condition,
+            seeds=tuple(seeds),
+            score=gains[Criterion.success],
+            probability=_probability(entrants[j], entrants[i], _EFFECT, number),
+            sample_efficiency=gains[Criterion.sample_efficiency],
+        )
+
+
+def _probability(a: Entrant, b: Entrant, rank: int, number: int) -> Estimate:
+    return interval(
+        probability_of_improvement,
+        a.scores,
+        b.scores,
+        random=generator(0, Role.comparison, rank=rank, iteration=number),
+        resamples=_RESAMPLES,
+    )

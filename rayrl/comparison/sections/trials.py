@@ -1,0 +1,89 @@
+"""Every trial: how far it came, how long it took, what it scored, and why it failed."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+import numpy as np
+
+from rayrl.comparison.criteria import Criterion
+from rayrl.comparison.measure import Measure, measure_of
+from rayrl.comparison.quantities import quantity
+from rayrl.comparison.seed_values import wall_time
+from rayrl.report.html import element, join, table
+from rayrl.report.run_data import RunData, Trial
+from rayrl.report.sections.registry import Block, Section
+from rayrl.report.text import NOTHING, duration
+
+_CSV = "trials.csv"
+
+
+def build(run: RunData) -> Sequence[Block]:
+    """A row for each trial, in the order of the experiment."""
+    measure = measure_of(run)
+    rows = []
+    for trial in run.trials:
+        state, seconds, score = trial.state, wall_time(trial), _score(trial, measure)
+        rows.append(
+            [
+                trial.architecture,
+                trial.condition,
+                _state(trial),
+                str(trial.seed),
+                f"{state.step:,}" if state else NOTHING,
+                NOTHING if np.isnan(seconds) else duration(seconds),
+                quantity(Criterion.success, score, measure.kind),
+            ]
+        )
+    header = ["architecture", "condition", "state", "seed", "steps", "wall time", measure.kind]
+    note = f"Wall time is that of training alone; the {measure.kind} is the mean over categories."
+    return [table(header, rows, text_columns=3), element("p", note, class_="note")]
+
+
+def _score(trial: Trial, measure: Measure) -> float | None:
+    scores = measure.scores(trial)
+    return None if scores is None else float(scores.mean())
+
+
+def _state(trial: Trial) -> str:
+    state = trial.state.state if trial.state else "not started"
+    reason = _reason(trial)
+    return join([state, element("small", reason)]) if reason else state
+
+
+def _reason(trial: Trial) -> str | None:
+    """Why it failed, or ended before its last step."""
+    return (trial.state.error or trial.state.stop_reason) if trial.state else None
+
+
+def _to_csv(run: RunData) -> str:
+    measure, text = measure_of(run), io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["architecture", "condition", "seed", "steps", "wall_time_s", measure.kind, "state", "why"])
+    for trial in run.trials:
+        state, seconds = trial.state, wall_time(trial)
+        rows.writerow(
+            [
+                trial.architecture,
+                trial.condition,
+                trial.seed,
+                state.step if state else None,
+                None if np.isnan(seconds) else seconds,
+                _score(trial, measure),
+                state.state if state else None,
+                _reason(trial),
+            ]
+        )
+    return text.getvalue()
+
+
+SECTION = Section(
+    "trials",
+    "Trials",
+    48,
+    lambda run: len(run.experiment.architectures) * len(run.experiment.conditions) > 1,
+    build,
+    files={_CSV: _to_csv},
+)
