@@ -6,7 +6,7 @@ from rayrl.errors import ConfigError
 
 @pytest.mark.parametrize("seeds", [[0], [3, 4]])
 def test_too_few_are_refused_with_the_field(seeds):
-    with pytest.raises(ConfigError, match="seeds = .*needs at least 3") as caught:
+    with pytest.raises(ConfigError, match=r"seeds = .*needs at least 3") as caught:
         check_seeds(seeds, where="experiment.yaml")
     assert caught.value.where == "experiment.yaml"
 
