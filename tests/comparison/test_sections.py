@@ -22,6 +22,7 @@ FIGURES = (
 def sections_in(page):
     """The sections' words, by key."""
     found = re.findall(r'<section id="(\w+)">(.*?)</section>', page.read_text(), re.DOTALL)
+    found = [(key, text.replace("<wbr>", "")) for key, text in found]
     plain = {key: re.sub(r"<script.*?</script>", " ", text, flags=re.DOTALL) for key, text in found}
     return {
         key: html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))) for key, text in plain.items()
