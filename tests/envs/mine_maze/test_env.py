@@ -52,17 +52,14 @@ def test_vectorized_and_single_do_exactly_the_same(options: dict[str, Any]) -> N
                 np.testing.assert_array_equal(a, b)
             assert mine[4].keys() == other[4].keys()
             np.testing.assert_equal(mine[4], other[4])
-            assert all(
-                part in envs.single_observation_space[name] for name, part in first(mine[0]).items()
-            )
+            assert all(part in envs.single_observation_space[name] for name, part in first(mine[0]).items())
             ends += (mine[2] | mine[3]).sum()
         assert ends > 4
 
 
 def first(observations: Any) -> dict[str, Any]:
     return {
-        name: first(value) if isinstance(value, dict) else value[0]
-        for name, value in observations.items()
+        name: first(value) if isinstance(value, dict) else value[0] for name, value in observations.items()
     }
 
 
