@@ -105,6 +105,9 @@ def test_a_suite_without_levels_is_refused(file: Path) -> None:
     changed(file, dict.clear)
     with pytest.raises(DataError, match="has no levels"):
         read_suite(file)
+    changed(file, lambda c: c.update(simple=[]))
+    with pytest.raises(DataError, match="category simple has no levels"):
+        read_suite(file)
 
 
 def test_verification_compares_files_and_asks_the_generator(file: Path, tmp_path: Path) -> None:
