@@ -34,6 +34,7 @@ _SMOKE = {
     "pretrain.epochs": 2,
     "train.total_steps": 1024,
     "evaluate.episodes": 2,
+    "evaluate.levels": 2,
 }
 """What a smoke run does at most."""
 
@@ -133,7 +134,8 @@ class Experiment(Config):
         values |= {"seeds": self.seeds[:1], "architectures": values["architectures"][:1]}
         for path, most in _SMOKE.items():
             section, field = path.split(".")
-            values[section][field] = min(values[section][field], most)
+            given = values[section][field]
+            values[section][field] = most if given is None else min(given, most)
         return Experiment.model_validate(values)
 
     def to_json(self) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def costs(config: ColumnarConfig, trial: Path) -> dict[str, Any]:
         trial: the trial's folder.
 
     Returns:
-        ``train_seconds``, in which it collected and learned; ``cpus`` and ``gpus`` that it asked for, and so
+        ``seconds``, in which it collected and learned; ``cpus`` and ``gpus`` that it asked for, and so
         ``cpu_hours`` and ``gpu_hours``; ``peak_memory_bytes`` of its processes, and
         ``peak_gpu_memory_bytes`` on a learner's GPU, null where there is none.
     """
@@ -75,7 +75,7 @@ def costs(config: ColumnarConfig, trial: Path) -> dict[str, Any]:
     asked = config.algo_class.default_resource_request(config).required_resources
     cpus, gpus = (float(asked.get(name, 0.0)) for name in ("CPU", "GPU"))
     return {
-        "train_seconds": seconds,
+        "seconds": seconds,
         "cpus": cpus,
         "gpus": gpus,
         "cpu_hours": cpus * seconds / 3600,

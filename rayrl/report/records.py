@@ -194,6 +194,25 @@ class TrialRecord(Record):
     """What happened to its checkpoints and processes, a sentence each with the option to change."""
 
 
+class ResourcesRecord(Record):
+    """Peaks of what a trial took."""
+
+    peak_memory_bytes: int | None = None
+    peak_gpu_memory_bytes: int | None = None
+
+
+class FailureRecord(Record):
+    """``failure.json`` of a trial, or of a seed's pretraining: why the run went on without it."""
+
+    name: str
+    kind: str
+    """``error``, ``out_of_memory``, ``lost`` or ``no_pretraining``."""
+    error: str
+    """What was raised, and what to do about it."""
+    resources: ResourcesRecord = ResourcesRecord()
+    when: str = ""
+
+
 class ChunkRecord(Record):
     """``chunks/chunk_<n>.json`` of a trial: how it ended a part of training."""
 

@@ -5,7 +5,7 @@ run.json, environment.json                              when, versions, hardware
 collect/manifest.json                                   demonstrations
 <architecture>/pretrain/seed_<n>/                       curve.jsonl, summary.json, eval_results.json
 <architecture>/<condition>/seed_<n>/                    progress.jsonl, evaluations.jsonl, chunks/,
-                                                        trial.json, eval_results.json
+                                                        trial.json, eval_results.json, failure.json
 evaluate/demonstrators/<name>.json                      results of demonstrators
 """
 
@@ -25,6 +25,7 @@ from rayrl.report.records import (
     DatasetRecord,
     EnvironmentRecord,
     ExperimentRecord,
+    FailureRecord,
     LatencyRecord,
     PolicyRecord,
     PretrainSummary,
@@ -122,6 +123,8 @@ class RunData:
     demonstrators: Mapping[str, EvaluationResult]
     problems: tuple[str, ...]
     """What is missing or damaged, one sentence each."""
+    failures: tuple[FailureRecord, ...] = ()
+    """Pretraining and trials without which the run went on."""
 
     @property
     def versions(self) -> Mapping[str, str]:

@@ -16,6 +16,7 @@ from rayrl.report.records import (
     DatasetRecord,
     EnvironmentRecord,
     ExperimentRecord,
+    FailureRecord,
     LatencyRecord,
     PolicyRecord,
     PretrainSummary,
@@ -56,6 +57,7 @@ def read_run(path: Path) -> RunData:
     if experiment.pretrain.skip_bc:  # nobody demonstrated
         experiment = experiment.model_copy(update={"collect": CollectRecord()})
     dataset = reader.dataset() if pretrains and experiment.collect.demonstrators else None
+    failures = tuple(reader.failures())
     return RunData(
         path=path,
         experiment=experiment,
@@ -80,6 +82,7 @@ def read_run(path: Path) -> RunData:
         ),
         demonstrators=reader.demonstrators({RANDOM, *experiment.collect.demonstrators}),
         problems=tuple(reader.problems),
+        failures=failures,
     )
 
 
@@ -146,6 +149,13 @@ class _Reader:
             latency=self.record(LatencyRecord, f"{name}/latency.json", missing=None),
             costs=manifest.extra if manifest else TrialCosts(),
         )
+
+    def failures(self) -> Iterator[FailureRecord]:
+        """What failed for good, pretraining first."""
+        names = [str(file.relative_to(self._path)) for file in self._path.glob("*/*/seed_*/failure.json")]
+        for name in sorted(names, key=lambda name: ("/pretrain/" not in name, name)):
+            if record := self.record(FailureRecord, name, missing=None):
+                yield record
 
     def _chunks(self, name: str) -> Iterator[ChunkRecord]:
         """The records of the chunks that a trial has ended, up to the first that it has not."""

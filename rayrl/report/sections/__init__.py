@@ -8,6 +8,7 @@ from rayrl.report.sections import (
     demonstrations,
     divergence,
     drops,
+    failures,
     learning_curves,
     results,
     setup,
@@ -19,7 +20,7 @@ from rayrl.report.sections import (
 from rayrl.report.sections.registry import register_section
 
 for _module in (
-    verdict, learning_curves, target, drops, results, categories, demonstrations, cloning, actions,
+    failures, verdict, learning_curves, target, drops, results, categories, demonstrations, cloning, actions,
     divergence, timing, chunks, setup, warnings,
 ):  # fmt: skip
     register_section(_module.SECTION)
