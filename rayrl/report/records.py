@@ -145,12 +145,12 @@ class LatencyRecord(Record):
 class TrialCosts(Record):
     """What a trial's manifest adds of what it cost."""
 
-    seconds: float | None = None
-    """Of training, by the clock."""
+    train_seconds: float | None = None
+    """In which it collected and learned."""
+    gpus: float | None = None
+    """GPUs that it asked for."""
     peak_memory_bytes: int | None = None
     """The most memory that its processes had."""
-    gpus: float | None = None
-    """GPUs that it held."""
 
 
 class TrialManifest(Record):

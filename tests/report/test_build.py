@@ -7,6 +7,7 @@ from importlib import resources
 
 import pytest
 
+import rayrl.comparison.sections  # noqa: F401  (registers them, as rayrl report does)
 from rayrl.errors import ConfigError, RunError
 from rayrl.report import build_report
 from rayrl.report.figures.style import COLORS
