@@ -89,7 +89,7 @@ class Collector:
         self._observation: dict[str, Any] | None = None
         """Parts of the newest observation; None where a reset is due."""
         self._begun: NDArray[np.bool_] | None = None
-        """``(N,)`` whose newest observation is the first one of an episode, and not kept yet; None for none."""
+        """``(N,)`` whose newest observation begins an episode, and is not kept yet; None for none."""
         self._idle: NDArray[np.bool_] | None = None
         """``(N,)`` sub-environments whose episode is over and which are not reset yet; None where none is."""
         self._use(make_env())

@@ -1,5 +1,6 @@
-"""A trial that fails for good, and pretraining that yields nothing: the others go on, and the same command tries
-just these again.
+"""A trial that fails for good, and pretraining that yields nothing: the others go on.
+
+The same command tries just these again.
 """
 
 import json
