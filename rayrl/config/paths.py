@@ -25,7 +25,12 @@ class SourceText(str):
         return str(self), self.base
 
 
-def _existing(value: Any) -> Any:
+def existing_path(value: Any) -> Any:
+    """The absolute path that an option's text stands for; what is no text is left to the next validator.
+
+    Raises:
+        ValueError: there is no such file or folder.
+    """
     if not isinstance(value, str | Path):
         return value
     base = value.base if isinstance(value, SourceText) else Path.cwd()
@@ -35,7 +40,7 @@ def _existing(value: Any) -> Any:
     return path
 
 
-InputPath = Annotated[Path, BeforeValidator(_existing)]
+InputPath = Annotated[Path, BeforeValidator(existing_path)]
 """An input of an experiment: a file or a folder that exists, as an absolute path.
 
 A run copies it into its own folder and records its hash.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,7 +27,15 @@ def are_paired(results: Sequence[EvaluationResult]) -> bool:
 
 
 def _episodes(result: EvaluationResult) -> tuple[object, ...]:
-    return result.env, result.seeds, result.categories, result.category, result.levels
+    categories = {name: _wherever_it_lies(changes) for name, changes in result.categories.items()}
+    env = result.env.id, _wherever_it_lies(result.env.config)
+    return env, result.seeds, categories, result.category, result.levels
+
+
+def _wherever_it_lies(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with digest and name of a file of levels, of which each run has a copy, instead of its path."""
+    file = config.get("level_file")
+    return {**config, "level_file": Path(file).parts[-2:]} if isinstance(file, str) else dict(config)
 
 
 def on_common_episodes(results: Sequence[EvaluationResult]) -> list[EvaluationResult]:

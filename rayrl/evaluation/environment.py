@@ -13,7 +13,7 @@ from rayrl.envs.spec import EnvSpec
 from rayrl.experience.columns import flatten_observation
 from rayrl.rollout.vector_env import make_vector_env
 
-_EVALUATION = {"rayrl/Router-v0": {"split": "eval"}}
+_EVALUATION = {"rayrl/Router-v0": {"split": "eval"}, "rayrl/MineMaze-v0": {"split": "test"}}
 """What evaluation changes in the options of rayrl's own environments."""
 _PROBE_SEEDS = (20_011, 7)
 _PROBE_STEPS = 32

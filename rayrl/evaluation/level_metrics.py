@@ -1,10 +1,10 @@
 """How well levels are solved: per category, and over all of them.
 
-Of n episodes, with success sᵢ ∈ {0, 1}, steps Lᵢ, the step limit M, the planner's steps ℓᵢ and deaths dᵢ:
+Of n episodes, with success sᵢ ∈ {0, 1}, steps Lᵢ, step limit Mᵢ, the planner's steps ℓᵢ and deaths dᵢ:
 
     success_rate     Σ sᵢ / n
     steps            Σ Lᵢ / n, of episodes that did not raise
-    efficiency       success_rate / (Σ Lᵢ / n M)             one that raised counts with M steps
+    efficiency       success_rate / (Σ Lᵢ / Mᵢ / n)          one that raised counts with Mᵢ steps
     spl              Σ sᵢ ℓᵢ / max(Lᵢ, ℓᵢ) / n                   success weighted by path length
     path_optimality  Σ sᵢ ℓᵢ / Lᵢ / Σ sᵢ                         of what succeeded, how direct it was
     safety           1 − Σ dᵢ / n
@@ -36,6 +36,7 @@ from rayrl.evaluation.result import (
     LENGTH,
     OPTIMAL_STEPS,
     RETURN,
+    STEP_LIMIT,
     STUCK,
     SUCCESS,
     TIMEOUT,
@@ -77,7 +78,7 @@ def level_metrics(result: EvaluationResult) -> LevelMetrics | None:
         return None
     parts = {name: result.within(name) for name in result.categories} or {AS_TRAINED: result}
     causes = _causes_in(result)
-    limited = all(step_limit(part) for part in parts.values())
+    limited = all(map(_is_limited, parts.values()))
     ratios = {name: _ratios(part, causes, limited=limited) for name, part in parts.items()}
     drawn = {name: _Drawn(ratios[name], stratum) for stratum, name in enumerate(parts)}
     pooled = [drawn[name] for name in parts if name != AS_TRAINED] or [*drawn.values()]
@@ -88,10 +89,17 @@ def level_metrics(result: EvaluationResult) -> LevelMetrics | None:
     )
 
 
-def step_limit(result: EvaluationResult) -> int | None:
-    """M: the lower of the evaluation's limit and the environment's option ``max_steps``, if there is one."""
-    limits = (result.max_steps, result.env.config.get("max_steps"))
-    return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=None)
+def step_limits(result: EvaluationResult) -> _Values:
+    """M of each episode, (episodes,): the lower of the evaluation's limit and the environment's.
+
+    The environment tells it in ``info`` as ``max_steps``, or has an option of that name; NaN without any.
+    """
+    option = result.env.config.get("max_steps")
+    limits = [np.full(result.episodes, limit, np.float64) for limit in (result.max_steps, option) if limit]
+    if STEP_LIMIT in result.metrics:
+        limits.append(result.values(STEP_LIMIT))
+    lowest: _Values = np.fmin.reduce([np.full(result.episodes, np.nan), *limits])
+    return lowest
 
 
 def failure_causes(result: EvaluationResult) -> list[str | None]:
@@ -105,6 +113,11 @@ def failure_causes(result: EvaluationResult) -> list[str | None]:
         next((cause for cause, holds in told if holds[episode]), OTHER) if success == 0 else None
         for episode, success in enumerate(result.values(SUCCESS))
     ]
+
+
+def _is_limited(result: EvaluationResult) -> bool:
+    """Whether the step limit is known of any episode."""
+    return not bool(np.isnan(step_limits(result)).all())
 
 
 def _causes_in(result: EvaluationResult) -> list[str]:
@@ -122,9 +135,9 @@ def _ratios(result: EvaluationResult, causes: list[str], *, limited: bool) -> _R
         "steps": _mean(length),
         "return": _mean(result.values(RETURN)),
     }
-    limit = step_limit(result) if limited else None
-    if limit is not None:
-        used = np.minimum(np.nan_to_num(length, nan=limit), limit) / limit
+    if limited:
+        # One of which the steps or the limit are not known raised, or was cut: it counts with its limit.
+        used = np.nan_to_num(np.fmin(length / step_limits(result), 1.0), nan=1.0)
         ratios["efficiency"] = (np.where(told, success, 0.0), np.where(told, used, 0.0))
     if OPTIMAL_STEPS in result.metrics:
         shortest = np.where(success == 1, result.values(OPTIMAL_STEPS), np.nan)
@@ -209,7 +222,7 @@ def macro_means(result: EvaluationResult, categories: Sequence[str]) -> dict[str
         categories: those that it has, or ``as_trained`` of a result without categories.
     """
     parts = [result.within(name) if result.categories else result for name in categories]
-    causes, limited = _causes_in(result), all(step_limit(part) for part in parts)
+    causes, limited = _causes_in(result), all(map(_is_limited, parts))
     sums = [
         {
             name: (above.sum(), below.sum())

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from rayrl.config import Config
+from rayrl.config.paths import existing_path
+
+
+def _suite(value: Any) -> Any:
+    """A path where it looks like one, read as every input is."""
+    return existing_path(value) if isinstance(value, Path) or str(value).endswith(".json") else value
 
 
 class EvaluateOptions(Config):
     """How policies are compared after training."""
 
-    suite: str | None = None
-    """Registered set of categories to evaluate in, besides the environment as it is trained on."""
+    suite: Annotated[Path | str | None, BeforeValidator(_suite)] = None
+    """Categories to evaluate in, besides the environment as it is trained on: a registered set's name, or the
+    path of a suite of levels (`….json`), of which each level is played once."""
+    levels: PositiveInt | None = None
+    """Levels of each category of such a file, its first ones; null for all."""
     categories: dict[str, dict[str, Any]] = Field(default={})
     """Further categories: by name, the options of the environment in which it differs."""
     episodes: PositiveInt = 20
-    """Episodes for each policy in each category."""
+    """Episodes for each policy in each category, but for those of a suite of levels."""
     seed: NonNegativeInt = 0
     """Names the episodes: all policies and demonstrators play the same ones."""
     max_steps: PositiveInt | None = None

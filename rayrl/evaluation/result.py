@@ -24,6 +24,8 @@ LENGTH = "episode_length"
 SUCCESS = "episode_success"
 DEATH, TIMEOUT, STUCK, ERROR = "death", "timeout", "stuck", "error"
 """Why an episode failed: the first three as the environment tells them, 0 or 1."""
+STEP_LIMIT = "max_steps"
+"""Steps after which the environment cuts an episode, where it tells them."""
 OPTIMAL_STEPS = "optimal_steps"
 """Steps of the shortest way to success, where the environment knows them."""
 _PER_EPISODE = ("category", "levels", "errors")

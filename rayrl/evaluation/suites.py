@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rayrl.config.base import nearest
 from rayrl.envs.spec import EnvSpec
 from rayrl.errors import ConfigError
+from rayrl.evaluation.level_suite import level_categories
 from rayrl.evaluation.router_suite import router_standard
 
 AS_TRAINED = "as_trained"
@@ -62,22 +64,31 @@ def register_suite(name: str, env_id: str, categories: Callable[[EnvSpec], Categ
     _SUITES[name] = (env_id, categories)
 
 
-def categories_of(env: EnvSpec, suite: str | None, further: Categories) -> dict[str, Category]:
+def categories_of(
+    env: EnvSpec, suite: str | Path | None, further: Categories, *, levels: int | None = None
+) -> dict[str, Category]:
     """What an evaluation plays, ``as_trained`` first.
 
     Args:
         env: the environment as it is trained on.
-        suite: a registered suite, or None.
+        suite: a registered suite, the file of a suite of levels, or None.
         further: categories besides those of the suite.
+        levels: of a file, how many of each category; None for all.
 
     Raises:
         ConfigError: there is no such suite, it is for another environment, or two categories have one name.
+        DataError: the file is damaged, or has a level that cannot be solved or is not what it says.
     """
     categories = {AS_TRAINED: Category({})}
-    for name, changes in [*_of_suite(env, suite).items(), *further.items()]:
+    if isinstance(suite, Path):
+        of_suite = level_categories(env, suite, most=levels)
+    else:
+        of_suite = {name: Category(dict(changes)) for name, changes in _of_suite(env, suite).items()}
+    own = {name: Category(dict(changes)) for name, changes in further.items()}
+    for name, category in [*of_suite.items(), *own.items()]:
         if name in categories:
             raise ConfigError(f"the category {name!r} is there twice", where="evaluate.categories")
-        categories[name] = Category(dict(changes))
+        categories[name] = category
     return categories
 
 

@@ -103,9 +103,10 @@ def categories_in(experiment: Experiment) -> dict[str, Category]:
 
     Raises:
         ConfigError: the suite is unknown or for another environment, or a name stands twice.
+        DataError: the suite's file is damaged.
     """
     options = experiment.evaluate
-    return categories_of(experiment.env, options.suite, options.categories)
+    return categories_of(experiment.env, options.suite, options.categories, levels=options.levels)
 
 
 def parts_of(work: Work, experiment: Experiment, categories: Mapping[str, Category]) -> Iterator[Part]:

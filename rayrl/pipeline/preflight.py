@@ -186,6 +186,7 @@ def check_evaluation(experiment: Experiment) -> None:
 
     Raises:
         ConfigError: the suite or an option is unknown or wrong, or a category has other spaces.
+        DataError: the suite's file is damaged.
         EnvError: the environment cannot be built with a category's options.
     """
     from rayrl.evaluation.environment import evaluation_spec
@@ -193,7 +194,8 @@ def check_evaluation(experiment: Experiment) -> None:
     from rayrl.rollout.vector_env import make_vector_env
 
     options, trained = experiment.evaluate, None
-    for name, category in categories_of(experiment.env, options.suite, options.categories).items():
+    categories = categories_of(experiment.env, options.suite, options.categories, levels=options.levels)
+    for name, category in categories.items():
         where = f"evaluate, category {name}"
         spec = evaluation_spec(experiment.env, {**options.env_config, **category.changes}, where=where)
         env = make_vector_env(spec.id, spec.config, num_envs=1)

@@ -45,13 +45,18 @@ class TrainRecord(Record):
     evaluate_every: int | None = None
 
 
+def _name_of(entry: Any) -> Any:
+    """The name of an architecture, which may stand in a mapping with its options."""
+    return entry.get("name") if isinstance(entry, dict) else entry
+
+
 class ExperimentRecord(Record):
     """``config.json``."""
 
     name: str
     seeds: tuple[int, ...]
     env: EnvInfo
-    architectures: tuple[str, ...]
+    architectures: tuple[Annotated[str, BeforeValidator(_name_of)], ...]
     conditions: tuple[str, ...]
     collect: CollectRecord = CollectRecord()
     pretrain: PretrainRecord = PretrainRecord()

@@ -3,6 +3,7 @@ import pytest
 
 from rayrl.errors import DataError
 from rayrl.evaluation.comparison import (
+    are_paired,
     normalized_score,
     paired_difference,
     paired_values,
@@ -76,3 +77,14 @@ def test_the_share_weighted_score():
     assert share_weighted(scores, {"least_outstanding": 3, "join_shortest_work": 1}) == pytest.approx(0.9)
     with pytest.raises(DataError, match="oracle"):
         share_weighted(scores, {"oracle": 1})
+
+
+def test_runs_with_copies_of_one_file_of_levels_are_paired():
+    def of(path):
+        result = result_of([1.0], seeds=[0])
+        env = result.env.model_copy(update={"config": {"level_file": path}})
+        return result.model_copy(update={"env": env, "levels": ("a",)})
+
+    first = of("/runs/one/inputs/0123456789ab/small.json")
+    assert are_paired([first, of("/elsewhere/two/inputs/0123456789ab/small.json")])
+    assert not are_paired([first, of("/runs/one/inputs/ba9876543210/small.json")])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rayrl.evaluation.level_metrics import failure_causes, level_metrics, step_limit
+from rayrl.evaluation.level_metrics import failure_causes, level_metrics, step_limits
 from rayrl.evaluation.result import join_categories
 from rayrl.evaluation.suites import AS_TRAINED
 from tests.evaluation.results import result_of
@@ -139,9 +139,14 @@ def test_each_failure_has_one_cause():
     assert shares == pytest.approx([0.2] * 4)
 
 
-def test_the_step_limit_is_the_lower_one():
-    result = played([1], [1], limit=50)
+def test_the_step_limit_is_the_lower_one_of_each_episode():
+    result = played([1, 0, 0], [10, 40, NAN], limit=50, max_steps=[40, 80, NAN])
+    assert step_limits(result).tolist() == [40, 50, 50]
+    assert values(level_metrics(result).micro)["efficiency"] == pytest.approx(
+        (1 / 3) / ((10 / 40 + 40 / 50 + 1) / 3)
+    )
     env = result.env.model_copy(update={"config": {"max_steps": 30}})
-    assert step_limit(result) == 50
-    assert step_limit(result.model_copy(update={"env": env})) == 30
-    assert step_limit(result.model_copy(update={"max_steps": None})) is None
+    assert step_limits(result.model_copy(update={"env": env})).tolist() == [30, 30, 30]
+    unlimited = played([1], [1], limit=None)
+    assert np.isnan(step_limits(unlimited)).all()
+    assert "efficiency" not in level_metrics(unlimited).micro

@@ -7,6 +7,7 @@ import pytest
 import torch
 from run_fixtures import prepare_run
 
+from rayrl.envs.mine_maze.suite import generate_suite
 from rayrl.errors import EnvError
 from rayrl.evaluation.environment import episode_seed
 from rayrl.evaluation.latency import LATENCY_FILE, load_latency
@@ -17,6 +18,7 @@ from rayrl.models.policy_folder import save_policy
 from rayrl.pipeline import evaluation_plan
 from rayrl.pipeline.context import StageContext
 from rayrl.pipeline.evaluate_stage import run
+from rayrl.pipeline.preflight import check_evaluation
 from rayrl.pipeline.stages import StageUnit, stage_kind
 from tests.evaluation.hazard import Hazard
 
@@ -207,3 +209,35 @@ def test_tasks_find_what_this_process_does(hazards, ray_cluster):
     hazards(local=False, episodes=70, max_steps=12, latency=True)
     assert [load_result(file) for file in files] == here
     assert next(path.rglob(LATENCY_FILE))
+
+
+def test_a_suite_of_levels_is_copied_and_each_level_has_its_result(tmp_path):
+    suite = generate_suite("small", {"very_simple": 3, "simple": 2})
+    (tmp_path / "small.json").write_text(json.dumps(suite.to_json()))
+    maze = {"observations": ["game_state", "action_mask"], "categories": {"simple": 1}}
+    values = {
+        "name": "mazes",
+        "seeds": [0],
+        "env": {"id": "rayrl/MineMaze-v0", "config": maze},
+        "conditions": ["no_pretrain"],
+        "evaluate": {"suite": "small.json", "episodes": 4, "latency": False},
+    }
+    folder = prepare_run(tmp_path / "run", values)
+    copied = folder.experiment().evaluate.suite
+    assert copied.is_relative_to(folder.path / "inputs")
+    env = gym.make("rayrl/MineMaze-v0", **maze)
+    network = ActorCriticNetwork(env.observation_space, env.action_space, ModelConfig(fcnet_hiddens=(4,)))
+    save_policy(policy(tmp_path, 0), network, architecture="mlp_baseline", provenance={"step": 0})
+    check_evaluation(folder.experiment())
+    context = StageContext(folder.experiment(), folder, StageUnit(stage_kind("evaluate")), local=True)
+    assert run(context) is not None
+    planner = load_result(folder.path / "evaluate" / "demonstrators" / "planner.json")
+    assert planner.category == ("as_trained",) * 4 + ("very_simple",) * 3 + ("simple",) * 2
+    assert planner.levels == (None,) * 4 + tuple(level.id for level in suite.levels)
+    assert planner.seeds[4:] == (0, 1, 2, 0, 1)
+    assert planner.metrics["episode_success"] == (1.0,) * 9
+    steps = tuple(float(level.level.optimal_steps) for level in suite.levels)
+    assert planner.metrics["episode_length"][4:] == planner.metrics["optimal_steps"][4:] == steps
+    found = json.loads((folder.path / "all_results.json").read_text())["planner"]["levels"]
+    assert found["macro"]["spl"]["value"] == found["macro"]["success_rate"]["value"] == 1.0
+    assert found["categories"]["simple"]["efficiency"]["value"] > 0

@@ -224,6 +224,7 @@ class MineMazeEpisodes:
             "timeout": (ended == TIMEOUT).astype(np.float64),
             "stuck": (ended == STUCK).astype(np.float64),
             "optimal_steps": self.simulation.levels["optimal_steps"][slots].astype(np.float64),
+            "max_steps": self.simulation.levels["max_steps"][slots].astype(np.float64),
         }
 
     def _check_one_each(self, name: str, values: NDArray[Any]) -> None:

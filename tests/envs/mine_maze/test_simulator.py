@@ -35,6 +35,7 @@ def test_a_switch_opens_its_door_for_good_and_pays_once(tmp_path: Path) -> None:
         "timeout": 0.0,
         "stuck": 0.0,
         "optimal_steps": 4.0,
+        "max_steps": 16.0,
     }
 
 
