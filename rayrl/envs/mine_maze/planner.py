@@ -100,6 +100,8 @@ def best_action(maze, steps, cell, doors, phase):  # type: ignore[no-untyped-def
     for turn in range(1, 6):
         action = turn % 5
         target = moved(maze, cell, doors, action)
+        if target == cell and action != STAY:
+            continue  # the action mask forbids it
         if outcome(maze, cell, target, phase) != SAFE:
             continue
         after = pressed(maze, target, doors)
