@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -76,6 +77,51 @@ def legacy(
         typer.echo(f"  dropped: {count:,} {what}")
     for note in report.notes:
         typer.echo(f"  note: {note}")
+
+
+@app.command()
+def replays(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="Replay file of the mine maze, or a folder of them.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make.")],
+    file: Annotated[
+        Path | None,
+        typer.Option("--for", metavar="FILE", help="Experiment file whose observations they are to have."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replaces an option of that file; repeatable."),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Makes a dataset of replays: what was seen before each action is simulated again."""
+    from rayrl.cli.progress import progress
+    from rayrl.rollout.maze_replays import import_replays
+
+    with progress("simulating", "replays") as told:
+        dataset = import_replays(path, out, _options_of(file, overrides or ()), progress=told)
+    typer.echo(f"{out}: {dataset.num_trajectories} replays, {dataset.num_steps:,} steps")
+
+
+def _options_of(file: Path | None, overrides: Sequence[str]) -> dict[str, Any] | None:
+    """The options of the mine maze in an experiment file.
+
+    Raises:
+        ConfigError: the file is wrong, of another environment, or not given though options replace its own.
+    """
+    from rayrl.envs.mine_maze.suite import ENV_ID
+    from rayrl.errors import ConfigError
+    from rayrl.pipeline.experiment import load_experiment
+
+    if file is None:
+        if overrides:
+            raise ConfigError("replaces an option of --for FILE, which is not given", where="--set")
+        return None
+    env = load_experiment(file, overrides).env
+    if env.id != ENV_ID:
+        raise ConfigError(f"env.id = {env.id!r}; replays are of {ENV_ID}", where=str(file))
+    return env.config
 
 
 def _environment(env_id: str) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def folder(file, tmp_path):
 
 def test_the_surface():
     commands = dict(typer.main.get_command(app).commands)
-    for group in ("data", "import", "policy"):
+    for group in ("data", "import", "policy", "suite"):
         commands |= {f"{group} {name}": command for name, command in commands.pop(group).commands.items()}
     options = {
         name: sorted(option for parameter in command.params for option in parameter.opts if "-" in option)
@@ -99,6 +99,10 @@ def test_the_surface():
         "data verify": ["--debug", "--sample"],
         "data export": ["--debug", "--force", "--format", "--out"],
         "import legacy": ["--debug", "--ends", "--env", "--json", "--num-envs", "--out", "--trust"],
+        "import replays": ["--debug", "--for", "--out", "--set"],
+        "suite generate": ["--category", "--debug", "--force", "--name", "--seed", "--split"],
+        "suite verify": ["--debug"],
+        "suite show": ["--debug", "--json"],
         "policy show": ["--debug", "--json"],
         "policy check": ["--debug", "--for", "--json", "--set"],
         "policy latency": ["--batch", "--debug", "--device", "--for", "--json"],

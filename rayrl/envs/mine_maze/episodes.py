@@ -18,7 +18,7 @@ from rayrl.envs.mine_maze.config import MineMazeConfig
 from rayrl.envs.mine_maze.graph import STATES, GraphArrays, build_graph, write_node_state
 from rayrl.envs.mine_maze.images import FRAME_CELLS, FRAME_SCALE, VIEW_SCALE, write_frames, write_views
 from rayrl.envs.mine_maze.level import Level
-from rayrl.envs.mine_maze.levels import hash_bytes, level_source
+from rayrl.envs.mine_maze.levels import LevelSource, hash_bytes, level_source
 from rayrl.envs.mine_maze.observation import (
     GAME_STATE,
     REACHABILITY,
@@ -60,14 +60,19 @@ class StepResult(NamedTuple):
 class MineMazeEpisodes:
     """State and dynamics of ``num_envs`` independent episodes; one that is over is begun anew by ``step``.
 
+    Args:
+        config: the environment's options.
+        num_envs: number of episodes B.
+        source: gives the levels; None takes the source that the options state.
+
     Raises:
         ConfigError, DataError: as ``level_source`` does.
     """
 
-    def __init__(self, config: MineMazeConfig, num_envs: int) -> None:
+    def __init__(self, config: MineMazeConfig, num_envs: int, source: LevelSource | None = None) -> None:
         self.config = config
         self.num_envs = num_envs
-        self.source = level_source(config, num_envs)
+        self.source = level_source(config, num_envs) if source is None else source
         self.room: Room = self.source.room
         self.simulation = Simulation.empty(self.room, num_envs)
         self.levels: list[Level | None] = [None] * num_envs

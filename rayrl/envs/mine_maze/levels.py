@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -48,27 +48,24 @@ def level_source(config: MineMazeConfig, num_envs: int) -> LevelSource:
         DataError: the file is no suite.
     """
     if config.level_file is not None:
-        return _File(config, config.level_file, num_envs)
+        return _of_file(config, config.level_file, num_envs)
     return _Generated(config)
 
 
-class _File:
-    """The levels of a suite file: after ``reset(seed=s)`` of B environments, environment i plays level s + i,
-    and with each episode goes on by B."""
+class GivenLevels:
+    """Levels in their order: after ``reset(seed=s)`` of B environments, environment i plays level s + i, and
+    with each episode goes on by B, modulo their number.
 
-    def __init__(self, config: MineMazeConfig, path: Path, num_envs: int) -> None:
-        suite = read_suite(path)
-        names = list(config.categories or suite.categories)
-        for name in names:
-            if name not in suite.categories:
-                raise ConfigError(
-                    f"categories.{name}: {path} has no such levels",
-                    where="rayrl/MineMaze-v0",
-                    remedy=f"it has {', '.join(suite.categories)}",
-                )
-        self._levels = [entry.level for name in names for entry in suite.categories[name]]
+    Args:
+        levels: one at least.
+        room: what observations have room for.
+        num_envs: B.
+    """
+
+    def __init__(self, levels: Sequence[Level], room: Room, num_envs: int) -> None:
+        self._levels = levels
         self._num_envs = num_envs
-        self.room = _room(config, names)
+        self.room = room
 
     def draw(self, seed: int, episode: int) -> Place:
         """Level ``seed + episode * num_envs``, modulo their number."""
@@ -77,6 +74,20 @@ class _File:
     def level(self, place: Place) -> Level:
         """The level of that number."""
         return self._levels[place[1]]
+
+
+def _of_file(config: MineMazeConfig, path: Path, num_envs: int) -> GivenLevels:
+    suite = read_suite(path)
+    names = list(config.categories or suite.categories)
+    for name in names:
+        if name not in suite.categories:
+            raise ConfigError(
+                f"categories.{name}: {path} has no such levels",
+                where="rayrl/MineMaze-v0",
+                remedy=f"it has {', '.join(suite.categories)}",
+            )
+    levels = [entry.level for name in names for entry in suite.categories[name]]
+    return GivenLevels(levels, _room(config, names), num_envs)
 
 
 class _Generated:

@@ -101,6 +101,7 @@ def test_the_search_backwards_finds_what_one_forwards_does(category: str) -> Non
             assert steps_from(made, cell, doors, phase) == steps
             action = best_action(made.maze, made.steps, cell, doors, phase)
             target = moved(made.maze, cell, doors, action)
+            assert (target == cell) == (action == STAY)
             if steps > 0 and target != made.maze.exit:
                 after = steps_from(
                     made, target, pressed(made.maze, target, doors), (phase + 1) % made.maze.period

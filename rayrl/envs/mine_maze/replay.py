@@ -1,0 +1,199 @@
+"""Replay files: episodes as level and actions, from which everything else is simulated again.
+
+    {
+      "format": "rayrl-replays", "version": 1, "env": "rayrl/MineMaze-v0",
+      "replays": [
+        {"id": "first", "actions": "RRRU", "max_steps": 8, "ended": "success", "demonstrator": "planner",
+         "level": {"category": "simple", "seed": 3, "content": ["..#E", "S..."], "sha256": "…"}}
+      ]
+    }
+
+Actions are letters: ``.`` stays, ``URDL`` go up, right, down and left. By hand, ``id``, ``category``,
+``content``, ``actions`` and ``ended`` are enough.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from rayrl.config import Config
+from rayrl.envs.mine_maze.categories import RECIPES, Room
+from rayrl.envs.mine_maze.config import MineMazeConfig, unknown_category
+from rayrl.envs.mine_maze.level import Level
+from rayrl.envs.mine_maze.simulator import NONE, RewardScale, Simulation, step
+from rayrl.errors import ConfigError, DataError
+
+FORMAT = "rayrl-replays"
+LETTERS = ".URDL"
+"""By action."""
+Ended = Literal["success", "death_by_mine", "death_by_patrol", "timeout", "stuck"]
+_ENDINGS: tuple[Ended | None, ...] = (None, "success", "death_by_mine", "death_by_patrol", "timeout", "stuck")
+"""By the simulator's codes."""
+
+
+class LevelRecord(Config):
+    """A level as it stands in a replay."""
+
+    category: str
+    """Whose observations it fits into."""
+    seed: int | None = Field(default=None, ge=0)
+    """From which the generator made it; null where it was written by hand."""
+    content: tuple[str, ...]
+    """Its rows, then its patrols."""
+    sha256: str | None = None
+    """Of the content; null where it was written by hand."""
+
+
+class ReplayRecord(Config):
+    """A replay as it stands in a file."""
+
+    id: str = Field(min_length=1)
+    """Its name, which no other replay of the file has."""
+    level: LevelRecord
+    actions: str = Field(min_length=1, pattern=r"^[.URDL]+$")
+    """A letter each."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Steps after which the episode was truncated; null where these were twice the level's cells."""
+    ended: Ended | None = None
+    """How the episode ended after the last action; null where it went on."""
+    demonstrator: str | None = None
+    """Who acted."""
+
+
+class ReplayFile(Config):
+    """A file of replays, as it stands on disk."""
+
+    format: Literal["rayrl-replays"] = "rayrl-replays"
+    version: Literal[1] = 1
+    env: Literal["rayrl/MineMaze-v0"] = "rayrl/MineMaze-v0"
+    replays: tuple[ReplayRecord, ...] = Field(min_length=1)
+
+
+class Outcome(NamedTuple):
+    """What actions come to."""
+
+    steps: int
+    """How many of them were taken before the episode ended."""
+    ended: Ended | None
+    """How it did; None where it goes on after the last."""
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """An episode on a level.
+
+    Args:
+        id: its name.
+        level: where.
+        actions: what was done, in [0, 5).
+        max_steps: where the episode was truncated.
+        ended: how it ended after the last action; None where it went on.
+        demonstrator: who acted; None where nobody says.
+    """
+
+    id: str
+    level: Level
+    actions: tuple[int, ...]
+    max_steps: int
+    ended: Ended | None
+    demonstrator: str | None = None
+
+    def to_record(self) -> ReplayRecord:
+        """What stands in a file."""
+        level = self.level
+        return ReplayRecord(
+            id=self.id,
+            level=LevelRecord(
+                category=level.category, seed=level.seed, content=level.content, sha256=level.sha256
+            ),
+            actions="".join(LETTERS[action] for action in self.actions),
+            max_steps=self.max_steps,
+            ended=self.ended,
+            demonstrator=self.demonstrator,
+        )
+
+
+def outcome_of(level: Level, actions: Sequence[int], max_steps: int) -> Outcome:
+    """Simulates actions on a level until they, or the episode, end."""
+    simulation = Simulation.empty(Room.of([level.category]), 1)
+    simulation.install(0, level, max_steps)
+    simulation.begin(0)
+    scale, over, rewards = RewardScale.of(MineMazeConfig()), np.zeros(1, np.bool_), np.empty(1)
+    for taken, action in enumerate(actions, 1):
+        assert step(simulation, scale, np.array([action]), over, rewards) == NONE
+        if ended := simulation.episodes["ended"][0]:
+            return Outcome(taken, _ENDINGS[ended])
+    return Outcome(len(actions), None)
+
+
+def replays_to_json(replays: Sequence[Replay]) -> dict[str, Any]:
+    """What stands in a file of these replays."""
+    return ReplayFile(replays=tuple(replay.to_record() for replay in replays)).model_dump(mode="json")
+
+
+def read_replays(path: Path | str) -> list[Replay]:
+    """Reads a file, or all ``*.json`` below a folder in the order of their names, and plays every replay.
+
+    Raises:
+        DataError: a file cannot be read, is no replay file or of another version; two replays have one id; a
+            level is wrong; or actions do not come to what is recorded. Naming the file and the replay.
+    """
+    path = Path(path)
+    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    if not files:
+        raise DataError("there is no .json file below it", where=str(path))
+    found: dict[str, Replay] = {}
+    for file in files:
+        for record in _read(file).replays:
+            where = f"{file}, replay {record.id!r}"
+            if record.id in found:
+                raise DataError("there are two of this id", where=where)
+            found[record.id] = _replay(record, where)
+    return list(found.values())
+
+
+def _read(path: Path) -> ReplayFile:
+    try:
+        values = json.loads(path.read_text())
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except ValueError as error:
+        raise DataError(f"is no JSON: {error}", where=str(path)) from error
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise DataError("is no file of replays", where=str(path), remedy=f"its format is not {FORMAT!r}")
+    try:
+        return ReplayFile.parse(values, where=str(path))
+    except ConfigError as error:
+        raise DataError(error.message, where=str(path)) from error
+
+
+def _replay(record: ReplayRecord, where: str) -> Replay:
+    given = record.level
+    if given.category not in RECIPES:
+        raise DataError(unknown_category(given.category), where=where)
+    level = Level.parse(given.category, given.content, seed=given.seed, where=where)
+    if given.sha256 not in (None, level.sha256):
+        raise DataError(
+            f"level.sha256 is {given.sha256[:12] if given.sha256 else None}…, and that of the content "
+            f"{level.sha256[:12]}…",
+            where=where,
+        )
+    actions = tuple(LETTERS.index(letter) for letter in record.actions)
+    max_steps = record.max_steps or 2 * len(level.maze.kinds)
+    steps, ended = outcome_of(level, actions, max_steps)
+    if steps < len(actions):
+        raise DataError(f"ends in {ended} after {steps} of {len(actions)} actions", where=where)
+    if ended != record.ended:
+        raise DataError(
+            f"ended = {record.ended!r}, and its actions come to {ended!r}",
+            where=where,
+            remedy="the level, the actions or max_steps are not those of the episode",
+        )
+    return Replay(record.id, level, actions, max_steps, ended, record.demonstrator)
