@@ -33,7 +33,7 @@ def _episodes(result: EvaluationResult) -> tuple[object, ...]:
 
 
 def _wherever_it_lies(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with the digest and the name of a file of levels, which each run has a copy of, for its path."""
+    """Options with a file of levels by its digest and name: each run has a copy of its own."""
     file = config.get("level_file")
     return {**config, "level_file": Path(file).parts[-2:]} if isinstance(file, str) else dict(config)
 

@@ -1,6 +1,4 @@
-"""A trial that fails for good, and pretraining that yields nothing: the others go on, and the same command tries
-just these again.
-"""
+"""Trials that fail for good, and pretraining that yields nothing: the others go on without them."""
 
 import json
 from pathlib import Path
