@@ -37,6 +37,7 @@ from ray.rllib.utils.metrics import (
 from torch import Tensor
 
 from rayrl.algorithms.collective import copy_from_first, rank, sum_over_learners, time_limit
+from rayrl.algorithms.device_columns import on_device
 from rayrl.algorithms.faults import check_losses
 from rayrl.algorithms.gpu_usage import gpu_usage
 from rayrl.algorithms.gradients import FlatGradient, LossScale
@@ -44,9 +45,7 @@ from rayrl.algorithms.sequence_table import SequenceTable
 from rayrl.algorithms.shuffling import Shuffled, ShuffledRows, ShuffledSequences
 from rayrl.config.seeding import Role, generator
 from rayrl.errors import TrainingError
-from rayrl.experience import columns as c
-from rayrl.experience.batch import TrajectoryBatch
-from rayrl.experience.ragged import Column, Ragged
+from rayrl.experience.ragged import Column
 from rayrl.models.observed import Observed
 from rayrl.models.policy_module import PolicyModule
 from rayrl.models.sequences import Sequences
@@ -330,38 +329,8 @@ class ColumnarLearner(TorchLearner):
         return contextlib.nullcontext() if dtype is None else torch.autocast(self._device.type, dtype)
 
     def to_device(self, column: Column) -> Tensor:
-        """A column as a tensor of the learner's own.
-
-        Raises:
-            TrainingError: the column is ragged.
-        """
-        if isinstance(column, Ragged):
-            raise TrainingError("ragged and text columns cannot be learned from by this policy")
-        # Arrays from the object store are read-only and must not stay pinned by a tensor.
-        own = column if column.flags.writeable else column.copy()
-        return torch.from_numpy(np.ascontiguousarray(own)).to(self._device)
-
-    def observed(self, batch: TrajectoryBatch) -> Observed:
-        """The observations of a batch's rows, on the device, by the policy's names."""
-        once = {name: batch.trajectory_columns[name] for name in c.static_names(batch.trajectory_columns)}
-        return Observed(
-            {name: self.to_device(x) for name, x in batch.columns.items() if c.is_observation(name)},
-            {name: self.to_device(column) for name, column in once.items()},
-            self.to_device(batch.trajectory_of_row() if once else np.empty(0, np.int64)),
-        )
-
-    def parts_of(self, minibatch: Columns) -> Columns:
-        """The parts of the observation among the columns of a minibatch."""
-        return {name: part for name, part in minibatch.items() if c.is_observation(name)}
-
-    def last_observed(self, batch: TrajectoryBatch, observed: Observed) -> Observed:
-        """The observation after the last row of each trajectory; ``observed`` is what was before."""
-        final = {
-            name.replace(c.FINAL_OBS, c.OBS, 1): self.to_device(column)
-            for name, column in batch.trajectory_columns.items()
-            if c.is_final(name)
-        }
-        return Observed(final | observed.by_trajectory)
+        """A column as a tensor of the learner's own; see ``on_device``."""
+        return on_device(column, self._device)
 
     def start_from(self, state: Mapping[str, NDArray[Any]], *, where: str) -> LoadReport:
         """Takes over the weights of a policy, its normalizer included, before the first update.

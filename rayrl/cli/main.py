@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from rayrl.cli import completion, data, imports, policy
+from rayrl.cli import completion, data, imports, policy, suite
 from rayrl.cli import run as run_command
 from rayrl.cli.options import AsJson, Debug, EnvId, File, Overrides
 from rayrl.errors import RayrlError, RunError
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(imports.app, name="import")
 app.add_typer(policy.app, name="policy")
+app.add_typer(suite.app, name="suite")
 
 
 RunFolderPath = Annotated[

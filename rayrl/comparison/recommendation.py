@@ -44,7 +44,7 @@ def recommend(comparison: Comparison) -> Iterator[str]:
         yield f"By {comparison.measure} alone it cannot be told from {names}."
     fewest = min(len(candidate.seeds) for candidate in comparison.candidates)
     if comparison.refused is None and fewest < ENOUGH_RUNS:
-        yield f"{capitalized(count(fewest, 'training seed'))}: few, so that the intervals are too narrow."
+        yield f"{capitalized(count(fewest, 'training seed'))}: few."
 
 
 def _quality(candidate: Candidate, measure: MeasureKind) -> str:

@@ -53,8 +53,8 @@ def latency_ms(trial: Trial, percentile: str) -> float:
 
 def wall_time(trial: Trial) -> float:
     """Seconds of training by the clock."""
-    if trial.costs.seconds is not None:
-        return trial.costs.seconds
+    if trial.costs.train_seconds is not None:
+        return trial.costs.train_seconds
     seconds = trial.curve["seconds/total"]
     return float(np.nansum(seconds)) if np.isfinite(seconds).any() else _UNKNOWN
 

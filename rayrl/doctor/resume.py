@@ -125,7 +125,7 @@ def _first_trial_of(experiment: Experiment) -> Experiment:
     return experiment.model_copy(
         update={
             "seeds": experiment.seeds[:1],
-            "architectures": experiment.architectures[:1],
+            "entries": experiment.entries[:1],
             "conditions": ("with_pretrain" if experiment.pretrains else "no_pretrain",),
         }
     )

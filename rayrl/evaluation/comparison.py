@@ -33,7 +33,7 @@ def _episodes(result: EvaluationResult) -> tuple[object, ...]:
 
 
 def _wherever_it_lies(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with a file of levels by its digest and name: each run has a copy of its own."""
+    """Options with digest and name of a file of levels, of which each run has a copy, instead of its path."""
     file = config.get("level_file")
     return {**config, "level_file": Path(file).parts[-2:]} if isinstance(file, str) else dict(config)
 

@@ -47,8 +47,11 @@ def architecture(name: str) -> type[ModelConfig]:
         for installed in entry_points(group=_GROUP, name=name):
             register_architecture(name, _load(installed))
     if name not in _ARCHITECTURES:
+        known, hint = f"known: {', '.join(names())}", nearest(name, names())
         raise ConfigError(
-            f"there is no architecture {name!r}", where="architectures", remedy=nearest(name, names())
+            f"there is no architecture {name!r}",
+            where="architectures",
+            remedy=hint if hint == known else f"{hint} {known}",
         )
     return _ARCHITECTURES[name]
 
@@ -69,30 +72,37 @@ def _load(installed: EntryPoint) -> type[ModelConfig]:
     return found
 
 
-def model_config(name: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def model_config(name: str, *options: Mapping[str, Any] | None) -> dict[str, Any]:
     """An architecture's ``model_config`` as plain values, with some of its options replaced.
+
+    Args:
+        name: the architecture.
+        options: what replaces its options, the last first; of a section, only what is given is replaced.
 
     Raises:
         ConfigError: there is no such architecture, or an option is unknown or wrong.
     """
     kind = architecture(name)
-    if not isinstance(options, Mapping | None):
-        raise ConfigError(
-            f"model_config = {options!r}", where=f"architecture {name}", remedy="give a mapping"
-        )
-    return kind.from_rllib(_replaced(kind(), options or {})).model_dump()
+    values = kind().model_dump()
+    for each in options:
+        if not isinstance(each, Mapping | None):
+            raise ConfigError(
+                f"model_config = {each!r}", where=f"architecture {name}", remedy="give a mapping"
+            )
+        values = _replaced(values, each or {}, kind)
+    return kind.from_rllib(values).model_dump()
 
 
-def _replaced(config: Config, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a configuration, some of them replaced; of its sections, option by option."""
-    values = config.model_dump()
+def _replaced(
+    values: Mapping[str, Any], options: Mapping[str, Any], kind: type[ModelConfig]
+) -> dict[str, Any]:
+    """Options of which some are replaced; of a section, only what is given."""
+    replaced = dict(values)
     for name, value in options.items():
-        section = getattr(config, name, None)
-        if isinstance(section, Config) and isinstance(value, Mapping):
-            values[name] = _replaced(section, value)
-        else:
-            values[name] = value
-    return values
+        is_section = isinstance(kind.model_fields[name].default, Config) if name in values else False
+        replaces = is_section and isinstance(value, Mapping) and isinstance(values[name], Mapping)
+        replaced[name] = {**values[name], **value} if replaces else value
+    return replaced
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -23,6 +23,9 @@ class FusionEncoder(Encoder):
 
     There is one token for each image, one for each graph, and one for all vectors together; the order is that
     of the observation within each kind.
+
+    Attributes:
+        graph_encoders: those of the graphs.
     """
 
     def __init__(self, layout: ObservationLayout, config: ModelConfig) -> None:
@@ -51,6 +54,7 @@ class FusionEncoder(Encoder):
             initializer=initializer,
         )
         self.output_size = config.features_dim
+        self.graph_encoders = tuple(graphs)
         self._encoders = (*images, *graphs)
 
     def forward(

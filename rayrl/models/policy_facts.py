@@ -42,6 +42,8 @@ def policy_facts(path: Path) -> dict[str, Any]:
         "action space": space_text(network.action_space),
         "distribution": description.distribution,
         "observations normalized by": int(normalizer.count) if normalizer.enabled else None,
+        "parameters of the policy": description.parameters,
+        "operations for an observation": description.flops,
         "numbers remembered": network.state_size,
         "has a value network": not description.inference_only,
         "provenance": description.provenance,

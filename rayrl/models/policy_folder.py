@@ -16,6 +16,7 @@ import torch
 from rayrl.config.base import Config
 from rayrl.errors import ConfigError, IntegrityError, SpaceError
 from rayrl.models.actor_critic_network import ActorCriticNetwork
+from rayrl.models.costs import acting_parameters, flops
 from rayrl.models.model_config import ModelConfig
 from rayrl.models.policy import Policy
 from rayrl.models.weights import load_weights
@@ -40,6 +41,8 @@ class PolicyDescription(Config):
         inference_only: whether the value is left out.
         weights_sha256: digest of ``weights.safetensors``.
         provenance: where the policy comes from, as plain JSON values.
+        parameters: numbers that the policy is computed from; None where it was saved without.
+        flops: floating point operations of acting on one observation; None where it was saved without.
         created: ISO 8601, UTC.
     """
 
@@ -53,6 +56,8 @@ class PolicyDescription(Config):
     inference_only: bool
     weights_sha256: str
     provenance: dict[str, Any]
+    parameters: int | None = None
+    flops: int | None = None
     versions: dict[str, str]
     created: str
 
@@ -84,6 +89,8 @@ def save_policy(
         inference_only=network.inference_only,
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         provenance=dict(provenance),
+        parameters=acting_parameters(network),
+        flops=flops(network),
         versions=versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

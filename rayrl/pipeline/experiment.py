@@ -15,13 +15,9 @@ from rayrl.config import Config, read_document
 from rayrl.envs import default_mix
 from rayrl.envs.spec import EnvSpec
 from rayrl.evaluation.options import EvaluateOptions
+from rayrl.pipeline.architecture_entry import ArchitectureEntry, Entry, Name
 from rayrl.report.options import ReportOptions
 from rayrl.rollout.options import CollectOptions
-
-Name = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$", description="letters, digits, `.`, `_`, `-`")
-]
-"""Fit for a folder and a job id."""
 
 Condition = Literal["no_pretrain", "with_pretrain", "with_pretrain_no_kl"]
 
@@ -51,8 +47,11 @@ class Experiment(Config):
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0, 1, 2)
     """One trial each, for every architecture and condition."""
     env: EnvSpec
-    architectures: Annotated[tuple[Name, ...], Field(min_length=1)] = ("mlp_baseline",)
-    """Named network configurations; ``rayrl list architectures`` shows those that are known."""
+    entries: Annotated[tuple[Entry, ...], Field(min_length=1, alias="architectures")] = (
+        ArchitectureEntry(name="mlp_baseline"),
+    )
+    """Named network configurations; ``rayrl list architectures`` shows those that are known. A mapping
+    replaces options of one, under a name of its own: `{name: small, base: gcn, graph: {hidden_dim: 48}}`."""
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = ("no_pretrain", "with_pretrain")
     """Whether trials start from scratch, or from the pretrained policy of their architecture and seed;
     `with_pretrain_no_kl` starts from it and does without `train.options.kl_ref`, to show what that does."""
@@ -70,6 +69,15 @@ class Experiment(Config):
     """Where results are uploaded to; only null is supported yet."""
 
     @property
+    def architectures(self) -> tuple[str, ...]:
+        """The names of the architectures."""
+        return tuple(entry.name for entry in self.entries)
+
+    def entry(self, name: str) -> ArchitectureEntry:
+        """What the file says of an architecture; one that it does not name is as it is registered."""
+        return next((e for e in self.entries if e.name == name), None) or ArchitectureEntry(name=name)
+
+    @property
     def pretrains(self) -> bool:
         """Whether any trial starts from a pretrained policy."""
         return any(starts_from_policy(condition) for condition in self.conditions)
@@ -79,11 +87,12 @@ class Experiment(Config):
         """Whether any pretrained policy is cloned from demonstrations, and not just taken over."""
         return self.pretrains and not self.pretrain.skip_bc
 
-    @field_validator("seeds", "architectures", "conditions")
+    @field_validator("seeds", "entries", "conditions")
     @classmethod
     def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        if len(set(values)) < len(values):
-            raise ValueError("must not name anything twice")
+        names = [each.name if isinstance(each, ArchitectureEntry) else each for each in values]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"must not name anything twice: {twice}")
         return values
 
     @field_validator("collect")
@@ -122,7 +131,7 @@ class Experiment(Config):
     def smoke(self) -> Experiment:
         """The same experiment in seconds: one architecture and seed, few steps."""
         values = self.model_dump(by_alias=True)
-        values |= {"seeds": self.seeds[:1], "architectures": self.architectures[:1]}
+        values |= {"seeds": self.seeds[:1], "architectures": values["architectures"][:1]}
         for path, most in _SMOKE.items():
             section, field = path.split(".")
             given = values[section][field]
@@ -149,7 +158,7 @@ def load_experiment(file: Path, overrides: Sequence[str] = (), *, smoke: bool = 
     document = read_document(file).override(overrides, base=Path.cwd())
     read = document.parse(Experiment)
     experiment = Experiment.model_validate(read.to_json())
-    if "architectures" not in read.model_fields_set and experiment.pretrain.from_ is not None:
+    if "entries" not in read.model_fields_set and experiment.pretrain.from_ is not None:
         from rayrl.pipeline.external_policy import built_like_its_policy
 
         experiment = built_like_its_policy(experiment)

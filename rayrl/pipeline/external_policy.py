@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from rayrl.errors import ConfigError, PolicyError
 from rayrl.models.actor_critic_network import ActorCriticNetwork
-from rayrl.models.architectures import architecture
+from rayrl.models.architectures import architecture, names
 from rayrl.models.external_weights import ExternalWeights, read_external_weights
 from rayrl.models.policy_folder import read_description
 from rayrl.models.weights import LoadReport
@@ -37,16 +38,27 @@ def built_like_its_policy(experiment: Experiment) -> Experiment:
         return Experiment.model_validate(values)
     description = read_description(start)
     given: dict[str, Any] = dict(train.options.get("model_config") or {})
-    defaults = json.loads(architecture(description.architecture)().model_dump_json())
-    changed = {
-        name: value
-        for name, value in description.options.items()
-        if name in defaults and defaults[name] != value and name not in given
-    }
-    values["architectures"] = [description.architecture]
-    if changed:
+    name, base = description.architecture, description.architecture
+    if name not in names():
+        # An experiment's own name for a registered architecture with other options.
+        base = min(names(), key=lambda known: len(_changed(description.options, known, {})))
+    changed = _changed(description.options, base, given)
+    values["architectures"] = [name if name == base else {"name": name, "base": base, **changed}]
+    if changed and name == base:
         values["train"]["options"]["model_config"] = given | changed
     return Experiment.model_validate(values)
+
+
+def _changed(options: Mapping[str, Any], name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a policy that are not the architecture's defaults; those that are given stay as they are."""
+    defaults = json.loads(architecture(name)().model_dump_json())
+    changed = {key: value for key, value in options.items() if key in defaults and defaults[key] != value}
+    sections = {key: changed[key] | given[key] for key in changed if _is_section(given.get(key))}
+    return {key: value for key, value in changed.items() if key not in given} | sections
+
+
+def _is_section(value: Any) -> bool:
+    return isinstance(value, Mapping)
 
 
 def external_weights(experiment: Experiment, spaces: Spaces) -> ExternalWeights | None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from rayrl.config.base import nearest
 from rayrl.errors import StageError
+from rayrl.pipeline.architecture_entry import entry_of
 from rayrl.pipeline.experiment import Experiment
 
 _JOBS = Path(__file__).resolve().parents[2] / "jobs"
@@ -107,7 +108,10 @@ class StageUnit:
             end = self.chunk.end if self.chunk else config["train"]["total_steps"]
             options["train"] = config["train"] | {"total_steps": end}
             del options["train"]["chunks"]
-        return options if self.architecture is None else options | {"architectures": [self.architecture]}
+        if self.architecture is None:
+            return options
+        entry = entry_of(config, self.architecture)
+        return options | {"architectures": [entry]}
 
 
 def _at(config: Any, keys: Sequence[str]) -> Any:

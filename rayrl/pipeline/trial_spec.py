@@ -12,8 +12,8 @@ import gymnasium as gym
 from rayrl.algorithms.config import ColumnarConfig
 from rayrl.algorithms.registry import algorithm_config, set_options
 from rayrl.errors import ConfigError
-from rayrl.models.architectures import model_config
 from rayrl.models.model_config import ModelConfig
+from rayrl.pipeline.architecture_entry import entry_of, options_of
 from rayrl.pipeline.experiment import Experiment, starts_from_policy
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.trial import trial_folder
@@ -73,7 +73,7 @@ class TrialSpec:
     """One trial.
 
     Args:
-        architecture: a registered architecture.
+        architecture: the name of an architecture of the experiment.
         condition: ``no_pretrain``, ``with_pretrain`` or ``with_pretrain_no_kl``.
         seed: of environments, networks and minibatches.
     """
@@ -120,7 +120,9 @@ class TrialSpec:
         if "replay" in train:
             kept = train["replay"].items()
             train["replay"] = {name: value for name, value in kept if name not in _NOT_IDENTITY_OF_REPLAY}
-        return {"env": config["env"], "train": train}
+        identity = {"env": config["env"], "train": train}
+        entry = entry_of(config, self.architecture)
+        return identity if isinstance(entry, str) else identity | {"architecture": entry}
 
 
 def trials_of(experiment: Experiment) -> Iterator[TrialSpec]:
@@ -143,10 +145,8 @@ def network_config(experiment: Experiment, architecture: str, action_space: gym.
         ConfigError: the architecture or one of its options is unknown or wrong.
         SpaceError: the algorithm has no policy for such actions.
     """
-    options = model_config(architecture, experiment.train.options.get("model_config"))
-    return algorithm_config(experiment.train.algorithm).fit_model(
-        ModelConfig.from_rllib(options), action_space
-    )
+    options = ModelConfig.from_rllib(options_of(experiment, architecture))
+    return algorithm_config(experiment.train.algorithm).fit_model(options, action_space)
 
 
 def build_config(experiment: Experiment, spec: TrialSpec, *, run_name: str, gpus: float) -> ColumnarConfig:
@@ -180,7 +180,7 @@ def build_config(experiment: Experiment, spec: TrialSpec, *, run_name: str, gpus
         num_cpus_per_learner=train.cpus_per_learner,
     )
     config.training(run_name=f"{run_name}/{spec.name}", save_optimizer_state=train.save_optimizer_state)
-    config.rl_module(model_config=model_config(spec.architecture, train.options.get("model_config")))
+    config.rl_module(model_config=options_of(experiment, spec.architecture))
     config.debugging(seed=spec.seed, log_level="ERROR")
     replay = train.replay.model_dump()
     if train.replay.spool_path is not None:

@@ -45,13 +45,18 @@ class TrainRecord(Record):
     evaluate_every: int | None = None
 
 
+def _name_of(entry: Any) -> Any:
+    """The name of an architecture, which may stand in a mapping with its options."""
+    return entry.get("name") if isinstance(entry, dict) else entry
+
+
 class ExperimentRecord(Record):
     """``config.json``."""
 
     name: str
     seeds: tuple[int, ...]
     env: EnvInfo
-    architectures: tuple[str, ...]
+    architectures: tuple[Annotated[str, BeforeValidator(_name_of)], ...]
     conditions: tuple[str, ...]
     collect: CollectRecord = CollectRecord()
     pretrain: PretrainRecord = PretrainRecord()
@@ -118,7 +123,7 @@ class PolicyRecord(Record):
 
     weights_sha256: str
     parameters: int | None = None
-    """Numbers that the policy consists of."""
+    """Numbers that the policy is computed from, without those of the value alone."""
     flops: float | None = None
     """Floating point operations of one decision."""
 
@@ -140,12 +145,12 @@ class LatencyRecord(Record):
 class TrialCosts(Record):
     """What a trial's manifest adds of what it cost."""
 
-    seconds: float | None = None
-    """Of training, by the clock."""
+    train_seconds: float | None = None
+    """In which it collected and learned."""
+    gpus: float | None = None
+    """GPUs that it asked for."""
     peak_memory_bytes: int | None = None
     """The most memory that its processes had."""
-    gpus: float | None = None
-    """GPUs that it held."""
 
 
 class TrialManifest(Record):

@@ -89,8 +89,7 @@ class Collector:
         self._observation: dict[str, Any] | None = None
         """Parts of the newest observation; None where a reset is due."""
         self._begun: NDArray[np.bool_] | None = None
-        """``(N,)`` sub-environments whose newest observation is the first one of an episode, as far as their
-        static parts are not kept yet; None where there is none."""
+        """``(N,)`` whose newest observation begins an episode, and is not kept yet; None for none."""
         self._idle: NDArray[np.bool_] | None = None
         """``(N,)`` sub-environments whose episode is over and which are not reset yet; None where none is."""
         self._use(make_env())
@@ -309,16 +308,7 @@ class Collector:
             self._end_episodes(call, buffer, done, infos)
 
     def _keep_observation(self, buffer: StepBuffer) -> None:
-        parts = self._observation
-        if parts is None:
-            return
-        for name, array in buffer.observations.items():
-            array[buffer.length] = parts[name]
-        if buffer.static:
-            if self._begun is not None:
-                buffer.static.begin(self._begun, parts)
-            if buffer.length < buffer.capacity:
-                buffer.episode[buffer.length] = buffer.static.number
+        buffer.keep_observation(self._observation or {}, self._begun)
         self._begun = None
 
     def _reset_some(self, buffer: StepBuffer, slots: NDArray[np.bool_]) -> None:
@@ -327,12 +317,7 @@ class Collector:
         t, ended = buffer.length, np.flatnonzero(slots)
         if t:
             buffer.set_final(t - 1, ended, {name: x[t, ended] for name, x in buffer.observations.items()})
-        parts = c.flatten_observation(observation)
-        for name, array in buffer.observations.items():
-            array[t, ended] = np.asarray(parts[name], array.dtype)[ended]
-        if buffer.static:
-            buffer.static.begin(slots, parts)
-            buffer.episode[t] = buffer.static.number
+        buffer.replace_observation(c.flatten_observation(observation), slots)
 
     def _end_episodes(
         self, call: Call, buffer: StepBuffer, done: NDArray[np.bool_], infos: dict[str, Any]
@@ -401,12 +386,7 @@ class Collector:
 
     def _end(self, call: Call, buffer: StepBuffer, held: NDArray[np.bool_] | None = None) -> Rollout:
         self._keep_observation(buffer)
-        if changed := buffer.static.differing(self._observation or {}):
-            raise EnvError(
-                f"changed {changed.removeprefix(f'{c.OBS}/')!r} within an episode, and declares it static",
-                where=f"environment of worker {self.origin.producer}",
-                remedy="take it out of static_observations",
-            )
+        buffer.static.check(self._observation or {}, where=f"environment of worker {self.origin.producer}")
         self._add_part(call, buffer, held)
         if held is None:  # what is open has been given up
             self._observation = None

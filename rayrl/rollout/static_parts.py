@@ -87,11 +87,19 @@ class EpisodeParts:
         self.number[slots] = np.arange(self._count, self._count + begun)
         self._count += begun
 
-    def differing(self, parts: Mapping[str, Any]) -> str | None:
-        """A part in which the open episodes' observations ``(N, ...)`` are not what they began with."""
-        return next(
-            (n for n, held in self.now.items() if not same_bits(held, np.asarray(parts[n], held.dtype))), None
-        )
+    def check(self, parts: Mapping[str, Any], *, where: str) -> None:
+        """Makes sure that the open episodes' observations ``(N, ...)`` still are what they began with.
+
+        Raises:
+            EnvError: a part has changed.
+        """
+        for name, held in self.now.items():
+            if not same_bits(held, np.asarray(parts[name], held.dtype)):
+                raise EnvError(
+                    f"changed {name.removeprefix(f'{OBS}/')!r} within an episode, and declares it static",
+                    where=where,
+                    remedy="take it out of static_observations",
+                )
 
     def of(self, numbers: NDArray[np.integer[Any]]) -> dict[str, Array]:
         """Each part ``(k, ...)`` of episodes, by their numbers."""

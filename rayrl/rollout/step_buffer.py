@@ -81,6 +81,31 @@ class StepBuffer:
         self._clear(self.capacity)
         self.capacity *= 2
 
+    def keep_observation(self, parts: Mapping[str, Any], begun: NDArray[np.bool_] | None) -> None:
+        """Writes row ``length`` of the observations.
+
+        Args:
+            parts: each part, ``(N, ...)``.
+            begun: ``(N,)`` where it is the first one of an episode; None where it is nowhere.
+        """
+        for name, array in self.observations.items():
+            array[self.length] = parts[name]
+        if self.static:
+            self._keep_episodes(parts, begun)
+
+    def replace_observation(self, parts: Mapping[str, Any], slots: NDArray[np.bool_]) -> None:
+        """Writes the first observations of the episodes that some sub-environments ``(N,)`` begin instead."""
+        for name, array in self.observations.items():
+            array[self.length, slots] = np.asarray(parts[name], array.dtype)[slots]
+        if self.static:
+            self._keep_episodes(parts, slots)
+
+    def _keep_episodes(self, parts: Mapping[str, Any], begun: NDArray[np.bool_] | None) -> None:
+        if begun is not None:
+            self.static.begin(begun, parts)
+        if self.length < self.capacity:
+            self.episode[self.length] = self.static.number
+
     def set_final(self, time: int, slots: NDArray[np.int64], parts: Mapping[str, Any]) -> None:
         """Keeps last observations of episodes, where the next row will hold other episodes' first ones.
 

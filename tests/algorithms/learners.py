@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from rayrl.algorithms.collective import rank
+from rayrl.algorithms.device_columns import parts_of
 from rayrl.algorithms.experience_data import ExperienceData, Part
 from rayrl.algorithms.ppo import PPOConfig
 from rayrl.algorithms.ppo.learner import PPOLearner
@@ -143,7 +144,7 @@ class FirstRatios(PPOLearner):
         if not self._noted:
             self._noted = True
             with torch.no_grad():
-                parts = self.parts_of(minibatch)
+                parts = parts_of(minibatch)
                 inputs = self.policy.policy(parts, sequences_of(minibatch))
                 if "temperature" in minibatch:
                     inputs = self.policy.distribution.tempered(inputs, minibatch["temperature"])

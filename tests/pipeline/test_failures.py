@@ -1,4 +1,7 @@
-"""Trials that fail for good, and pretraining that yields nothing: the others go on without them."""
+"""A trial that fails for good, and pretraining that yields nothing: the others go on.
+
+The same command tries just these again.
+"""
 
 import json
 from pathlib import Path

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+import rayrl.comparison.sections  # noqa: F401  (registers them, as rayrl report does)
 from rayrl.report import build_report, compare_runs
 from rayrl.report.figures.style import COLORS
 from tests.report.browser import BrowserPage

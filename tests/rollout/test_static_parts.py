@@ -96,5 +96,6 @@ def test_numbers_of_episodes_begin_anew_with_each_batch():
     parts.restart(first)
     assert parts.of(np.array([0, 1]))["x"].tolist() == [10, 20]
     assert parts.of(parts.number)["x"].tolist() == [10, 21]
-    assert parts.differing({"x": np.array([10, 21])}) is None
-    assert parts.differing({"x": np.array([10, 22])}) == "x"
+    parts.check({"x": np.array([10, 21])}, where="env")
+    with pytest.raises(EnvError, match="changed 'x'"):
+        parts.check({"x": np.array([10, 22])}, where="env")

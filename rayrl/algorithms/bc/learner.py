@@ -17,6 +17,7 @@ from rayrl.algorithms.bc.schedule import LearningRate
 from rayrl.algorithms.bc.smoothing import smoothed_loss
 from rayrl.algorithms.bc.weighting import WEIGHT, ReturnWeights
 from rayrl.algorithms.collective import rank, sum_over_learners, world_size
+from rayrl.algorithms.device_columns import observed_in, parts_of
 from rayrl.algorithms.learner import ColumnarLearner, Columns
 from rayrl.algorithms.shuffling import sequences_of
 from rayrl.config.seeding import Role, generator
@@ -80,7 +81,7 @@ class BCLearner(ColumnarLearner):
 
     def loss(self, minibatch: Columns) -> tuple[Tensor, Tensor]:
         """Sums over rows of what is minimized; of -log π(a|s), of the former, and of the entropy."""
-        parts = self.parts_of(minibatch)
+        parts = parts_of(minibatch)
         parts = self._noisy(parts) if self.config.input_noise else parts
         inputs = self.policy.policy(parts, sequences_of(minibatch))
         # L = -log π(a|s)
@@ -152,7 +153,7 @@ class BCLearner(ColumnarLearner):
             raise TrainingError("ragged actions cannot be cloned", where=c.ACTIONS)
         own = self.policy.distribution.from_env(actions)
         weight = {WEIGHT: self.to_device(batch.columns[WEIGHT])} if WEIGHT in batch.columns else {}
-        observed = self.observed(batch)
+        observed = observed_in(batch, self._device)
         return Shown(observed, observed.columns | {c.ACTIONS: self.to_device(own)} | weight, batch.offsets)
 
     @torch.no_grad()

@@ -13,6 +13,7 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch import Tensor
 
 from rayrl.algorithms.collective import sum_over_learners, time_limit
+from rayrl.algorithms.device_columns import observed_in, observed_last, parts_of
 from rayrl.algorithms.experience_data import ExperienceData
 from rayrl.algorithms.gae import generalized_advantages
 from rayrl.algorithms.learner import ColumnarLearner, Columns
@@ -125,7 +126,7 @@ class PPOLearner(ColumnarLearner):
         """
         with time_limit(self.config.learner_timeout_s):
             batch = training_data.fetch()
-            self.update_normalizer(self.observed(batch))
+            self.update_normalizer(observed_in(batch, self._device))
             if self._reward_scaler is not None:
                 rewards: Any = batch.columns[c.REWARDS]
                 self._reward_scaler.scale(rewards, batch.offsets)
@@ -146,11 +147,11 @@ class PPOLearner(ColumnarLearner):
 
     def prepare(self, batch: TrajectoryBatch) -> Columns:
         """Observations, actions, and the advantages and value targets that this policy gives them."""
-        observed = self._observed = self.observed(batch)
+        observed = self._observed = observed_in(batch, self._device)
         self._check_normalizer()
         offsets, states = batch.offsets, self._states(batch)
         acted = self._acted(batch, observed, states)
-        final = self.last_observed(batch, observed)
+        final = observed_last(batch, observed, self._device)
         rewards: Any = batch.columns[c.REWARDS]
         if self._reward_scaler is not None:
             rewards = self._reward_scaler.scale(rewards, offsets)
@@ -184,7 +185,7 @@ class PPOLearner(ColumnarLearner):
     def loss(self, minibatch: Columns) -> tuple[Tensor, Tensor]:
         """Sums over rows of the loss and of the statistics."""
         config, distribution = self.config, self.policy.distribution
-        parts = self.parts_of(minibatch)
+        parts = parts_of(minibatch)
         inputs, values = self.policy.policy_and_value(parts, sequences_of(minibatch))
         tempered = c.TEMPERATURE in minibatch
         acting = distribution.tempered(inputs, minibatch[c.TEMPERATURE]) if tempered else inputs

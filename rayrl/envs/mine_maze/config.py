@@ -87,9 +87,7 @@ class MineMazeConfig(Config):
     @classmethod
     def _one_source(cls, path: Path | None, info: ValidationInfo) -> Path | None:
         if path is not None and info.data.get("levels") is not None:
-            raise ValueError(
-                f"the file says which levels there are; leave levels = {info.data['levels']} out"
-            )
+            raise ValueError(f"the file has its own levels; leave levels = {info.data['levels']} out")
         return path
 
     @field_validator("observations")

@@ -11,7 +11,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rayrl.config.base import nearest
 from rayrl.envs.mine_maze.categories import CODES, RECIPES, Room
 from rayrl.envs.mine_maze.config import DEFAULT_MIX, MineMazeConfig
 from rayrl.envs.mine_maze.draws import stream
@@ -65,7 +64,7 @@ class _File:
                 raise ConfigError(
                     f"categories.{name}: {path} has no such levels",
                     where="rayrl/MineMaze-v0",
-                    remedy=nearest(name, suite.categories),
+                    remedy=f"it has {', '.join(suite.categories)}",
                 )
         self._levels = [entry.level for name in names for entry in suite.categories[name]]
         self._num_envs = num_envs

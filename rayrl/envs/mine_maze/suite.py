@@ -177,6 +177,8 @@ def check_suite(path: Path | str) -> tuple[Suite, list[str]]:
         if category not in RECIPES:
             problems.append(unknown_category(category))
             continue
+        if not entries:
+            problems.append(f"category {category} has no levels")
         good = []
         for entry in entries:
             if entry.id in ids:
@@ -189,7 +191,7 @@ def check_suite(path: Path | str) -> tuple[Suite, list[str]]:
             else:
                 good.append(SuiteLevel(entry.id, level))
         categories[category] = tuple(good)
-    if not ids and not problems:
+    if not file.categories:
         problems.append("has no levels")
     return Suite(file.name, file.env, file.generator, file.split, categories), problems
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from rayrl.algorithms.device_columns import observed_in
 from rayrl.algorithms.experience_data import ExperienceData
 from rayrl.algorithms.ppo.reference import REFERENCE_INPUTS
 from rayrl.errors import ConfigError, TrainingError
@@ -126,7 +127,7 @@ def test_without_a_policy_to_start_from_the_reference_is_refused():
 def test_the_reference_stays_while_the_policy_moves():
     learner = held(learner_of(NORMALIZED, kl_ref={"initial": 0.1}, lr=0.05))
     batch = trajectories([64])
-    observed = learner.observed(batch)
+    observed = observed_in(batch, learner._device)
     before = learner._anchor.reference.inputs(observed, batch)
     start = learner.policy.policy(observed.by_row).detach()
     torch.testing.assert_close(before, start)
@@ -272,7 +273,7 @@ def test_ratios_start_at_one_at_the_temperature_of_each_row():
     learner, distribution = learner_of(lr=0.0, num_epochs=1), action_distribution(space)
     batch = trajectories([64])
     with torch.no_grad():
-        inputs = learner.policy.policy(learner.observed(batch).by_row)
+        inputs = learner.policy.policy(observed_in(batch, learner._device).by_row)
         temperature = torch.linspace(0.5, 4.0, 64)
         tempered = distribution.tempered(inputs, temperature)
         logp = distribution.logp(tempered, torch.from_numpy(batch.columns["actions"]))
