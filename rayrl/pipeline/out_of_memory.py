@@ -65,7 +65,7 @@ def _most(resources: TrialResources) -> str:
         )
         if size is not None
     ]
-    return f", having taken up to {' and '.join(seen)}" if seen else ""
+    return f", having had up to {' and '.join(seen)}" if seen else ""
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -66,7 +66,7 @@ def test_other_errors_are_not_of_memory(error, is_it):
 def test_the_advice_names_options_with_their_values():
     train = TrainOptions(envs_per_runner=64, options={"minibatch_size": 512}, cpus_per_learner=2)
     advice = memory_advice(train, TrialResources(peak_memory_bytes=300 * MIB, peak_gpu_memory_bytes=MIB))
-    assert "having taken up to 300 MiB and 1 MiB on a GPU" in advice
+    assert "having had up to 300 MiB and 1 MiB on a GPU" in advice
     for part in ("minibatch_size (now 512)", "envs_per_runner (now 64)", "cpus_per_learner (now 2)"):
         assert part in advice
     assert "replay" not in advice

@@ -6,8 +6,11 @@ from dataclasses import replace
 import pytest
 
 import rayrl
-from rayrl.errors import ConfigError
+from rayrl.errors import ConfigError, StageError
 from rayrl.pipeline import stages
+from rayrl.pipeline.context import StageOutputs
+from rayrl.pipeline.failure import FAILED
+from rayrl.pipeline.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -33,3 +36,42 @@ def test_an_error_is_raised_and_nothing_is_made(file, folder):
     with pytest.raises(ConfigError, match="train\\.total_step: unknown key"):
         rayrl.run(file, run_dir=folder, overrides=["train.total_step=3"], local=True)
     assert not folder.exists()
+
+
+def _partly(context):
+    """A stage that is done for all but what a file does not mend."""
+    done = context.folder.path / "page.txt"
+    done.write_text("done")
+    failed = {} if (context.folder.path / "mended").exists() else {FAILED: {"trial-7": "no memory"}}
+    return StageOutputs((done,), extra=failed)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_run_of_which_a_part_failed_ends_with_its_report_and_is_not_finished(
+    file, folder, monkeypatch, capsys
+):
+    partly = replace(stages._kinds["count"], run=f"{__name__}:_partly", in_chunks=False)
+    monkeypatch.setitem(stages._kinds, "count", replace(partly, script=None))
+    monkeypatch.setitem(
+        stages._kinds, "page", replace(stages._kinds["page"], run=f"{__name__}:_report", script=None)
+    )
+    with pytest.raises(StageError, match="trial-7: no memory") as error:
+        rayrl.run(file, run_dir=folder, local=True)
+    assert "1 of the run failed" in str(error.value)
+    assert str(folder / "report" / "report.html") in error.value.remedy
+    assert (folder / "report" / "report.html").exists()
+    assert RunFolder(folder).record.finished is None
+    (folder / "mended").touch()
+    capsys.readouterr()
+    rayrl.run(file, run_dir=folder, local=True)
+    said = capsys.readouterr().out
+    assert "trial-7 failed before" in said
+    assert "page: done already" in said
+    assert RunFolder(folder).record.finished is not None
+
+
+def _report(context):
+    page = context.folder.report_file
+    page.parent.mkdir(exist_ok=True)
+    page.write_text("a page")
+    return StageOutputs((page,))
