@@ -196,12 +196,13 @@ def test_import_replays(rayrl, tmp_path):
     replays = {"format": "rayrl-replays", "version": 1, "env": "rayrl/MineMaze-v0", "replays": [replay]}
     (tmp_path / "replays.json").write_text(json.dumps(replays))
     (tmp_path / "maze.yaml").write_text(
-        "name: maze\nenv: {id: rayrl/MineMaze-v0, config: {categories: {simple: 1}, observations: [game_state]}}\n"
+        "name: maze\nenv:\n  id: rayrl/MineMaze-v0\n"
+        "  config: {categories: {simple: 1}, observations: [game_state]}\n"
     )
     code, out, err = rayrl("import", "replays", "replays.json", "--out", "demos", "--for", "maze.yaml")
     assert (code, out, err) == (0, "demos: 1 replays, 4 steps\n", "")
     assert list(open_dataset(tmp_path / "demos").spaces.observation) == ["game_state"]
-    (tmp_path / "other.yaml").write_text("name: other\nenv: {id: CartPole-v1}\n")
+    (tmp_path / "other.yaml").write_text("name: o\nenv: {id: CartPole-v1}\nconditions: [no_pretrain]\n")
     for arguments, message in (
         (("--for", "other.yaml"), "env.id = 'CartPole-v1'; replays are of rayrl/MineMaze-v0"),
         (("--set", "seeds=[0]"), "--set: replaces an option of --for FILE, which is not given"),
