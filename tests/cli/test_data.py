@@ -184,3 +184,29 @@ def test_bad_input_is_one_message(rayrl, made, name):
 )
 def test_wrong_usage_is_exit_code_2(rayrl, arguments):
     assert rayrl(*arguments)[0] == 2
+
+
+def test_import_replays(rayrl, tmp_path):
+    replay = {
+        "id": "by hand",
+        "level": {"category": "simple", "content": ["S*E", "..."]},
+        "actions": "DRRU",
+        "ended": "success",
+    }
+    replays = {"format": "rayrl-replays", "version": 1, "env": "rayrl/MineMaze-v0", "replays": [replay]}
+    (tmp_path / "replays.json").write_text(json.dumps(replays))
+    (tmp_path / "maze.yaml").write_text(
+        "name: maze\nenv:\n  id: rayrl/MineMaze-v0\n"
+        "  config: {categories: {simple: 1}, observations: [game_state]}\n"
+    )
+    code, out, err = rayrl("import", "replays", "replays.json", "--out", "demos", "--for", "maze.yaml")
+    assert (code, out, err) == (0, "demos: 1 replays, 4 steps\n", "")
+    assert list(open_dataset(tmp_path / "demos").spaces.observation) == ["game_state"]
+    (tmp_path / "other.yaml").write_text("name: o\nenv: {id: CartPole-v1}\nconditions: [no_pretrain]\n")
+    for arguments, message in (
+        (("--for", "other.yaml"), "env.id = 'CartPole-v1'; replays are of rayrl/MineMaze-v0"),
+        (("--set", "seeds=[0]"), "--set: replaces an option of --for FILE, which is not given"),
+    ):
+        code, _, err = rayrl("import", "replays", "replays.json", "--out", "more", *arguments)
+        assert code == 1
+        assert message in err
