@@ -19,11 +19,9 @@ from pathlib import Path
 from tests.benchmarks.outcome import HEADING, Outcome, machine
 
 ROOT = Path(__file__).parents[2]
-<<<<<<< HEAD
-KINDS = {name: name for name in ("rollout", "learner", "ppo", "offpolicy", "router", "maze", "replay")}
-=======
-KINDS = {name: name for name in ("rollout", "learner", "ppo", "offpolicy", "router", "replay", "models")}
->>>>>>> models
+KINDS = {
+    name: name for name in ("rollout", "learner", "ppo", "offpolicy", "router", "maze", "models", "replay")
+}
 """Modules beside this one, by how the names of their ``ROWS`` begin."""
 
 
