@@ -73,7 +73,7 @@ def test_losses_are_of_each_side_of_the_split(dataset):
     assert (data.train.num_steps, data.val.num_steps) == (480, 120)
     assert data.train.num_steps + data.val.num_steps == batch.num_steps
     for side, name in ((data.train, "train_loss"), (data.val, "val_loss")):
-        columns = learner._columns(side)
+        columns = learner._shown(side).columns
         logp = learner.policy.distribution.logp(learner.policy.policy(columns), columns["actions"])
         assert result[name] == pytest.approx(-logp.mean().item(), rel=1e-5)
 

@@ -84,7 +84,7 @@ def test_weights_make_the_objective_a_mean_over_groups(mixed):
     group, (result,) = epochs(made, 1)
     data = Demonstrations.open(mixed, val_fraction=0.2, seed=0, rank=0, learners=1, balance=["demonstrator"])
     learner = group._learner
-    columns = learner._columns(data.train)
+    columns = learner._shown(data.train).columns
     logp = learner.policy.distribution.logp(learner.policy.policy(columns), columns["actions"])
     names = np.array(data.train.trajectory_columns["demonstrator"].to_text())[data.train.trajectory_of_row()]
     of_each = [-logp[torch.from_numpy(names == name)].mean().item() for name in ("many", "few")]

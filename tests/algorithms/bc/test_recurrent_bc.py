@@ -132,7 +132,7 @@ def test_input_noise_schedule_weights_and_a_restored_state(dataset):
     whole, _ = epochs(made, 2)
     learner = whole._learner
     steps = learner._steps_an_epoch
-    assert steps == round(len(learner._train["actions"]) / 64)
+    assert steps == round(len(learner._train.columns["actions"]) / 64)
     state = whole.get_state()
     first = _next(whole, made)
     other = group_of(made)
