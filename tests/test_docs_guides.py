@@ -12,6 +12,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import rayrl
+from rayrl.comparison.options import Weights
+from rayrl.comparison.seeds import check_seeds
 from rayrl.envs.spec import EnvSpec
 from rayrl.evaluation.comparison import paired_difference
 from rayrl.models import architectures
@@ -46,6 +48,23 @@ def written(tmp_path, monkeypatch):
         return tmp_path
 
     return write
+
+
+def test_the_guides_comparison_has_seeds_and_weights(written):
+    written("comparing.md")
+    experiment = load_experiment(Path("compare.yaml"))
+    assert check_seeds(experiment.seeds, where="compare.yaml") is None
+    weights = experiment.compare.weights
+    assert (weights.latency, weights.wall_time, weights.success) == (2, 0, 4)
+    check_algorithm(experiment)
+    check_demonstrators(experiment)
+
+
+def test_the_guides_table_of_criteria_has_the_default_weights():
+    rows = re.findall(
+        r"^\| `(\w+)` \| ([\d.]+) \|", (DOCS / "guides" / "comparing.md").read_text(), re.MULTILINE
+    )
+    assert {name: float(weight) for name, weight in rows} == Weights().model_dump()
 
 
 @pytest.mark.filterwarnings("ignore:.*A Box observation space:UserWarning")

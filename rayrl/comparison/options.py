@@ -27,7 +27,7 @@ class Weights(Config):
     gpu_hours: NonNegativeFloat = 0.5
     """Hours of GPUs that a trial had."""
     parameters: NonNegativeFloat = 0.5
-    """Numbers that the policy consists of."""
+    """Numbers that the policy is computed from, without those of the value alone."""
     latency: NonNegativeFloat = 1
     """Time that one decision takes, the median at a batch of 1."""
     memory: NonNegativeFloat = 0.5

@@ -123,7 +123,7 @@ class PolicyRecord(Record):
 
     weights_sha256: str
     parameters: int | None = None
-    """Numbers that the policy consists of."""
+    """Numbers that the policy is computed from, without those of the value alone."""
     flops: float | None = None
     """Floating point operations of one decision."""
 

@@ -80,6 +80,10 @@ def test_the_surface():
             "--address", "--cluster", "--debug", "--external-pretrain", "--force-warmstart", "--local",
             "--new", "--resume", "--run-dir", "--set", "--smoke",
         ],
+        "compare": [
+            "--address", "--cluster", "--debug", "--external-pretrain", "--force-warmstart", "--local",
+            "--new", "--resume", "--run-dir", "--set", "--smoke",
+        ],
         "stage": ["--architecture", "--chunk", "--debug", "--run-dir", "--set"],
         "status": ["--dashboard", "--debug", "--json"],
         "watch": ["--debug"],
@@ -100,6 +104,15 @@ def test_the_surface():
         "policy latency": ["--batch", "--debug", "--device", "--for", "--json"],
     }  # fmt: skip
     assert options == surface
+
+
+@pytest.mark.parametrize(("seeds", "said"), [("[0, 1]", "there are 2"), ("[7]", "there is 1")])
+def test_a_comparison_of_too_few_seeds_is_refused_before_anything_starts(rayrl, file, tmp_path, seeds, said):
+    code, out, err = rayrl("compare", file, "--set", f"seeds={seeds}", "--local")
+    assert (code, out) == (1, "")
+    assert f"small.yaml: seeds = {seeds}: a comparison needs at least 3 training seeds, and {said}" in err
+    assert "`rayrl run` takes fewer" in err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_help_imports_nothing_that_takes_long():

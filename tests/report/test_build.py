@@ -18,9 +18,11 @@ from tests.evaluation.results import result_of
 from tests.report.run_folder import write_experiment, write_json, write_run
 
 FIGURES = [
-    "actions_cold", "actions_warm", "cloning_accuracy", "cloning_loss", "differences", "distribution_latency",
-    "learning_curves", "returns", "steps_to_target", "time",
+    "actions_cold", "actions_warm", "aggregate_scores", "cloning_accuracy", "cloning_loss", "differences",
+    "distribution_latency", "learning_curves", "performance_profiles", "pretraining_effect",
+    "probability_of_improvement", "quality_against_cost", "returns", "steps_to_target", "time",
 ]  # fmt: skip
+FILES = ["comparison.json", "decision.csv", "report.html", "trials.csv"]
 
 
 def figures_in(page):
@@ -39,7 +41,7 @@ def test_a_report_is_a_page_and_its_figures_twice(complete):
     assert page == folder / "report" / "report.html"
     files = sorted(path.relative_to(page.parent).as_posix() for path in page.parent.rglob("*.*"))
     assert files == sorted(
-        ["report.html", *(f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "csv"))]
+        [*FILES, *(f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "csv"))]
     )
     assert sorted(figures_in(page.read_text())) == FIGURES
     assert all((page.parent / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG") for name in FIGURES)
@@ -48,8 +50,10 @@ def test_a_report_is_a_page_and_its_figures_twice(complete):
 def test_the_page_has_every_section(complete):
     text = complete[1].read_text()
     assert re.findall(r"<h2>(.*?)</h2>", text) == [
-        "What came out", "Learning curves", "Steps to target", "Results", "Demonstrations",
-        "Behaviour cloning", "Actions", "Where the time went", "Configuration, versions, hardware, digests",
+        "Which to take", "What came out", "Learning curves", "Scores over training seeds",
+        "Probability of improvement", "Steps to target", "What pretraining does", "Results", "Demonstrations",
+        "Behaviour cloning", "Actions", "Trials", "Where the time went",
+        "Configuration, versions, hardware, digests",
     ]  # fmt: skip
     for shown in (
         "rayrl/Router-v0", "Some CPU @ 2.4 GHz", "2.13.0", "train.options.lr", "PPO, 100,000 steps each",
@@ -176,7 +180,7 @@ def test_a_capability_adds_a_section(tmp_path, monkeypatch):
     register_section(section)
     write_experiment(tmp_path, name="mine")
     keys = [section.key for section in sections_for(read_run(tmp_path))]
-    assert keys == ["verdict", "extra", "setup", "warnings"]
+    assert keys == ["verdict", "extra", "trials", "setup", "warnings"]
     write_experiment(tmp_path)
     assert "extra" not in [section.key for section in sections_for(read_run(tmp_path))]
     with pytest.raises(ConfigError, match="'extra'"):

@@ -168,4 +168,4 @@ def _to_csv(run: RunData) -> str:
     return text.getvalue()
 
 
-SECTION = Section("decision", "Which to take", 5, applies, build, files={FILE: _to_json, _CSV: _to_csv})
+SECTION = Section("decision", "Which to take", 7, applies, build, files={FILE: _to_json, _CSV: _to_csv})

@@ -30,7 +30,7 @@ def build(run: RunData) -> Sequence[Block]:
             [
                 trial.architecture,
                 trial.condition,
-                _state(trial),
+                _state(run, trial),
                 str(trial.seed),
                 f"{state.step:,}" if state else NOTHING,
                 NOTHING if np.isnan(seconds) else duration(seconds),
@@ -47,15 +47,18 @@ def _score(trial: Trial, measure: Measure) -> float | None:
     return None if scores is None else float(scores.mean())
 
 
-def _state(trial: Trial) -> str:
+def _state(run: RunData, trial: Trial) -> str:
     state = trial.state.state if trial.state else "not started"
-    reason = _reason(trial)
+    reason = _reason(run, trial)
     return join([state, element("small", reason)]) if reason else state
 
 
-def _reason(trial: Trial) -> str | None:
-    """Why it failed, or ended before its last step."""
-    return (trial.state.error or trial.state.stop_reason) if trial.state else None
+def _reason(run: RunData, trial: Trial) -> str | None:
+    """Why it failed, or ended before its last step, or could not begin."""
+    name = f"{trial.architecture}-{trial.condition}-seed_{trial.seed}"
+    failures = [f"{each.kind.replace('_', ' ')}: {each.error}" for each in run.failures if each.name == name]
+    state = (trial.state.error, trial.state.stop_reason) if trial.state else ()
+    return next(iter(filter(None, [*failures, *state])), None)
 
 
 def _to_csv(run: RunData) -> str:
@@ -73,7 +76,7 @@ def _to_csv(run: RunData) -> str:
                 None if np.isnan(seconds) else seconds,
                 _score(trial, measure),
                 state.state if state else None,
-                _reason(trial),
+                _reason(run, trial),
             ]
         )
     return text.getvalue()
