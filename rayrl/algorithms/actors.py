@@ -193,20 +193,21 @@ def resident_bytes(env_runners: EnvRunnerGroup | None, learners: LearnerGroup) -
 
     What processes share is Ray's object store, which has a bound of its own.
     """
-    total = _own_bytes()
+    total = own_bytes()
     if env_runners is not None:
         actors = env_runners._worker_manager.actors()
         refs = {
-            worker: actors[worker].apply.remote(lambda runner: _own_bytes())
+            worker: actors[worker].apply.remote(lambda runner: own_bytes())
             for worker in healthy_workers(env_runners)
         }
         total += sum(_answers(env_runners, refs, "its memory is not counted").values())
     if not learners.is_local:
-        total += sum(answer.get() for answer in learners.foreach_learner(lambda learner: _own_bytes()))
+        total += sum(answer.get() for answer in learners.foreach_learner(lambda learner: own_bytes()))
     return total
 
 
-def _own_bytes() -> int:
+def own_bytes() -> int:
+    """Memory of this process, without what it shares with others."""
     memory = psutil.Process().memory_info()
     return int(memory.rss - getattr(memory, "shared", 0))
 

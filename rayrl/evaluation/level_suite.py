@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from rayrl.envs.spec import EnvSpec
 from rayrl.errors import ConfigError
-
-if TYPE_CHECKING:
-    from rayrl.evaluation.suites import Category
+from rayrl.evaluation.category import Category
 
 
 def level_categories(env: EnvSpec, path: Path, *, most: int | None = None) -> dict[str, Category]:
@@ -27,8 +24,9 @@ def level_categories(env: EnvSpec, path: Path, *, most: int | None = None) -> di
         DataError: the file is damaged, or has a level that cannot be solved or is not what it says.
         ConfigError: it is of another environment.
     """
+    from rayrl.envs.mine_maze.config import MineMazeConfig
+    from rayrl.envs.mine_maze.levels import fitting_categories
     from rayrl.envs.mine_maze.suite import read_suite
-    from rayrl.evaluation.suites import Category
 
     suite = read_suite(path)
     if suite.env != env.id:
@@ -37,7 +35,8 @@ def level_categories(env: EnvSpec, path: Path, *, most: int | None = None) -> di
             where="evaluate.suite",
             remedy="leave it out, or name the categories in evaluate.categories",
         )
-    kept = {"levels": None, "sized_for": _sized_for(env)}
+    trained = MineMazeConfig.parse(env.config, where=env.id)
+    kept = {"levels": None, "sized_for": fitting_categories(trained)}
     return {
         name: Category(
             {"level_file": path, "categories": {name: 1.0}, **kept},
@@ -46,16 +45,3 @@ def level_categories(env: EnvSpec, path: Path, *, most: int | None = None) -> di
         for name, levels in suite.categories.items()
         if levels
     }
-
-
-def _sized_for(env: EnvSpec) -> Any:
-    """The categories that fit into the observations of training."""
-    from rayrl.envs.mine_maze.config import DEFAULT_MIX
-    from rayrl.envs.mine_maze.suite import read_suite
-
-    config = env.config
-    if config["sized_for"] is not None:
-        return config["sized_for"]
-    if config["categories"] is not None:
-        return tuple(config["categories"])
-    return tuple(read_suite(config["level_file"]).categories if config["level_file"] else DEFAULT_MIX)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rayrl.config.base import nearest
 from rayrl.envs.spec import EnvSpec
 from rayrl.errors import ConfigError
+from rayrl.evaluation.category import Category
 from rayrl.evaluation.level_suite import level_categories
 from rayrl.evaluation.router_suite import router_standard
 
@@ -18,17 +18,6 @@ AS_TRAINED = "as_trained"
 
 Categories = Mapping[str, Mapping[str, Any]]
 """By category, the options of the environment in which it differs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Category:
-    """What is played in one category."""
-
-    changes: Mapping[str, Any]
-    """Options of the environment that differ."""
-    levels: tuple[str, ...] = ()
-    """The levels that are played, one episode each, whose environment is reset with its number; without any,
-    the evaluation's seed names the episodes."""
 
 
 _SUITES: dict[str, tuple[str, Callable[[EnvSpec], Categories]]] = {

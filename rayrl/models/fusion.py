@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
@@ -34,9 +35,9 @@ class Fusion(nn.Module):
         self._initializer = Initializer.of(config, "fcnet")
         self._activation = ACTIVATIONS[config.fcnet_activation] or nn.Identity()
 
+    @abstractmethod
     def forward(self, tokens: Sequence[torch.Tensor]) -> torch.Tensor:
         """(B, ``output_size``) of tokens, each (B, its size)."""
-        raise NotImplementedError
 
     def _linear(self, inputs: int, outputs: int, gain: float = 2**0.5) -> nn.Linear:
         layer = nn.Linear(inputs, outputs)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,10 +34,11 @@ class GraphLayer(nn.Module):
     def __init__(self, space: GraphSpace, options: GraphOptions) -> None:
         super().__init__()
 
+    @abstractmethod
     def edges(self, graph: PackedGraph) -> Any:
         """What all layers of this kind need of the edges."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, x: torch.Tensor, edges: Any) -> torch.Tensor:
         """The embeddings after the exchange.
 
@@ -44,11 +46,10 @@ class GraphLayer(nn.Module):
             x: (n, d).
             edges: what ``edges`` gave.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def message_flops(self, nodes: int, edges: int) -> int:
         """Floating point operations along the edges, which are no products of matrices."""
-        raise NotImplementedError
 
 
 class GCN(GraphLayer):

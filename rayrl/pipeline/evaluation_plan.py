@@ -12,12 +12,13 @@ from pathlib import Path
 from rayrl.envs.demonstrators import demonstrators_for
 from rayrl.envs.spec import EnvSpec
 from rayrl.evaluation.actors import actor_of
+from rayrl.evaluation.category import Category
 from rayrl.evaluation.endings import tells_success
 from rayrl.evaluation.environment import evaluation_spec
 from rayrl.evaluation.episodes import Played
 from rayrl.evaluation.evaluator import MAX_SLOTS, play_episodes, result_of, unplayed
 from rayrl.evaluation.result import ActorInfo, EvaluationResult, join_categories
-from rayrl.evaluation.suites import AS_TRAINED, Category, categories_of
+from rayrl.evaluation.suites import AS_TRAINED, categories_of
 from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.failure import read_failure
 from rayrl.pipeline.run_folder import RunFolder

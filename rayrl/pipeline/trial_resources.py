@@ -12,9 +12,9 @@ import threading
 from pathlib import Path
 from typing import Any, Self
 
-import psutil
 from pydantic import NonNegativeInt
 
+from rayrl.algorithms.actors import own_bytes
 from rayrl.config import Config
 from rayrl.errors import ConfigError, IntegrityError, StorageError
 from rayrl.storage.atomic import read_json, write_json
@@ -79,7 +79,7 @@ class MemoryWatch:
     def saw(self, total: int) -> None:
         """Takes in what all processes of the trial have together, in bytes."""
         with self._lock:
-            self._others = max(0, total - _own_bytes())
+            self._others = max(0, total - own_bytes())
         self._look()
 
     def saw_gpu(self, allocated: int) -> None:
@@ -99,7 +99,7 @@ class MemoryWatch:
 
     def _look(self, *, last: bool = False) -> None:
         with self._lock:
-            now = _own_bytes() + self._others
+            now = own_bytes() + self._others
             peak = max(now, self._peak.peak_memory_bytes or 0)
             self._peak = self._peak.model_copy(update={"peak_memory_bytes": peak})
             if peak > _GROWTH * (self._written.peak_memory_bytes or 0) or (
@@ -114,8 +114,3 @@ class MemoryWatch:
             # What only tells of training stands in nobody's way.
             _log.warning("%s", error)
         self._written = self._peak
-
-
-def _own_bytes() -> int:
-    memory = psutil.Process().memory_info()
-    return int(memory.rss - getattr(memory, "shared", 0))

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rayrl.algorithms.device_columns import observed_in
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.ragged import Ragged
 from rayrl.models.actor_critic_network import ActorCriticNetwork
-from rayrl.models.observed import Observed
 from rayrl.models.sequences import chunks
 
 
@@ -58,13 +58,7 @@ def agreement_of(mode: NDArray[Any], actions: NDArray[Any]) -> NDArray[np.float6
 def _per_step(network: ActorCriticNetwork, batch: TrajectoryBatch) -> NDArray[np.float64]:
     distribution, device = network.distribution, next(network.parameters()).device
     shown: Any = distribution.from_env(batch.columns[c.ACTIONS])  # type: ignore[arg-type]
-    whole: dict[str, Any] = {name: x for name, x in batch.columns.items() if c.is_observation(name)}
-    once = {name: batch.trajectory_columns[name] for name in c.static_names(batch.trajectory_columns)}
-    observed = Observed(
-        {name: torch.from_numpy(np.array(x)) for name, x in whole.items()},
-        {name: torch.from_numpy(np.array(x)) for name, x in once.items()},
-        torch.from_numpy(batch.trajectory_of_row()),
-    )
+    observed = observed_in(batch, torch.device("cpu"))
     agreement = np.empty(len(shown))
     for rows, sequences in chunks(batch.offsets, network.initial_state(batch.num_trajectories)):
         taken = rows if isinstance(rows, slice) else rows.numpy(force=True)

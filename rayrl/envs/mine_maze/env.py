@@ -19,6 +19,7 @@ from rayrl.envs.mine_maze.config import MineMazeConfig
 from rayrl.envs.mine_maze.episodes import MineMazeEpisodes
 from rayrl.envs.mine_maze.rendering import draw
 from rayrl.envs.mine_maze.spaces import ACTIONS, observation_space, static_observations
+from rayrl.envs.side_by_side import infos_of, seeds_of
 from rayrl.errors import EnvError
 
 ENV_ID = "rayrl/MineMaze-v0"
@@ -129,9 +130,7 @@ class MineMazeVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]])
         """Begins the first episodes of seeds ``seed + i`` or of those listed; without any, the next ones."""
         if seed is None:
             return self.episodes.reset(), {}
-        seeds = np.asarray(seed, np.uint64)
-        consecutive = np.arange(self.num_envs, dtype=np.uint64)
-        return self.episodes.reset(seeds + consecutive if seeds.ndim == 0 else seeds), {}
+        return self.episodes.reset(seeds_of(seed, self.num_envs)), {}
 
     def step(
         self, actions: NDArray[np.int64]
@@ -143,12 +142,8 @@ class MineMazeVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]])
         """
         result = self.episodes.step(np.asarray(actions, np.int64))
         ended = result.terminated | result.truncated
-        info: dict[str, Any] = {}
-        for name, values in result.endings.items():
-            info[name] = np.zeros(self.num_envs)
-            info[name][ended] = values
-            info[f"_{name}"] = ended.copy()
-        return result.observations, result.rewards, result.terminated, result.truncated, info
+        infos = infos_of(result.endings, ended)
+        return result.observations, result.rewards, result.terminated, result.truncated, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """The level of each sub-environment; None without a render mode."""

@@ -37,6 +37,7 @@ from rayrl.envs.mine_maze.simulator import (
     Simulation,
     step,
 )
+from rayrl.envs.side_by_side import check_one_each, check_state
 from rayrl.errors import DataError, EnvError
 
 _WHERE = "rayrl/MineMaze-v0"
@@ -110,7 +111,7 @@ class MineMazeEpisodes:
             else:
                 seeds = np.arange(self.num_envs, dtype=np.uint64)
         if seeds is not None:
-            self._check_one_each("seeds", seeds)
+            check_one_each("seeds", seeds, self.num_envs, where=_WHERE)
             self._seeds[:], self._begun[:] = seeds, 0
         self._begin(range(self.num_envs))
         self._over = np.zeros(self.num_envs, np.bool_)
@@ -124,7 +125,7 @@ class MineMazeEpisodes:
         Raises:
             EnvError: before the first reset, or if there is not one action for each.
         """
-        self._check_one_each("actions", actions)
+        check_one_each("actions", actions, self.num_envs, where=_WHERE)
         rewards = np.empty(self.num_envs, np.float64)
         invalid = step(self.simulation, self._scale, actions, self.over, rewards)
         if invalid != NONE:
@@ -155,15 +156,7 @@ class MineMazeEpisodes:
             DataError: the state is of another configuration, number of environments, or other levels.
         """
         arrays = self._arrays()
-        if state.keys() != arrays.keys():
-            names = ", ".join(sorted(state.keys() ^ arrays.keys()))
-            raise DataError(f"not a state of this environment; missing or unknown: {names}")
-        for name, array in arrays.items():
-            if state[name].shape != array.shape:
-                raise DataError(
-                    f"the state is of another configuration: {name} has shape {state[name].shape}, "
-                    f"expected {array.shape}"
-                )
+        check_state(state, arrays)
         begun = [b for b in range(self.num_envs) if state["begun"][b]]
         levels = {b: self._named_level(state, b) for b in begun}
         for name, array in arrays.items():
@@ -231,10 +224,6 @@ class MineMazeEpisodes:
             "optimal_steps": self.simulation.levels["optimal_steps"][slots].astype(np.float64),
             "max_steps": self.simulation.levels["max_steps"][slots].astype(np.float64),
         }
-
-    def _check_one_each(self, name: str, values: NDArray[Any]) -> None:
-        if values.shape != (self.num_envs,):
-            raise EnvError(f"{name} of shape {values.shape} for {self.num_envs} environments", where=_WHERE)
 
     def _observe(self) -> dict[str, Any]:
         """The parts that are asked for, (B, …) each, in their order."""

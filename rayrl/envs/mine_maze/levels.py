@@ -52,6 +52,19 @@ def level_source(config: MineMazeConfig, num_envs: int) -> LevelSource:
     return _Generated(config)
 
 
+def fitting_categories(config: MineMazeConfig) -> tuple[str, ...]:
+    """The categories whose largest levels fit into the observations of a configuration.
+
+    Raises:
+        DataError: its file is no suite.
+    """
+    if config.sized_for is not None:
+        return config.sized_for
+    if config.categories is not None:
+        return tuple(config.categories)
+    return tuple(DEFAULT_MIX if config.level_file is None else read_suite(config.level_file).categories)
+
+
 class GivenLevels:
     """Levels in their order: after ``reset(seed=s)`` of B environments, environment i plays level s + i, and
     with each episode goes on by B, modulo their number.

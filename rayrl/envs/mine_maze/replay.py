@@ -14,7 +14,6 @@ Actions are letters: ``.`` stays, ``URDL`` go up, right, down and left. By hand,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +25,10 @@ from pydantic import Field
 from rayrl.config import Config
 from rayrl.envs.mine_maze.categories import RECIPES, Room
 from rayrl.envs.mine_maze.config import MineMazeConfig, unknown_category
+from rayrl.envs.mine_maze.json_file import read_json_file
 from rayrl.envs.mine_maze.level import Level
 from rayrl.envs.mine_maze.simulator import NONE, RewardScale, Simulation, step
-from rayrl.errors import ConfigError, DataError
+from rayrl.errors import DataError
 
 FORMAT = "rayrl-replays"
 LETTERS = ".URDL"
@@ -160,18 +160,9 @@ def read_replays(path: Path | str) -> list[Replay]:
 
 
 def _read(path: Path) -> ReplayFile:
-    try:
-        values = json.loads(path.read_text())
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    except ValueError as error:
-        raise DataError(f"is no JSON: {error}", where=str(path)) from error
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise DataError("is no file of replays", where=str(path), remedy=f"its format is not {FORMAT!r}")
-    try:
-        return ReplayFile.parse(values, where=str(path))
-    except ConfigError as error:
-        raise DataError(error.message, where=str(path)) from error
+    return read_json_file(
+        path, ReplayFile, form=FORMAT, what="file of replays", remedy=f"its format is not {FORMAT!r}"
+    )
 
 
 def _replay(record: ReplayRecord, where: str) -> Replay:

@@ -17,7 +17,6 @@ reader notice that it was changed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -30,6 +29,7 @@ from rayrl.config import Config
 from rayrl.envs.mine_maze.categories import RECIPES
 from rayrl.envs.mine_maze.config import unknown_category
 from rayrl.envs.mine_maze.generator import VERSION, generate_level
+from rayrl.envs.mine_maze.json_file import read_json_file
 from rayrl.envs.mine_maze.level import Level
 from rayrl.errors import ConfigError, DataError
 
@@ -226,18 +226,9 @@ def verify_suites(paths: Sequence[Path]) -> dict[str, list[str]]:
 
 
 def _read(path: Path) -> SuiteFile:
-    try:
-        values = json.loads(path.read_text())
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    except ValueError as error:
-        raise DataError(f"is no JSON: {error}", where=str(path)) from error
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise DataError("is no suite of levels", where=str(path), remedy="`rayrl suite generate` makes one")
-    try:
-        return SuiteFile.parse(values, where=str(path))
-    except ConfigError as error:
-        raise DataError(error.message, where=str(path)) from error
+    return read_json_file(
+        path, SuiteFile, form=FORMAT, what="suite of levels", remedy="`rayrl suite generate` makes one"
+    )
 
 
 def _level(category: str, entry: LevelEntry) -> Level:

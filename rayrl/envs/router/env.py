@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rayrl.envs.router.config import RouterConfig
 from rayrl.envs.router.episodes import RouterEpisodes
 from rayrl.envs.router.observation import LIMIT, observation_names
+from rayrl.envs.side_by_side import infos_of, seeds_of
 from rayrl.errors import EnvError
 
 ENV_ID = "rayrl/Router-v0"
@@ -106,9 +107,7 @@ class RouterVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
         """Begins the first episodes of seeds ``seed + i`` or of those listed; without any, the next ones."""
         if seed is None:
             return self.episodes.reset(), {}
-        seeds = np.asarray(seed, np.uint64)
-        consecutive = np.arange(self.num_envs, dtype=np.uint64)
-        return self.episodes.reset(seeds + consecutive if seeds.ndim == 0 else seeds), {}
+        return self.episodes.reset(seeds_of(seed, self.num_envs)), {}
 
     def step(
         self, actions: NDArray[np.int64]
@@ -121,12 +120,8 @@ class RouterVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
             EnvError: an action names no replica.
         """
         result = self.episodes.step(np.asarray(actions, np.int64))
-        info: dict[str, Any] = {}
-        for name, values in result.metrics.items():
-            info[name] = np.zeros(self.num_envs)
-            info[name][result.truncated] = values
-            info[f"_{name}"] = result.truncated.copy()
-        return result.observations, result.rewards, np.zeros(self.num_envs, np.bool_), result.truncated, info
+        infos = infos_of(result.metrics, result.truncated)
+        return result.observations, result.rewards, np.zeros(self.num_envs, np.bool_), result.truncated, infos
 
     def signals(self) -> dict[str, NDArray[np.float64]]:
         """``queue``, ``latency`` and ``balance`` of the replicas now, each (num_envs,)."""

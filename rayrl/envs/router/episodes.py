@@ -19,7 +19,8 @@ from rayrl.envs.router.reward import RewardFormula, RewardMemory, reward
 from rayrl.envs.router.simulator import NONE, Serving, Simulation, drain, route
 from rayrl.envs.router.telemetry import Telemetry, measure
 from rayrl.envs.router.workload import Workload
-from rayrl.errors import DataError, EnvError
+from rayrl.envs.side_by_side import check_one_each, check_state
+from rayrl.errors import EnvError
 
 
 class StepResult(NamedTuple):
@@ -79,7 +80,7 @@ class RouterEpisodes:
         if seeds is None and self._over is None:
             seeds = np.random.SeedSequence().generate_state(self.num_envs, np.uint64).astype(np.uint64)
         if seeds is not None:
-            self._check_one_each("seeds", seeds)
+            check_one_each("seeds", seeds, self.num_envs, where="rayrl/Router-v0")
             self._seeds[:], self._begun[:] = seeds, 0
         self._begin(range(self.num_envs))
         self._over = np.zeros(self.num_envs, np.bool_)
@@ -93,7 +94,7 @@ class RouterEpisodes:
         Raises:
             EnvError: before the first reset, or if there is not one action for each that names a replica.
         """
-        self._check_one_each("actions", actions)
+        check_one_each("actions", actions, self.num_envs, where="rayrl/Router-v0")
         invalid = route(self.simulation, self.serving, actions, self.over)
         if invalid != NONE:
             raise EnvError(
@@ -138,15 +139,7 @@ class RouterEpisodes:
             DataError: the state is of another configuration or number of environments.
         """
         arrays = self._arrays()
-        if state.keys() != arrays.keys():
-            names = ", ".join(sorted(state.keys() ^ arrays.keys()))
-            raise DataError(f"not a state of this environment; missing or unknown: {names}")
-        for name, array in arrays.items():
-            if state[name].shape != array.shape:
-                raise DataError(
-                    f"the state is of another configuration: {name} has shape {state[name].shape}, "
-                    f"expected {array.shape}"
-                )
+        check_state(state, arrays)
         for name, array in arrays.items():
             array[...] = state[name]
         self._over = self._last_decision_made() if self._begun.all() else None
@@ -174,12 +167,6 @@ class RouterEpisodes:
             self.telemetry.begin(b)
             self._memory.begin(b)
             self._begun[b] += 1
-
-    def _check_one_each(self, name: str, values: NDArray[Any]) -> None:
-        if values.shape != (self.num_envs,):
-            raise EnvError(
-                f"{name} of shape {values.shape} for {self.num_envs} environments", where="rayrl/Router-v0"
-            )
 
     def _last_decision_made(self) -> NDArray[np.bool_]:
         made: NDArray[np.bool_] = self.simulation.episodes["decision"] == self.config.requests

@@ -1,0 +1,63 @@
+"""What environments share that step B episodes, side by side in arrays, by one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rayrl.errors import DataError, EnvError
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+def seeds_of(seed: int | Sequence[int], num_envs: int) -> NDArray[np.uint64]:
+    """(B,) the seeds that ``VectorEnv.reset`` is given: ``seed + i``, or those listed."""
+    seeds: NDArray[np.uint64] = np.asarray(seed, np.uint64)
+    if seeds.ndim == 0:
+        seeds = seeds + np.arange(num_envs, dtype=np.uint64)
+    return seeds
+
+
+def check_one_each(name: str, values: NDArray[Any], num_envs: int, *, where: str) -> None:
+    """Makes sure that there is one value for each episode.
+
+    Raises:
+        EnvError: there are more or fewer.
+    """
+    if values.shape != (num_envs,):
+        raise EnvError(f"{name} of shape {values.shape} for {num_envs} environments", where=where)
+
+
+def infos_of(numbers: Mapping[str, NDArray[np.float64]], ended: NDArray[np.bool_]) -> dict[str, Any]:
+    """Gymnasium's ``infos`` of a step in which some episodes ended.
+
+    Args:
+        numbers: of those that ended, in order of their slots.
+        ended: (B,) which they are.
+    """
+    infos: dict[str, Any] = {}
+    for name, values in numbers.items():
+        infos[name] = np.zeros(len(ended))
+        infos[name][ended] = values
+        infos[f"_{name}"] = ended.copy()
+    return infos
+
+
+def check_state(state: Arrays, arrays: Arrays) -> None:
+    """Makes sure that a saved state is of the form of an environment's arrays.
+
+    Raises:
+        DataError: it is of another configuration or number of episodes.
+    """
+    if state.keys() != arrays.keys():
+        names = ", ".join(sorted(state.keys() ^ arrays.keys()))
+        raise DataError(f"not a state of this environment; missing or unknown: {names}")
+    for name, array in arrays.items():
+        if state[name].shape != array.shape:
+            raise DataError(
+                f"the state is of another configuration: {name} has shape {state[name].shape}, "
+                f"expected {array.shape}"
+            )
