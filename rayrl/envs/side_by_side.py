@@ -15,10 +15,9 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 def seeds_of(seed: int | Sequence[int], num_envs: int) -> NDArray[np.uint64]:
     """(B,) the seeds that ``VectorEnv.reset`` is given: ``seed + i``, or those listed."""
-    seeds: NDArray[np.uint64] = np.asarray(seed, np.uint64)
-    if seeds.ndim == 0:
-        seeds = seeds + np.arange(num_envs, dtype=np.uint64)
-    return seeds
+    given = np.asarray(seed, np.uint64)
+    seeds: Any = given + np.arange(num_envs, dtype=np.uint64) if given.ndim == 0 else given
+    return np.asarray(seeds, np.uint64)
 
 
 def check_one_each(name: str, values: NDArray[Any], num_envs: int, *, where: str) -> None:

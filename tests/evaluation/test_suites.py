@@ -4,11 +4,12 @@ import pytest
 
 from rayrl.envs.spec import EnvSpec
 from rayrl.errors import ConfigError, DataError, IntegrityError
+from rayrl.evaluation.category import Category
 from rayrl.evaluation.comparison import are_paired
 from rayrl.evaluation.environment import evaluation_spec
 from rayrl.evaluation.evaluator import evaluate
 from rayrl.evaluation.result import join_categories, load_result
-from rayrl.evaluation.suites import AS_TRAINED, Category, categories_of, register_suite
+from rayrl.evaluation.suites import AS_TRAINED, categories_of, register_suite
 from tests.evaluation.results import result_of
 
 ROUTER = EnvSpec(id="rayrl/Router-v0", config={"replicas": 3, "requests": 32})
