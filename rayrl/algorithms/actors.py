@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from ray.rllib.core.learner.learner_group import LearnerGroup
@@ -24,6 +23,7 @@ from rayrl.algorithms.offpolicy.data import Ratings
 from rayrl.errors import LearnerTimeoutError, RayrlError, TrainingError
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.rollout.receipt import Receipt
+from rayrl.storage.process_memory import own_bytes
 
 _COMPLAINTS_S = 5.0
 """How long after the time limit learners may still say that they waited for another one."""
@@ -204,12 +204,6 @@ def resident_bytes(env_runners: EnvRunnerGroup | None, learners: LearnerGroup) -
     if not learners.is_local:
         total += sum(answer.get() for answer in learners.foreach_learner(lambda learner: own_bytes()))
     return total
-
-
-def own_bytes() -> int:
-    """Memory of this process, without what it shares with others."""
-    memory = psutil.Process().memory_info()
-    return int(memory.rss - getattr(memory, "shared", 0))
 
 
 def begin_epochs(group: EnvRunnerGroup, epochs: Mapping[int, int]) -> list[int]:

@@ -14,10 +14,10 @@ from typing import Any, Self
 
 from pydantic import NonNegativeInt
 
-from rayrl.algorithms.actors import own_bytes
 from rayrl.config import Config
 from rayrl.errors import ConfigError, IntegrityError, StorageError
 from rayrl.storage.atomic import read_json, write_json
+from rayrl.storage.process_memory import own_bytes
 
 RESOURCES_FILE = "resources.json"
 _WHAT = "the record of a trial's memory"

@@ -69,7 +69,8 @@ def test_observations_are_those_before_the_actions(file: Path, tmp_path: Path) -
     dataset = import_replays(file, tmp_path / "set", OPTIONS)
     replays = {replay.level.sha256 + str(replay.actions): replay for replay in read_replays(file)}
     assert dataset.num_trajectories == 16
-    for batch in dataset.batches():
+    for stored in dataset.batches():
+        batch = stored.with_static_parts_by_step()
         columns: Any = batch.columns
         for i, task in enumerate(batch.trajectory_columns[c.TASK].to_text()):
             rows = slice(batch.offsets[i], batch.offsets[i + 1])

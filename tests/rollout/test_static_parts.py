@@ -45,7 +45,7 @@ def collector(mode: AutoresetMode = AutoresetMode.DISABLED, **config: Any) -> Co
     def make() -> SyncVectorEnv:
         return SyncVectorEnv([lambda: Level(**config)] * 2, copy=False, autoreset_mode=mode)
 
-    return Collector(make, Origin("test"))
+    return Collector(make, Origin("test", seed=0))
 
 
 def test_a_batch_has_a_static_part_once_for_each_trajectory():

@@ -141,11 +141,11 @@ def _costs(comparison: Comparison) -> Html:
         cells = [quantity(cost, candidate.criteria[cost].value, comparison.measure) for cost in COSTS]
         others = [candidate.latency_p99, candidate.flops, candidate.steps]
         rows.append([candidate.label, *cells, *map(number, others)])
+    unknown = any(cell == NOTHING for row in rows for cell in row)
     caption = (
         "Means over training seeds. Latency: the median of decisions for one observation. Wall time: of "
         "training, and of the pretraining before it. Memory: the most that a trial's processes are known to "
-        "have had. "
-        f"{NOTHING}: not recorded."
+        "have had." + (f" {NOTHING}: not recorded." if unknown else "")
     )
     return table(header, rows, caption=caption)
 
