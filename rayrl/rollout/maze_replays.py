@@ -22,6 +22,7 @@ from rayrl.envs.mine_maze.episodes import MineMazeEpisodes
 from rayrl.envs.mine_maze.level import Level
 from rayrl.envs.mine_maze.levels import GivenLevels, level_source
 from rayrl.envs.mine_maze.replay import Replay, outcome_of, read_replays, replays_to_json
+from rayrl.envs.mine_maze.simulator import step_limit
 from rayrl.errors import DataError, RunError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
@@ -130,7 +131,7 @@ def record_replays(
         actions: Any = batch.columns[c.ACTIONS]
         for i, level in enumerate(noted.levels[: episodes - len(replays)]):
             taken = tuple(actions[batch.offsets[i] : batch.offsets[i + 1]].tolist())
-            most = limit or 2 * len(level.maze.kinds)
+            most = step_limit(level, limit)
             ended = outcome_of(level, taken, most).ended
             replays.append(Replay(f"{name}_{len(replays):05d}", level, taken, most, ended, name))
     collector.close()

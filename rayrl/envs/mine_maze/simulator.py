@@ -72,6 +72,11 @@ class RewardScale(NamedTuple):
         )
 
 
+def step_limit(level: Level, max_steps: int | None) -> int:
+    """Steps after which an episode is truncated: those of the options, or twice the level's cells."""
+    return max_steps or 2 * len(level.maze.kinds)
+
+
 class Simulation(NamedTuple):
     """State of B episodes on levels of C cells at most; the functions below change it in place."""
 
@@ -115,7 +120,7 @@ class Simulation(NamedTuple):
             maze.doors,
             maze.period,
             level.optimal_steps,
-            max_steps or 2 * cells,
+            step_limit(level, max_steps),
         )
         self.kinds[b, :cells] = maze.kinds
         self.patrols[b] = maze.patrols
