@@ -27,7 +27,7 @@ from rayrl.envs.mine_maze.categories import RECIPES, Room
 from rayrl.envs.mine_maze.config import MineMazeConfig, unknown_category
 from rayrl.envs.mine_maze.json_file import read_json_file
 from rayrl.envs.mine_maze.level import Level
-from rayrl.envs.mine_maze.simulator import NONE, RewardScale, Simulation, step
+from rayrl.envs.mine_maze.simulator import NONE, RewardScale, Simulation, step, step_limit
 from rayrl.errors import DataError
 
 FORMAT = "rayrl-replays"
@@ -177,7 +177,7 @@ def _replay(record: ReplayRecord, where: str) -> Replay:
             where=where,
         )
     actions = tuple(LETTERS.index(letter) for letter in record.actions)
-    max_steps = record.max_steps or 2 * len(level.maze.kinds)
+    max_steps = step_limit(level, record.max_steps)
     steps, ended = outcome_of(level, actions, max_steps)
     if steps < len(actions):
         raise DataError(f"ends in {ended} after {steps} of {len(actions)} actions", where=where)
