@@ -41,8 +41,8 @@ def _of_demonstrations(run: RunData) -> Iterator[str]:
         named = listed([str(action) for action in missing])
         if run.experiment.collect.replays is not None:
             yield (
-                f"No replay ever takes action {named}: add to collect.replays some that do, if there is a use "
-                "for it."
+                f"No replay ever takes action {named}: add to collect.replays some that do, if there is a "
+                "use for it."
             )
         else:
             yield (
