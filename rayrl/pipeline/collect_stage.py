@@ -22,7 +22,7 @@ def demonstrations_folder(folder: RunFolder) -> Path:
     return folder.path / "collect"
 
 
-def never_demonstrated(actions: Sequence[int], *, in_replays: bool) -> str:
+def never_demonstrated(actions: Sequence[int], *, in_replays: bool = False) -> str:
     """What to make of Discrete actions, counted from 0, that nobody ever took.
 
     Args:

@@ -2,9 +2,10 @@
 
 import csv
 import json
+import subprocess
+import sys
 
 import pytest
-from rayrl_command import Command
 
 from rayrl.errors import ConfigError, DataError
 from rayrl.experience.dataset import open_dataset
@@ -46,10 +47,15 @@ def experiment(tmp_path):
     return file
 
 
+def rayrl(*arguments):
+    command = [sys.executable, "-m", "rayrl.cli.main", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_from_a_folder_of_replays_to_the_report(experiment, tmp_path):
     run = tmp_path / "run"
-    command = Command(["run", str(experiment), "--local", "--run-dir", str(run)], cwd=tmp_path, env={})
-    assert command.wait() == 0, command.output
+    rayrl("run", experiment, "--local", "--run-dir", run)
     dataset = open_dataset(run / "collect")
     # Two and four steps of each of the two.
     assert dataset.num_steps == 12
@@ -73,8 +79,7 @@ def test_from_a_folder_of_replays_to_the_report(experiment, tmp_path):
     # Killed between its dataset and its manifest, or half way, the stage leaves the same.
     (run / "stages" / "collect" / "manifest.json").unlink()
     (run / ".collect.0badcafe.tmp").mkdir()
-    again = Command(["stage", "collect", "--run-dir", str(run)], cwd=tmp_path, env={})
-    assert again.wait() == 0, again.output
+    rayrl("stage", "collect", experiment, "--run-dir", run)
     assert open_dataset(run / "collect").sha256 == dataset.sha256
     assert not (run / ".collect.0badcafe.tmp").exists()
 
@@ -82,7 +87,7 @@ def test_from_a_folder_of_replays_to_the_report(experiment, tmp_path):
 def test_what_is_refused_before_anything_is_submitted(experiment, tmp_path):
     check_demonstrators(load_experiment(experiment))
     other = ["env={id: CartPole-v1}"]
-    with pytest.raises(ConfigError, match="replays are of rayrl/MineMaze-v0, and env.id is CartPole-v1"):
+    with pytest.raises(ConfigError, match=r"replays are of rayrl/MineMaze-v0, and env.id is CartPole-v1"):
         check_demonstrators(load_experiment(experiment, other))
     with pytest.raises(ConfigError, match=r"collect.replays = .*names planner; leave one of the two out"):
         load_experiment(experiment, ["collect.demonstrators={planner: 1}"])

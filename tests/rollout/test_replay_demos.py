@@ -85,7 +85,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_simulated(tmp_path: Pat
     assert len(plan_replays(MAZE, good).replays) == 1
     with pytest.raises(ConfigError, match=r"replays are of rayrl/MineMaze-v0, and env.id is CartPole-v1"):
         plan_replays(EnvSpec(id="CartPole-v1"), good)
-    large = {"category": "medium", "content": ["S" + "." * 10 + "E", *["." * 12] * 11]}
+    large = {"category": "medium", "content": ["S" + "." * 9 + "E", *["." * 11] * 10]}
     for replays, message in (
         (
             [replay("a", "DRR", ended="success")],
