@@ -29,8 +29,8 @@ HEAD = """\
 
 One YAML (or JSON) mapping. Only `name` and `env.id` are required, and `collect.demonstrators` or
 `collect.replays` unless `conditions` is `[no_pretrain]`, or the environment has a mix of its own. What is
-left out has the default below; `config.json` in the run folder has the whole. An unknown key or a wrong value is one message with
-line, value and remedy. `rayrl init` writes such a file for an environment.
+left out has the default below; `config.json` in the run folder has the whole. An unknown key or a wrong value
+is one message with line, value and remedy. `rayrl init` writes such a file for an environment.
 
 ```yaml
 name: cartpole
