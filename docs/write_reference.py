@@ -27,10 +27,10 @@ HEAD = """\
 
 <!-- written by docs/write_reference.py (`make docs`) from the models that read the file -->
 
-One YAML (or JSON) mapping. Only `name` and `env.id` are required, and `collect.demonstrators` unless
-`conditions` is `[no_pretrain]`, or the environment has a mix of its own. What is left out has the default
-below; `config.json` in the run folder has the whole. An unknown key or a wrong value is one message with
-line, value and remedy. `rayrl init` writes such a file for an environment.
+One YAML (or JSON) mapping. Only `name` and `env.id` are required, and `collect.demonstrators` or
+`collect.replays` unless `conditions` is `[no_pretrain]`, or the environment has a mix of its own. What is
+left out has the default below; `config.json` in the run folder has the whole. An unknown key or a wrong value
+is one message with line, value and remedy. `rayrl init` writes such a file for an environment.
 
 ```yaml
 name: cartpole

@@ -13,7 +13,7 @@ from rayrl.doctor.finding import Diagnosis, Finding, of_error
 from rayrl.envs import default_mix
 from rayrl.errors import RayrlError
 from rayrl.experience.batch import TrajectoryBatch
-from rayrl.experience.dataset import open_dataset
+from rayrl.experience.dataset import Dataset, open_dataset
 from rayrl.models.actor_critic_network import ActorCriticNetwork
 from rayrl.models.external_weights import ExternalWeights
 from rayrl.pipeline.experiment import Experiment, load_experiment
@@ -25,6 +25,7 @@ from rayrl.storage.spaces import Spaces
 
 _SAMPLE_STEPS = 512
 _SAMPLE_ENVS = 4
+_SAMPLE_REPLAYS = 32
 _MARGIN = 0.02
 
 
@@ -52,7 +53,7 @@ def check_policy(
 
 
 def _findings(path: Path, file: Path, overrides: Sequence[str]) -> Iterator[Finding]:
-    # As a run that takes the policy as it is, which needs no demonstrators.
+    # As a run that takes the policy as it is, which needs no demonstrations.
     asked = [f"pretrain.from={json.dumps(str(path))}", "pretrain.skip_bc=true", "conditions=[with_pretrain]"]
     try:
         experiment = load_experiment(file, [*overrides, *asked])
@@ -141,6 +142,8 @@ def _sample(experiment: Experiment, file: Path) -> TrajectoryBatch:
     there = file.parent / "collect"
     if (there / MANIFEST_FILE).exists():
         return open_dataset(there).load()
+    if experiment.collect.replays is not None:
+        return _sample_of_replays(experiment)
     own: dict[str, Any] = dict(experiment.collect.demonstrators)
     options = experiment.collect.model_copy(
         update={
@@ -154,5 +157,21 @@ def _sample(experiment: Experiment, file: Path) -> TrajectoryBatch:
     with tempfile.TemporaryDirectory() as folder:
         dataset = collect_demonstrations(experiment.env, Path(folder) / "sample", options)
         assert dataset is not None  # nothing asks it to stop
-        batch = dataset.load()
-        return TrajectoryBatch.concat([batch.slice(0, 0), batch])
+        return _copied(dataset)
+
+
+def _sample_of_replays(experiment: Experiment) -> TrajectoryBatch:
+    from rayrl.rollout.replay_demos import demonstrations_of_replays  # needs the mine maze
+
+    first = min(experiment.collect.first_replays or _SAMPLE_REPLAYS, _SAMPLE_REPLAYS)
+    options = experiment.collect.model_copy(update={"first_replays": first})
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = demonstrations_of_replays(experiment.env, Path(folder) / "sample", options)
+        assert dataset is not None  # nothing asks it to stop
+        return _copied(dataset)
+
+
+def _copied(dataset: Dataset) -> TrajectoryBatch:
+    """The dataset in memory of its own: its files are about to go."""
+    batch = dataset.load()
+    return TrajectoryBatch.concat([batch.slice(0, 0), batch])

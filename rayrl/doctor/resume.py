@@ -36,6 +36,7 @@ from rayrl.rollout.vector_env import make_vector_env
 
 ITERATIONS = 4
 _DEMO_STEPS = 2048
+_REPLAYS = 64
 _SHOWN = 3
 _NEVER_S = 1e9
 _REMEDIES = {
@@ -165,7 +166,11 @@ def _warm_up(experiment: Experiment) -> int:
 
 def _in_small(experiment: Experiment, epochs: int, *, kept_every: int, last: int) -> Experiment:
     values = experiment.to_json()
-    values["collect"]["steps"] = min(experiment.collect.steps, _DEMO_STEPS)
+    collect = experiment.collect
+    values["collect"] |= {
+        "steps": min(collect.steps, _DEMO_STEPS),
+        "first_replays": min(collect.first_replays or _REPLAYS, _REPLAYS),
+    }
     values["pretrain"] |= {"epochs": epochs, "early_stop_patience": None}
     values["train"] |= {
         "total_steps": last * _config(experiment).steps_per_iteration,

@@ -29,11 +29,12 @@ def held_out_agreements(
     return agreements(network, select_split(split, Split.val))
 
 
-def warnings_of(summary: Mapping[str, Any]) -> Iterator[str]:
+def warnings_of(summary: Mapping[str, Any], *, in_replays: bool = False) -> Iterator[str]:
     """What to change where a clone of discrete actions is worse than it could be, one sentence each.
 
     Args:
         summary: ``val_accuracy``, ``ceiling_accuracy`` and ``agreement`` of a pretrained policy.
+        in_replays: whether it was cloned from replays.
     """
     reached, ceiling = summary.get("val_accuracy"), summary.get("ceiling_accuracy")
     agreement = summary.get("agreement", {})
@@ -44,13 +45,14 @@ def warnings_of(summary: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"the clone agrees with {reached:.1%} of held-out decisions, and always taking the commonest "
             f"action would with {commonest:.1%}: raise pretrain.epochs or pretrain.lr, set pretrain.balance, "
-            "or collect less contradictory demonstrations (collect.demonstrators)"
+            f"or {'give' if in_replays else 'collect'} less contradictory demonstrations "
+            f"(collect.{'replays' if in_replays else 'demonstrators'})"
         )
     elif ceiling and reached < _LITTLE * ceiling:
         yield (
             f"the clone agrees with {reached:.1%} of held-out decisions, and could with {ceiling:.1%}: "
-            "raise collect.steps, then pretrain.epochs (with pretrain.early_stop_patience), or set "
-            "pretrain.input_noise"
+            f"{'give more replays' if in_replays else 'raise collect.steps'}, then pretrain.epochs (with "
+            "pretrain.early_stop_patience), or set pretrain.input_noise"
         )
     actions = agreement.get("actions", {})
     never = [name for name, found in actions.items() if found["value"] == 0 and found["steps"] >= 20]

@@ -6,11 +6,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from rayrl.experience.dataset import Dataset
 from rayrl.pipeline.context import StageContext, StageOutputs
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.rollout.demo_share import never_taken
 from rayrl.rollout.demos import collect_demonstrations
-from rayrl.storage.atomic import read_json, write_json
+from rayrl.storage.atomic import read_json, remove_leftovers, write_json
 from rayrl.storage.manifest import MANIFEST_FILE
 
 _MADE_OF = "what the demonstrations are made of"
@@ -21,9 +22,19 @@ def demonstrations_folder(folder: RunFolder) -> Path:
     return folder.path / "collect"
 
 
-def never_demonstrated(actions: Sequence[int]) -> str:
-    """What to make of Discrete actions, counted from 0, that nobody ever took."""
+def never_demonstrated(actions: Sequence[int], *, in_replays: bool = False) -> str:
+    """What to make of Discrete actions, counted from 0, that nobody ever took.
+
+    Args:
+        actions: those.
+        in_replays: whether the demonstrations are replays.
+    """
     named = ", ".join(map(str, actions))
+    if in_replays:
+        return (
+            f"no replay ever takes action {named}: a clone will not take it either; "
+            "add to collect.replays some that do, if there is a use for it"
+        )
     return (
         f"no demonstrator ever took action {named}: a clone will not take it either; "
         "add to collect.demonstrators one that does (such as random), or to collect.scenarios"
@@ -31,13 +42,13 @@ def never_demonstrated(actions: Sequence[int]) -> str:
 
 
 def run(context: StageContext) -> StageOutputs | None:
-    """Collects what is missing.
+    """Collects what is missing, or simulates the replays.
 
     Raises:
-        ConfigError: the environment has no such demonstrator or scenario.
+        ConfigError: the environment has no such demonstrator or scenario, or the replays are of another one.
         PolicyError: a policy that is to demonstrate was made for other spaces.
         EnvError: the environment cannot be built, or keeps raising.
-        DataError: a demonstrator raised.
+        DataError: a demonstrator raised, or a replay does not come to what it records.
     """
     path = demonstrations_folder(context.folder)
     identity_file = context.folder.stage(context.unit.name) / "made_of.json"
@@ -46,7 +57,17 @@ def run(context: StageContext) -> StageOutputs | None:
         context.log.info("the options changed: collecting anew")
         shutil.rmtree(path)
     write_json(identity_file, options, _MADE_OF)
-    dataset = collect_demonstrations(
+    in_replays = context.experiment.collect.replays is not None
+    dataset = (_simulated if in_replays else _collected)(context, path)
+    if dataset is None:
+        return None
+    if missing := never_taken(dataset.manifest.extra["demonstrators"]):
+        context.warn(never_demonstrated(missing, in_replays=in_replays))
+    return StageOutputs((*(path / file.name for file in dataset.manifest.files), path / MANIFEST_FILE))
+
+
+def _collected(context: StageContext, path: Path) -> Dataset | None:
+    return collect_demonstrations(
         context.experiment.env,
         path,
         context.experiment.collect,
@@ -54,8 +75,17 @@ def run(context: StageContext) -> StageOutputs | None:
         progress=lambda done, total: context.progress(done, total, "steps"),
         stop_requested=context.stop_requested,
     )
-    if dataset is None:
-        return None
-    if missing := never_taken(dataset.manifest.extra["demonstrators"]):
-        context.warn(never_demonstrated(missing))
-    return StageOutputs((*(path / file.name for file in dataset.manifest.files), path / MANIFEST_FILE))
+
+
+def _simulated(context: StageContext, path: Path) -> Dataset | None:
+    from rayrl.rollout.replay_demos import demonstrations_of_replays  # needs the mine maze
+
+    # A killed attempt leaves a whole dataset, which is made again, or one of a temporary name.
+    remove_leftovers(path.parent, path.name)
+    return demonstrations_of_replays(
+        context.experiment.env,
+        path,
+        context.experiment.collect,
+        progress=lambda done, total: context.progress(done, total, "replays"),
+        stop_requested=context.stop_requested,
+    )

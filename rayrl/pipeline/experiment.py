@@ -31,6 +31,7 @@ Resume = Literal["auto", "must", "never", "ask"]
 
 _SMOKE = {
     "collect.steps": 1024,
+    "collect.first_replays": 32,
     "pretrain.epochs": 2,
     "train.total_steps": 1024,
     "evaluate.episodes": 2,
@@ -99,7 +100,7 @@ class Experiment(Config):
     @classmethod
     def _the_environments_own_mix(cls, collect: CollectOptions, info: ValidationInfo) -> CollectOptions:
         env, conditions = info.data.get("env"), info.data.get("conditions", ())
-        if collect.demonstrators or env is None or not any(map(starts_from_policy, conditions)):
+        if collect.demonstrates or env is None or not any(map(starts_from_policy, conditions)):
             return collect
         return collect.model_copy(
             update={"demonstrators": {name: float(share) for name, share in default_mix(env.id).items()}}
@@ -107,9 +108,9 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _something_to_pretrain_on(self) -> Self:
-        if self.clones and not self.collect.demonstrators:
+        if self.clones and not self.collect.demonstrates:
             raise ValueError(
-                "the condition with_pretrain needs collect.demonstrators; "
+                "the condition with_pretrain needs collect.demonstrators or collect.replays; "
                 "name some, or set conditions: [no_pretrain]"
             )
         return self

@@ -120,15 +120,22 @@ def check_algorithm(experiment: Experiment) -> None:
 
 
 def check_demonstrators(experiment: Experiment) -> None:
-    """Makes each demonstrator once, and the environment in each scenario.
+    """Makes each demonstrator once, and the environment in each scenario; or reads and plays the replays.
 
     Raises:
-        ConfigError: the environment has no demonstrator or scenario of that name, or one has other spaces.
+        ConfigError: the environment has no demonstrator or scenario of that name, or one has other spaces; or
+            the replays are of another environment.
         PolicyError: a policy that is to demonstrate has other spaces.
         IntegrityError: its folder is damaged.
         EnvError: the environment cannot be built in a scenario.
-        DataError: a demonstrator cannot be made.
+        DataError: a demonstrator cannot be made; or a file is no file of replays, or a replay in it does not
+            come to what it records or does not fit the observations.
     """
+    if experiment.collect.replays is not None:
+        from rayrl.rollout.replay_demos import plan_replays  # needs the mine maze
+
+        plan_replays(experiment.env, experiment.collect)
+        return
     from rayrl.rollout.demo_plan import plan_demonstrations
 
     plan_demonstrations(experiment.env, experiment.collect)

@@ -58,7 +58,8 @@ def run(context: StageContext) -> StageOutputs | None:
         opened = open_dataset(dataset)
         opened.verify()
         if missing := never_taken(opened.manifest.extra.get("demonstrators", {})):
-            context.warn(never_demonstrated(missing))
+            in_replays = context.experiment.collect.replays is not None
+            context.warn(never_demonstrated(missing, in_replays=in_replays))
     files: list[Path] = []
     failed: dict[str, str] = {}
     for seed in context.experiment.seeds:
@@ -140,7 +141,8 @@ class _Seed:
         finally:
             algorithm.stop()
         summary["ceiling_accuracy"] = self._ceiling()
-        summary["warnings"] = list(warnings_of(summary))
+        in_replays = self._context.experiment.collect.replays is not None
+        summary["warnings"] = list(warnings_of(summary, in_replays=in_replays))
         for warning in summary["warnings"]:
             self._context.warn(f"seed {self._seed}: {warning}")
         summary["seconds"] = time.monotonic() - started

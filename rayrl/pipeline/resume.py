@@ -20,6 +20,7 @@ from rayrl.pipeline.run_folder import RunFolder, invocation_of, unfinished_run_f
 
 _EXTERNAL = "start from the external policy as it is, without cloning ({})"
 _AGAIN = "collect new demonstrations and run the warm start again"
+_REPLAYS = "clone the replays again and run the warm start from that"
 _CONTINUE = "go on from the newest checkpoint"
 FORCED = "pretrain.force_warmstart=true"
 """The override that has a run warm-start again."""
@@ -107,12 +108,15 @@ def _ask(folder: RunFolder, experiment: Experiment, view: RunView) -> tuple[str,
         why = "there is no terminal to ask on" if experiment.pretrains else "it has no warm start to choose"
         view.say(f"goes on with the run in {folder}: resume is ask, and {why}")
         return None
-    seed = folder.experiment().collect.seed + 1
     choices: dict[str, tuple[str, ...] | None] = {}
     if experiment.pretrain.from_ is not None:
         text = _EXTERNAL.format(experiment.pretrain.from_)
         choices[text] = ("pretrain.skip_bc=true", FORCED)
-    choices[_AGAIN] = (f"collect.seed={seed}", "pretrain.skip_bc=false", FORCED)
+    if experiment.collect.replays is None:
+        seed = folder.experiment().collect.seed + 1
+        choices[_AGAIN] = (f"collect.seed={seed}", "pretrain.skip_bc=false", FORCED)
+    else:
+        choices[_REPLAYS] = ("pretrain.skip_bc=false", FORCED)
     choices[_CONTINUE] = None
     answer = view.ask(f"{folder} holds a run of this experiment", list(choices), default=_CONTINUE)
     return choices[answer]

@@ -28,7 +28,15 @@ class CollectRecord(Record):
 
     demonstrators: dict[str, Annotated[float, BeforeValidator(_share)]] = Field(default={})
     """Share of the steps by demonstrator."""
+    replays: str | None = None
+    """Replays in place of demonstrators."""
     steps: int = 0
+    """Of demonstrators; replays are as many as they are."""
+
+    @property
+    def demonstrates(self) -> bool:
+        """Whether there are to be demonstrations."""
+        return bool(self.demonstrators) or self.replays is not None
 
 
 class PretrainRecord(Record):
@@ -90,6 +98,15 @@ class EnvironmentRecord(Record):
     hardware: dict[str, Any] = Field(default={})
 
 
+class ReplaysRecord(Record):
+    """What a dataset was imported from."""
+
+    replays: int
+    """How many there are."""
+    file: str
+    """Name of the file or folder."""
+
+
 class DatasetExtra(Record):
     """What the collect stage adds to the manifest of its dataset."""
 
@@ -97,6 +114,8 @@ class DatasetExtra(Record):
     """Numbers of each demonstrator, by name; ``scenarios`` has the same for each of its scenarios."""
     scenarios: dict[str, list[dict[str, Any]]] = Field(default={})
     """The options that each scenario replaces, for each of its variants."""
+    import_: ReplaysRecord | None = Field(default=None, alias="import")
+    """The replays, where these were simulated again."""
 
 
 class FileRecord(Record):

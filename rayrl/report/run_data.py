@@ -132,9 +132,24 @@ class RunData:
         return self.environment.versions or self.info.versions
 
     @property
+    def teachers(self) -> Mapping[str, float]:
+        """Share of the demonstrations by demonstrator; of replays as many steps as each has in them."""
+        if self.experiment.collect.replays is None or self.dataset is None:
+            return self.experiment.collect.demonstrators
+        return {name: facts["steps"] for name, facts in self.dataset.extra.demonstrators.items()}
+
+    @property
+    def demonstrated_steps(self) -> int | None:
+        """Environment steps of the demonstrations; None where there are to be some and it is not known."""
+        collect = self.experiment.collect
+        if collect.replays is None:
+            return collect.steps if collect.demonstrators else 0
+        return int(sum(self.teachers.values())) or None
+
+    @property
     def reference(self) -> str | None:
         """The demonstrator that scores 1; None where there is none with results."""
-        shares = self.experiment.collect.demonstrators
+        shares = self.teachers
         by_share = sorted(shares, key=lambda name: -shares[name])
         wanted = [self.experiment.report.reference, "least_outstanding", *by_share]
         return next((name for name in wanted if name in self.demonstrators and name != RANDOM), None)

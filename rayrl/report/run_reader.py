@@ -56,7 +56,7 @@ def read_run(path: Path) -> RunData:
     info = reader.record(RunInfo, "run.json", missing=None) or RunInfo()
     if experiment.pretrain.skip_bc:  # nobody demonstrated
         experiment = experiment.model_copy(update={"collect": CollectRecord()})
-    dataset = reader.dataset() if pretrains and experiment.collect.demonstrators else None
+    dataset = reader.dataset() if pretrains and experiment.collect.demonstrates else None
     failures = tuple(reader.failures())
     return RunData(
         path=path,

@@ -68,8 +68,9 @@ class StepsToTarget:
     """Seeds in which a trial ended before its budget, without reaching the target."""
     void: tuple[int, ...] = ()
     """Seeds in which the warm trial began at the target."""
-    demonstrations: int = 0
-    """Environment steps of the demonstrations that warm trials come from, collected once for all."""
+    demonstrations: int | None = 0
+    """Environment steps of the demonstrations that warm trials come from, the same for all; None where they
+    are not known."""
     cloning: tuple[int | None, ...] = ()
     """Gradient steps of cloning, by seed; None where they are not recorded."""
 
@@ -81,6 +82,8 @@ class StepsToTarget:
     @property
     def saving_with_demonstrations(self) -> Estimate:
         """The same where the steps of the demonstrations are added to those of each warm trial."""
+        if self.demonstrations is None:
+            return Estimate(value=None, low=None, high=None, n=len(self.seeds))
         return self._saving(self.demonstrations)
 
     def _saving(self, added: int) -> Estimate:
@@ -161,7 +164,6 @@ def _compare(run: RunData, architecture: str, condition: str, target: float) -> 
             found[cold.seed] = (of_cold, of_warm)
     cloning = {each.seed: each.curve for each in run.pretraining if each.architecture == architecture}
     steps = {seed: curve["gradient_steps"].sum() for seed, curve in cloning.items() if len(curve)}
-    collect = run.experiment.collect
     return StepsToTarget(
         architecture=architecture,
         condition=condition,
@@ -170,7 +172,7 @@ def _compare(run: RunData, architecture: str, condition: str, target: float) -> 
         warm=tuple(warm for _, warm in found.values()),
         left_out=tuple(left_out),
         void=tuple(void),
-        demonstrations=collect.steps if collect.demonstrators else 0,
+        demonstrations=run.demonstrated_steps,
         cloning=tuple(_known(steps.get(seed)) for seed in found),
     )
 

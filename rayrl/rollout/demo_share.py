@@ -1,4 +1,4 @@
-"""One part of a dataset of demonstrations: how much of it there is, and its numbers."""
+"""The numbers of demonstrations, and how much there is of one part of a dataset of them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ from rayrl.experience.batch import TrajectoryBatch
 from rayrl.rollout.demo_plan import Part
 
 
-class DemoShare:
-    """What was collected of one part.
+class Tally:
+    """Counts trajectories.
 
     Attributes:
-        part: who, and in which scenario.
-        left: steps that are missing.
-        trajectories: those that are there.
+        steps: those of all.
+        trajectories: how many there are.
     """
 
-    def __init__(self, part: Part, action_space: gym.Space[Any]) -> None:
-        self.part = part
-        self.left = part.steps
+    def __init__(self, action_space: gym.Space[Any]) -> None:
+        self.steps = 0
         self.trajectories = 0
         self._returns: list[float] = []
         self._actions: np.ndarray | None = None
@@ -33,9 +31,9 @@ class DemoShare:
             self._actions = np.zeros(int(action_space.n), np.int64)
 
     def add(self, batch: TrajectoryBatch) -> None:
-        """Counts trajectories that became part of the dataset."""
+        """Counts trajectories that became part of a dataset."""
         columns: Mapping[str, Any] = batch.trajectory_columns
-        self.left -= batch.num_steps
+        self.steps += batch.num_steps
         self.trajectories += batch.num_trajectories
         over = columns[c.TERMINATED] | columns[c.TRUNCATED]
         self._returns += columns[c.EPISODE_RETURN][over].tolist()
@@ -44,17 +42,35 @@ class DemoShare:
             self._actions += np.bincount(taken - self._first_action, minlength=len(self._actions))
 
     @staticmethod
-    def statistics(shares: Iterable[DemoShare]) -> dict[str, Any]:
-        """Of several parts: steps, finished episodes, their mean return, steps of each Discrete action."""
-        shares = list(shares)
-        returns = [value for share in shares for value in share._returns]
-        counts = [share._actions for share in shares if share._actions is not None]
+    def statistics(tallies: Iterable[Tally]) -> dict[str, Any]:
+        """Of several: steps, finished episodes, their mean return, steps of each Discrete action."""
+        tallies = list(tallies)
+        returns = [value for tally in tallies for value in tally._returns]
+        counts = [tally._actions for tally in tallies if tally._actions is not None]
         return {
-            "steps": sum(share.part.steps for share in shares),
+            "steps": sum(tally.steps for tally in tallies),
             "episodes": len(returns),
             "return_mean": float(np.mean(returns)) if returns else None,
             "actions": np.sum(counts, axis=0).tolist() if counts else None,
         }
+
+
+class DemoShare(Tally):
+    """What was collected of one part.
+
+    Args:
+        part: who, and in which scenario.
+        action_space: of the environment.
+    """
+
+    def __init__(self, part: Part, action_space: gym.Space[Any]) -> None:
+        super().__init__(action_space)
+        self.part = part
+
+    @property
+    def left(self) -> int:
+        """Steps that are missing."""
+        return self.part.steps - self.steps
 
 
 def statistics_of(shares: Iterable[DemoShare]) -> dict[str, dict[str, Any]]:
@@ -63,8 +79,8 @@ def statistics_of(shares: Iterable[DemoShare]) -> dict[str, dict[str, Any]]:
     for share in shares:
         by_name.setdefault(share.part.demonstrator, []).append(share)
     return {
-        name: DemoShare.statistics(of_name)
-        | {"scenarios": {share.part.scenario: DemoShare.statistics([share]) for share in of_name}}
+        name: Tally.statistics(of_name)
+        | {"scenarios": {share.part.scenario: Tally.statistics([share]) for share in of_name}}
         for name, of_name in by_name.items()
     }
 

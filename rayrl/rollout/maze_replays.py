@@ -6,7 +6,8 @@ trajectory with an episode id of its own, so a split by episode is one by replay
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from rayrl.experience.dataset_writer import DatasetWriter
 from rayrl.experience.ragged import Column, Ragged
 from rayrl.rollout.behavior import Behavior, DemonstratorBehavior
 from rayrl.rollout.collector import Collector
+from rayrl.rollout.demo_share import Tally
+from rayrl.rollout.options import UNNAMED
 from rayrl.rollout.origin import Origin
 from rayrl.rollout.step_buffer import StepBuffer
 from rayrl.storage.atomic import atomic_folder, write_json
@@ -40,8 +43,43 @@ from rayrl.storage.spaces import Spaces
 
 _AT_ONCE = 64
 """Replays that are simulated side by side."""
-_NOBODY = "replay"
-"""Demonstrator of a replay that names none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittingReplays:
+    """Replays, and the options of an environment whose observations have room for their levels."""
+
+    path: Path
+    """Where they were read."""
+    replays: Sequence[Replay]
+    options: MineMazeConfig
+    room: Room
+
+
+def read_fitting_replays(
+    path: Path, config: Mapping[str, Any] | None = None, *, first: int | None = None
+) -> FittingReplays:
+    """Reads and plays replays, and looks whether their levels fit into the observations.
+
+    Args:
+        path: a replay file, or a folder of them.
+        config: options of the environment; None takes those of the replays' categories.
+        first: takes so many at most; None takes all.
+
+    Raises:
+        ConfigError: an option is unknown or wrong.
+        DataError: a replay cannot be read, does not come to what it records, or its level does not fit;
+            naming the replay.
+    """
+    replays = read_replays(path)[:first]
+    if config is None:
+        names = sorted({replay.level.category for replay in replays})
+        config = {"sized_for": names, "categories": dict.fromkeys(names, 1.0)}
+    options = MineMazeConfig.parse(config, where=ENV_ID)
+    room = level_source(options, 1).room
+    for replay in replays:
+        _check_fits(replay, room, path)
+    return FittingReplays(path, replays, options, room)
 
 
 def import_replays(
@@ -56,7 +94,7 @@ def import_replays(
     Args:
         path: the file or folder.
         out: the dataset's folder, there whole or not at all.
-        config: options of the environment whose observations and rewards the dataset gets; without any, those
+        config: options of the environment whose observations and rewards the dataset gets; None takes those
             of the replays' categories.
         progress: told how many replays are done, and of how many.
 
@@ -69,30 +107,60 @@ def import_replays(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError("is there already", where=str(out), remedy="name a new folder")
-    replays = read_replays(path)
-    given = dict(config or {})
-    if not given.get("sized_for") and not given.get("categories"):
-        given["sized_for"] = sorted({replay.level.category for replay in replays})
-        given["categories"] = dict.fromkeys(given["sized_for"], 1.0)
-    options = MineMazeConfig.parse(given, where=ENV_ID)
-    room = level_source(options, 1).room
-    for replay in replays:
-        _check_fits(replay, room, path)
-    env = _ReplayEnv(options, room, replays[:1])
+    dataset = simulate_replays(read_fitting_replays(path, config), out, progress=progress)
+    assert dataset is not None  # nothing asks it to stop
+    return dataset
+
+
+def simulate_replays(
+    given: FittingReplays,
+    out: Path,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Dataset | None:
+    """Makes a dataset of replays; its manifest has the statistics of each demonstrator that they name.
+
+    Args:
+        given: the replays.
+        out: the dataset's folder, there whole or not at all; one that is there is replaced.
+        progress: told how many replays are done, and of how many.
+        stop_requested: looked at now and then; nothing is kept then.
+
+    Returns:
+        The dataset; None where it was asked to stop.
+
+    Raises:
+        StorageError: the disk is full or not writable.
+    """
+    env = _ReplayEnv(given.options, given.room, given.replays[:1])
     spaces = Spaces(env.single_observation_space, env.single_action_space)
-    info = EnvInfo(id=ENV_ID, config=options.model_dump(mode="json"))
-    digest = sha256_path(path)
+    env.close()
+    info = EnvInfo(id=ENV_ID, config=given.options.model_dump(mode="json"))
+    digest, total = sha256_path(given.path), len(given.replays)
     origin = Origin(sha256_json({"replays": digest}), 0, 0, Role.demonstration, c.Source.import_)
-    with atomic_folder(out, "the import") as folder, DatasetWriter(folder, spaces=spaces, env=info) as writer:
-        for start in range(0, len(replays), _AT_ONCE):
-            chunk = replays[start : start + _AT_ONCE]
-            # Episodes of one vector have one limit of steps.
-            for limit in sorted({replay.max_steps for replay in chunk}):
-                numbers = [start + i for i, replay in enumerate(chunk) if replay.max_steps == limit]
-                writer.append(_simulate(options, room, origin, replays, numbers, limit))
-            if progress is not None:
-                progress(min(start + _AT_ONCE, len(replays)), len(replays))
-        writer.finish({"import": {"replays": len(replays), "file": path.name, "sha256": digest}})
+    tallies: dict[str, Tally] = {}
+    try:
+        with (
+            atomic_folder(out, "the replays") as folder,
+            DatasetWriter(folder, spaces=spaces, env=info) as writer,
+        ):
+            for numbers in _side_by_side(given.replays):
+                if stop_requested():
+                    raise _StoppedError
+                batch = _simulate(given, origin, numbers)
+                _count(batch, tallies, spaces)
+                writer.append(batch)
+                if progress is not None:
+                    progress(sum(tally.trajectories for tally in tallies.values()), total)
+            writer.finish(
+                {
+                    "import": {"replays": total, "file": given.path.name, "sha256": digest},
+                    "demonstrators": {name: Tally.statistics([tally]) for name, tally in tallies.items()},
+                }
+            )
+    except _StoppedError:
+        return None
     return open_dataset(out)
 
 
@@ -218,20 +286,34 @@ class _NotingLevels:
         return self._behavior.finish(columns)
 
 
-def _simulate(
-    options: MineMazeConfig,
-    room: Room,
-    origin: Origin,
-    replays: Sequence[Replay],
-    numbers: Sequence[int],
-    max_steps: int,
-) -> TrajectoryBatch:
-    """One trajectory of each replay that is numbered."""
-    chosen = [replays[number] for number in numbers]
-    limited = options.model_copy(update={"max_steps": max_steps})
-    collector = Collector(lambda: _ReplayEnv(limited, room, chosen), origin)
+class _StoppedError(Exception):
+    """Leaves nothing of a dataset that was begun."""
+
+
+def _side_by_side(replays: Sequence[Replay]) -> Iterator[list[int]]:
+    """The numbers of replays that are simulated together: episodes of one vector have one limit of steps."""
+    for start in range(0, len(replays), _AT_ONCE):
+        chunk = range(start, min(start + _AT_ONCE, len(replays)))
+        for limit in sorted({replays[number].max_steps for number in chunk}):
+            yield [number for number in chunk if replays[number].max_steps == limit]
+
+
+def _count(batch: TrajectoryBatch, tallies: dict[str, Tally], spaces: Spaces) -> None:
+    """Adds trajectories to the tallies of their demonstrators."""
+    column: Any = batch.trajectory_columns[c.DEMONSTRATOR]
+    names = np.array(column.to_text())
+    for name in dict.fromkeys(names.tolist()):
+        tally = tallies.setdefault(name, Tally(spaces.action))
+        tally.add(batch.select(np.flatnonzero(names == name)))
+
+
+def _simulate(given: FittingReplays, origin: Origin, numbers: Sequence[int]) -> TrajectoryBatch:
+    """One trajectory of each replay that is numbered; all have the same limit of steps."""
+    chosen = [given.replays[number] for number in numbers]
+    limited = given.options.model_copy(update={"max_steps": chosen[0].max_steps})
+    collector = Collector(lambda: _ReplayEnv(limited, given.room, chosen), origin)
     longest = max(len(replay.actions) for replay in chosen)
-    behavior = DemonstratorBehavior(_NOBODY, _Actions(chosen))
+    behavior = DemonstratorBehavior(UNNAMED, _Actions(chosen))
     batch = collector.collect_one_each(behavior, max_steps=longest).batch
     collector.close()
     # One that its recording cuts off goes on staying beside longer ones.
@@ -240,7 +322,7 @@ def _simulate(
     columns: dict[str, Column] = {
         c.EPISODE_ID: origin.episode_ids(0, slots, np.zeros_like(slots)),
         c.SEQUENCE: slots,
-        c.DEMONSTRATOR: Ragged.from_text([replay.demonstrator or _NOBODY for replay in chosen]),
+        c.DEMONSTRATOR: Ragged.from_text([replay.demonstrator or UNNAMED for replay in chosen]),
         c.DOMAIN: Ragged.from_text([replay.level.category for replay in chosen]),
         c.TASK: Ragged.from_text([replay.level.sha256 for replay in chosen]),
     }

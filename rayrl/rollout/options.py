@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
@@ -15,6 +16,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SerializationInfo,
+    ValidationInfo,
     WithJsonSchema,
     field_validator,
 )
@@ -24,6 +26,8 @@ from rayrl.envs.scenarios import AS_TRAINED
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
+UNNAMED = "replay"
+"""The demonstrator of a replay that names none."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -98,6 +102,12 @@ class CollectOptions(Config):
     scenarios: dict[str, ScenarioField] = Field(default={})
     """Share of every demonstrator's steps by scenario, the rest being as trained: by the name of one that the
     environment has, or with its own options."""
+    replays: InputPath | None = None
+    """Replays of the mine maze, a file or a folder of files, in place of demonstrators: they are simulated
+    again for the observations of the experiment. `steps`, `envs`, `workers` and `seed` are of demonstrators
+    and change nothing then."""
+    first_replays: PositiveInt | None = None
+    """Takes so many replays at most, the first ones; null takes all."""
     steps: PositiveInt = 8192
     """Environment steps, over all demonstrators; exactly."""
     envs: PositiveInt = 8
@@ -125,6 +135,22 @@ class CollectOptions(Config):
         if total > 1 + 1e-9:
             raise ValueError(f"the shares of the scenarios add up to {total:g}, more than 1")
         return scenarios
+
+    @field_validator("replays")
+    @classmethod
+    def _in_place_of_demonstrators(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        for kind in ("demonstrators", "scenarios") if path is not None else ():
+            if named := info.data.get(kind):
+                raise ValueError(
+                    f"stands in the place of demonstrators, and collect.{kind} names {', '.join(named)}; "
+                    "leave one of the two out"
+                )
+        return path
+
+    @property
+    def demonstrates(self) -> bool:
+        """Whether demonstrators or replays are named."""
+        return bool(self.demonstrators) or self.replays is not None
 
     @property
     def shares(self) -> dict[str, float]:

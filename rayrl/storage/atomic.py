@@ -170,9 +170,17 @@ def read_json(path: Path, what: str) -> Any:
         raise IntegrityError(f"{what} is not valid JSON: {error}", where=str(path)) from error
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Deletes the temporary names that killed processes left in a folder; nothing may be writing there."""
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
+    """Deletes the temporary names that killed processes left in a folder; nothing may be writing there.
+
+    Args:
+        folder: the folder.
+        name: of what they were to become; None deletes all.
+    """
+    begins = "." if name is None else f".{name}."
     for leftover in filter(is_temporary, folder.iterdir()):
+        if not leftover.name.startswith(begins):
+            continue
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover)
         else:

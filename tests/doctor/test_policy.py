@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rayrl.doctor.policy import check_policy
+from rayrl.envs.mine_maze.suite import ENV_ID
 from rayrl.envs.spec import EnvSpec
 from rayrl.models.actor_critic_network import ActorCriticNetwork
 from rayrl.models.architectures import MLPBaseline
@@ -73,6 +74,25 @@ def test_the_demonstrations_of_the_run_are_looked_at(policy, tmp_path):
     (run / "config.json").write_text(json.dumps({"name": "cart", "env": {"id": "CartPole-v1"}}))
     diagnosis = check_policy(policy(rows=5), run / "config.json")
     assert diagnosis.findings[-1].facts["all"]["steps"] == 96
+
+
+def test_the_first_replays_are_looked_at_where_they_demonstrate(policy, tmp_path):
+    maze = {"id": ENV_ID, "config": {"categories": {"simple": 1}, "observations": ["game_state"]}}
+    level = {"category": "simple", "content": ["S*E", "..."]}
+    # 40 replays of one step, of which 32 are enough.
+    replays = [{"id": f"{k}", "actions": "D", "level": level, "demonstrator": "ann"} for k in range(40)]
+    document = {"format": "rayrl-replays", "version": 1, "env": ENV_ID, "replays": replays}
+    (tmp_path / "replays.json").write_text(json.dumps(document))
+    file = tmp_path / "maze.yaml"
+    file.write_text(json.dumps({"name": "maze", "env": maze, "collect": {"replays": "replays.json"}}))
+    found = check_policy(policy(EnvSpec(**maze)), file).findings[-1]
+    assert (found.check, found.facts["all"]["steps"]) == ("agreement", 32)
+    assert found.facts["demonstrators"].keys() == {"ann"}
+    document["replays"][0]["ended"] = "success"
+    (tmp_path / "replays.json").write_text(json.dumps(document))
+    found = check_policy(tmp_path / "policy", file).findings[-1]
+    assert (found.check, found.state) == ("sample data", "problem")
+    assert "ended = 'success', and its actions come to None" in found.message
 
 
 def test_other_spaces_are_a_problem(policy, file):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from rayrl.doctor.resume import compare, verify_resume
+from rayrl.doctor.resume import _in_small, compare, verify_resume
+from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.state_digests import _digests, _files, part_of
 
 STATE = {
@@ -107,6 +108,20 @@ def test_an_experiment_that_is_wrong_is_one_finding(tmp_path):
     (finding,) = diagnosis.findings
     assert (finding.check, finding.state) == ("experiment", "problem")
     assert "ppo" in finding.remedy
+
+
+@pytest.mark.parametrize(("given", "taken"), [("null", 64), ("9", 9), ("900", 64)])
+def test_few_replays_are_enough(tmp_path, given, taken):
+    (tmp_path / "replays.json").write_text("{}")
+    file = tmp_path / "e.yaml"
+    file.write_text(
+        "name: x\nseeds: [0]\nconditions: [with_pretrain]\n"
+        "env: {id: rayrl/MineMaze-v0, config: {observations: [game_state]}}\n"
+        f"collect: {{replays: replays.json, first_replays: {given}}}\n"
+    )
+    small = _in_small(load_experiment(file), 1, kept_every=1, last=2)
+    assert small.collect.first_replays == taken
+    assert small.collect.replays == tmp_path / "replays.json"
 
 
 def test_an_environment_that_cannot_tell_its_state_is_told_before_anything_is_trained(tmp_path):

@@ -50,3 +50,6 @@ def test_actions_that_nobody_took_are_counted_over_all():
     assert never_taken({"a": {"actions": None}}) == []
     assert never_taken({}) == []
     assert never_demonstrated([1, 3]).startswith("no demonstrator ever took action 1, 3: ")
+    told = never_demonstrated([1, 3], in_replays=True)
+    assert told.startswith("no replay ever takes action 1, 3: ")
+    assert "add to collect.replays" in told

@@ -134,6 +134,16 @@ def test_without_an_external_policy_there_are_two_choices(here, terminal):
     assert "without cloning" not in view.told.getvalue()
 
 
+def test_replays_are_cloned_again_as_they_are(here, terminal):
+    (here / "replays.json").write_text("{}")
+    by_replays = ("collect.demonstrators={}", "collect.replays=replays.json", "resume=ask")
+    begin(here, *by_replays)
+    view = terminal("1")
+    assert decision(here, *by_replays, view=view)[1] == ("pretrain.skip_bc=false", FORCED)
+    assert "clone the replays again" in view.told.getvalue()
+    assert "collect new demonstrations" not in view.told.getvalue()
+
+
 def test_a_run_without_a_warm_start_has_nothing_to_choose(here, terminal):
     cold = ("conditions=[no_pretrain]", "resume=ask")
     begin(here, *cold)

@@ -22,7 +22,7 @@ FIGURES = [
     "distribution_latency", "learning_curves", "performance_profiles", "pretraining_effect",
     "probability_of_improvement", "quality_against_cost", "returns", "steps_to_target", "time",
 ]  # fmt: skip
-FILES = ["comparison.json", "decision.csv", "report.html", "trials.csv"]
+FILES = ["episodes.csv", "comparison.json", "decision.csv", "report.html", "trials.csv"]
 
 
 def figures_in(page):

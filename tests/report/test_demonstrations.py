@@ -81,6 +81,33 @@ def test_what_was_taken_over_was_not_cloned(tmp_path):
     assert "from a policy that was given" in text
 
 
+def test_replays_are_told_of_as_such(run):
+    config = json.loads((run / "config.json").read_text())
+    write_json(run / "config.json", config | {"collect": {"replays": "inputs/mazes", "steps": 8192}})
+    extra = {
+        "import": {"replays": 12, "file": "mazes", "sha256": 64 * "a"},
+        "demonstrators": {
+            "join_shortest_work": WHOLE,
+            "least_outstanding": WHOLE | {"steps": 300},
+            "replay": WHOLE | {"steps": 50},
+        },
+    }
+    write_json(run / "collect" / "manifest.json", {"format_version": "1.0", "files": [], "extra": extra})
+    data = read_run(run)
+    assert data.teachers == {"join_shortest_work": 100, "least_outstanding": 300, "replay": 50}
+    # Not the 8,192 that demonstrators would have played.
+    assert data.demonstrated_steps == 450
+    told = warnings.warnings_of(data)
+    assert "No replay ever takes action 3: add to collect.replays some that do" in told[0]
+    text = build_report(run).read_text()
+    assert "The demonstrations, 12 replays of mazes that were simulated again; a dash" in text
+    assert "that was cloned from replays of join_shortest_work and least_outstanding." in text
+    assert "The 450 steps of the replays are the same for all seeds" in text
+    (run / "collect" / "manifest.json").unlink()
+    data = read_run(run)
+    assert (data.teachers, data.demonstrated_steps) == ({}, None)
+
+
 def test_a_policy_that_demonstrates_has_its_share(tmp_path):
     given = {"teacher": {"policy": "inputs/x", "share": 3.0, "deterministic": True}, "random": 1.0}
     data = read_run(write_run(tmp_path, collect={"demonstrators": given, "steps": 8}))

@@ -148,6 +148,11 @@ def test_spaces_are_those_of_the_options_or_of_the_replays(file: Path, tmp_path:
     assert import_replays(file, tmp_path / "set", OPTIONS).spaces.observation == wanted
     # Of simple and medium levels, too.
     assert import_replays(file, tmp_path / "own").spaces.observation == wanted
+    # No option at all is an environment with its own defaults, and not none.
+    by_default = gymnasium.make_vec(ENV_ID, num_envs=1).unwrapped
+    assert import_replays(file, tmp_path / "plain", {}).spaces.observation == (
+        by_default.single_observation_space
+    )
     with pytest.raises(DataError, match=r"replay 'planner_\d+': its level of .* does not fit into obs"):
         import_replays(file, tmp_path / "small", {"categories": {"very_simple": 1}})
     with pytest.raises(ConfigError, match="observation: unknown key; did you mean 'observations'"):

@@ -164,3 +164,11 @@ def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
     assert len(names(tmp_path)) == 3
     remove_leftovers(tmp_path)
     assert names(tmp_path) == [".kept"]
+
+
+def test_leftovers_of_one_name_alone_are_removed(tmp_path: Path) -> None:
+    begun = [atomic_folder(tmp_path / name, "a folder") for name in ("collect", "collected", "other")]
+    for folder in begun:
+        (folder.__enter__() / "inner").write_text("half")
+    remove_leftovers(tmp_path, "collect")
+    assert [name.rsplit(".", 2)[0] for name in names(tmp_path)] == [".collected", ".other"]

@@ -11,7 +11,7 @@ from rayrl.report.figures.chart import StackedBarChart
 from rayrl.report.html import Html, element, table
 from rayrl.report.run_data import RunData
 from rayrl.report.sections.registry import Block, Section
-from rayrl.report.text import listed, number, percent
+from rayrl.report.text import count, listed, number, percent
 
 _FACTS = {"steps": "decisions", "episodes": "finished episodes", "return_mean": "mean return"}
 _MOST_ACTIONS = 24
@@ -36,7 +36,7 @@ def build(run: RunData) -> Sequence[Block]:
             )
         )
     rows = [[label, *(_cell(facts.get(fact)) for fact in _FACTS)] for label, facts in parts.items()]
-    caption = "The demonstrations; a dash where no episode came to its end."
+    caption = f"{_what(run)}; a dash where no episode came to its end."
     blocks.append(table(["demonstrator", *_FACTS.values()], rows, caption=caption))
     if changes:
         caption = "The options of the environment that a scenario replaces, for each of its variants."
@@ -87,6 +87,13 @@ def _demonstrators(run: RunData) -> Mapping[str, Facts]:
     return run.dataset.extra.demonstrators if run.dataset is not None else {}
 
 
+def _what(run: RunData) -> str:
+    given = run.dataset.extra.import_ if run.dataset is not None else None
+    if given is None:
+        return "The demonstrations"
+    return f"The demonstrations, {count(given.replays, 'replay')} of {given.file} that were simulated again"
+
+
 def _parts(run: RunData) -> Iterator[tuple[str, Facts]]:
     for name, facts in _demonstrators(run).items():
         yield name, facts
@@ -106,7 +113,7 @@ def _changes(run: RunData) -> list[list[str]]:
 
 def _shares(counts: Sequence[int]) -> dict[str, float]:
     total = sum(counts)
-    return {f"action {k}": count / total if total else 0.0 for k, count in enumerate(counts)}
+    return {f"action {k}": taken / total if total else 0.0 for k, taken in enumerate(counts)}
 
 
 def _cell(value: Any) -> str:

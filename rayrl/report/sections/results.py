@@ -10,6 +10,8 @@ import numpy as np
 from rayrl.evaluation.result import LENGTH, RETURN, SUCCESS
 from rayrl.evaluation.statistics import Estimate
 from rayrl.evaluation.suites import AS_TRAINED
+from rayrl.report.episodes import FILE as EPISODES
+from rayrl.report.episodes import episodes_csv
 from rayrl.report.figures.chart import IntervalChart, IntervalRow, Line, LineChart
 from rayrl.report.html import Html, element, join, table
 from rayrl.report.outcomes import Kind, Outcome, Outcomes, outcomes_of
@@ -28,7 +30,11 @@ _NAMES = {RETURN: "mean return", "ttft": "time to first token", LENGTH: "episode
 
 def build(run: RunData) -> Sequence[Block]:
     """A chart and a table of returns, a table of the other metrics, and differences to the reference."""
-    return _blocks(outcomes_of(run))
+    where = (
+        f"{EPISODES} beside this page has a row for every episode of all categories: who played it, its "
+        "level where the suite names levels, its seed, and every number above."
+    )
+    return [*_blocks(outcomes_of(run)), element("p", where, class_="note")]
 
 
 def compare(comparison: SeveralRuns) -> Sequence[Block]:
@@ -237,4 +243,12 @@ def details(summary: str, content: Html) -> Html:
     return element("details", element("summary", summary), content)
 
 
-SECTION = Section("results", "Results", 30, lambda run: bool(outcomes_of(run).rows), build, compare)
+SECTION = Section(
+    "results",
+    "Results",
+    30,
+    lambda run: bool(outcomes_of(run).rows),
+    build,
+    compare,
+    files={EPISODES: episodes_csv},
+)

@@ -158,9 +158,11 @@ def _sentences(run: RunData, target: Target, found: Sequence[StepsToTarget]) -> 
         "were not there, and overstated where warm ones were not. Intervals are over training seeds "
         "(Student's t; of the saving, Fieller's)."
     )
-    if run.experiment.collect.steps and run.experiment.collect.demonstrators:
+    if steps := run.demonstrated_steps:
+        in_replays = run.experiment.collect.replays is not None
+        what = "replays are the same" if in_replays else "demonstrations were collected once"
         yield (
-            f"The {run.experiment.collect.steps:,} steps of the demonstrations were collected once for all "
+            f"The {steps:,} steps of the {what} for all "
             "seeds; where they are added, it is to each warm trial."
         )
     for comparison in found:

@@ -16,6 +16,7 @@ from rayrl.report.sections.target import target_sentences
 from rayrl.report.steps_to_target import steps_to_target, target_of
 from rayrl.report.text import capitalized, count, interval, listed, mean, number, signed
 from rayrl.report.warm_start import WarmStart, warm_starts
+from rayrl.rollout.options import UNNAMED
 
 ENOUGH_EPISODES = 20
 """Below this, an interval over episodes says little."""
@@ -134,16 +135,18 @@ def heuristics_findings(outcomes: Outcomes) -> Iterator[Html]:
 
 def cloning_findings(run: RunData, outcomes: Outcomes) -> Iterator[Html]:
     """How much of their demonstrators cloned policies have, before training."""
-    mixed = outcomes.mixed_score(run.experiment.collect.demonstrators)
+    mixed = outcomes.mixed_score(run.teachers)
     for cloned in outcomes.of(Kind.cloned):
         score = outcomes.score(cloned)
         if score is None or score.value is None or mixed is None or mixed <= 0:
             continue
         share = f"{100 * score.value / mixed:.0f} %"
+        in_replays = run.experiment.collect.replays is not None
+        teachers = "the demonstrators whom the replays name" if in_replays else "their demonstrators"
         yield _finding(
             f"{capitalized(cloned.label)} policies have {share} of their teachers' score.",
-            f"Before their first step of training they score {mean(score)} ({_sureness(score)}), their "
-            f"demonstrators {number(mixed)}, weighted by share.",
+            f"Before their first step of training they score {mean(score)} ({_sureness(score)}), "
+            f"{teachers} {number(mixed)}, weighted by share.",
         )
 
 
@@ -176,12 +179,18 @@ def _glossary(run: RunData) -> Html:
     if COLD in run.experiment.conditions:
         sentences.append(f"Cold policies ({COLD}) start from scratch.")
     if WARM in run.experiment.conditions:
-        teachers = listed(sorted(run.experiment.collect.demonstrators))
-        of_whom = f" that was cloned from {teachers}" if teachers else " that was given"
-        sentences.append(f"Warm ones ({WARM}) start from a policy{of_whom}.")
+        sentences.append(f"Warm ones ({WARM}) start from a policy that was {_made_from(run)}.")
     if FREE in run.experiment.conditions:
         sentences.append(f"Warm ones without KL ({FREE}) start from it and are not held to it by kl_ref.")
     return element("p", " ".join(sentences), class_="note")
+
+
+def _made_from(run: RunData) -> str:
+    """Where the policy comes from that warm trials start from."""
+    teachers = sorted(set(run.teachers) - {UNNAMED})
+    if run.experiment.collect.replays is not None:
+        return f"cloned from replays of {listed(teachers)}" if teachers else "cloned from replays"
+    return f"cloned from {listed(teachers)}" if teachers else "given"
 
 
 def _scale(outcomes: Outcomes, outcome: Outcome) -> list[str]:

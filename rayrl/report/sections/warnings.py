@@ -39,10 +39,16 @@ def warnings_of(run: RunData) -> list[str]:
 def _of_demonstrations(run: RunData) -> Iterator[str]:
     if missing := never_taken(run):
         named = listed([str(action) for action in missing])
-        yield (
-            f"No demonstrator ever took action {named}: add one that does to collect.demonstrators, or a "
-            "scenario in which one does to collect.scenarios."
-        )
+        if run.experiment.collect.replays is not None:
+            yield (
+                f"No replay ever takes action {named}: add to collect.replays some that do, if there is a "
+                "use for it."
+            )
+        else:
+            yield (
+                f"No demonstrator ever took action {named}: add one that does to collect.demonstrators, or a "
+                "scenario in which one does to collect.scenarios."
+            )
     for pretraining in run.pretraining:
         for text in pretraining.summary.warnings if pretraining.summary else ():
             yield f"{pretraining.name}: {text}."

@@ -1,0 +1,102 @@
+"""An experiment that is taught by replays, from the file to the report."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+
+from rayrl.errors import ConfigError, DataError
+from rayrl.experience.dataset import open_dataset
+from rayrl.pipeline.experiment import load_experiment
+from rayrl.pipeline.preflight import check_demonstrators
+from rayrl.report.run_reader import read_run
+from rayrl.report.sections.verdict import SECTION as VERDICT
+from rayrl.report.sections.warnings import warnings_of
+from rayrl.report.steps_to_target import Target, steps_to_target
+
+EXPERIMENT = """
+name: by-replays
+seeds: [0]
+env: {id: rayrl/MineMaze-v0, config: {categories: {very_simple: 1}, observations: [game_state]}}
+collect: {replays: recorded}
+pretrain: {epochs: 2, batch_size: 8}
+train:
+  total_steps: 64
+  envs_per_runner: 4
+  options: {train_batch_size_per_learner: 64, minibatch_size: 32, num_epochs: 1}
+evaluate: {episodes: 3, latency: false}
+"""
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    level = {"category": "very_simple", "content": ["S.E", "..."]}
+    (tmp_path / "recorded").mkdir()
+    for name in ("planner", "ann"):
+        replays = [
+            {"id": f"{name}{k}", "actions": "D" * k + "U" * k + "RR", "level": level, "ended": "success"}
+            | {"demonstrator": name}
+            for k in range(2)
+        ]
+        document = {"format": "rayrl-replays", "version": 1, "env": "rayrl/MineMaze-v0", "replays": replays}
+        (tmp_path / "recorded" / f"{name}.json").write_text(json.dumps(document))
+    file = tmp_path / "maze.yaml"
+    file.write_text(EXPERIMENT)
+    return file
+
+
+def rayrl(*arguments):
+    command = [sys.executable, "-m", "rayrl.cli.main", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_from_a_folder_of_replays_to_the_report(experiment, tmp_path):
+    run = tmp_path / "run"
+    rayrl("run", experiment, "--local", "--run-dir", run)
+    dataset = open_dataset(run / "collect")
+    # Two and four steps of each of the two.
+    assert dataset.num_steps == 12
+    assert [*dataset.manifest.extra["demonstrators"]] == ["ann", "planner"]
+    assert not [path for path in run.iterdir() if path.name.endswith(".tmp")]
+    assert load_experiment(run / "config.json").collect.replays.is_relative_to(run / "inputs")
+    data = read_run(run)
+    assert (data.teachers, data.demonstrated_steps, data.reference) == (
+        {"ann": 6, "planner": 6},
+        12,
+        "planner",
+    )
+    (found,) = steps_to_target(data, Target(9.0))
+    assert found.demonstrations == 12
+    assert any("cloned from replays of ann and planner" in str(block) for block in VERDICT.build(data))
+    assert "No replay ever takes action 0 and 4: add to collect.replays" in warnings_of(data)[0]
+    with (run / "report" / "episodes.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    # Two trials, a pretrained policy, the planner and random play three episodes each.
+    assert len(rows) == 15
+    # Killed between its dataset and its manifest, or half way, the stage leaves the same.
+    (run / "stages" / "collect" / "manifest.json").unlink()
+    (run / ".collect.0badcafe.tmp").mkdir()
+    rayrl("stage", "collect", experiment, "--run-dir", run)
+    assert open_dataset(run / "collect").sha256 == dataset.sha256
+    assert not (run / ".collect.0badcafe.tmp").exists()
+
+
+def test_what_is_refused_before_anything_is_submitted(experiment, tmp_path):
+    check_demonstrators(load_experiment(experiment))
+    other = ["env={id: CartPole-v1}"]
+    with pytest.raises(ConfigError, match=r"replays are of rayrl/MineMaze-v0, and env.id is CartPole-v1"):
+        check_demonstrators(load_experiment(experiment, other))
+    with pytest.raises(ConfigError, match=r"collect.replays = .*names planner; leave one of the two out"):
+        load_experiment(experiment, ["collect.demonstrators={planner: 1}"])
+    (tmp_path / "recorded" / "more.json").write_text("[]")
+    with pytest.raises(DataError, match=r"more.json: is no file of replays"):
+        check_demonstrators(load_experiment(experiment))
+
+
+def test_replays_keep_the_environments_own_mix_out_and_a_smoke_run_takes_few(experiment):
+    loaded = load_experiment(experiment, ["env={id: rayrl/Router-v0}"])
+    assert loaded.collect.demonstrators == {}
+    assert load_experiment(experiment, smoke=True).collect.first_replays == 32
