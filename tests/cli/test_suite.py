@@ -87,3 +87,11 @@ def test_bad_input(rayrl, suite, arguments, message):
     code, _, err = rayrl(*arguments)
     assert code == 1
     assert message in err
+
+
+def test_show_cuts_off_no_name_where_the_terminal_is_narrow(rayrl, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    rayrl("generate", "n.json", "--category", "very_simple=1")
+    lines = rayrl("show", "n.json")[1].splitlines()
+    assert "difficulty" in lines[1]
+    assert lines[3].split()[0] == "very_simple"
