@@ -392,6 +392,13 @@ def test_doctor_asks_the_cluster_that_the_environment_names(rayrl, file, monkeyp
 def test_list(rayrl):
     assert rayrl("list", "envs")[1].splitlines()[-1].startswith("rayrl/")
     assert "ppo" in rayrl("list", "algorithms")[1].splitlines()
-    assert "mlp_baseline" in rayrl("list", "architectures")[1].splitlines()
+    architectures = dict(line.split(maxsplit=1) for line in rayrl("list", "architectures")[1].splitlines())
+    assert architectures["mlp_baseline"].startswith("reads vectors – Two hidden layers of 256 tanh units")
+    assert architectures["vision_free"].startswith(
+        "needs graph (graph), game_state (vector), reachability (vector); fusion concat – The graph by"
+    )
+    assert "player_frame (image)" in architectures["full_hgt"]
+    assert "fusion multi_head" in architectures["full_hgt"]
+    assert "``" not in " ".join(architectures.values())
     assert any(line.endswith("  random") for line in rayrl("list", "demonstrators")[1].splitlines())
     assert "rayrl/Router-v0  lost_replica" in rayrl("list", "scenarios")[1].splitlines()
