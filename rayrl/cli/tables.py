@@ -28,9 +28,9 @@ def print_whole(console: Console, table: Table) -> None:
 
 def print_status(status: RunStatus) -> None:
     """Prints how far a run's stages and trials are."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     by = f"run by {status.controller}" if status.controller else "no process runs it"
-    console.print(f"{status.run}: {'finished ' + status.finished if status.finished else by}", markup=False)
+    console.print(f"{status.run}: {'finished ' + status.finished if status.finished else by}")
     stages = Table("stage", "state", "", box=None)
     for stage in status.stages:
         stages.add_row(stage.stage, stage.state, stage.detail)

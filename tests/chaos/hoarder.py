@@ -1,5 +1,7 @@
 """An environment that takes ever more memory in one of a run's trials."""
 
+from typing import ClassVar
+
 import numpy as np
 from ray import tune
 
@@ -15,7 +17,7 @@ class Hoarder(StatefulCartPole):
     All of a process have one hoard.
     """
 
-    kept: list[np.ndarray] = []
+    kept: ClassVar[list[np.ndarray]] = []
 
     def __init__(self, most: int = 0) -> None:
         super().__init__()

@@ -239,6 +239,12 @@ def test_status_as_json_and_as_text(rayrl, folder):
     assert "2,048 of 4,096" in out
 
 
+def test_status_prints_what_an_error_quotes_as_it_is(rayrl, folder):
+    record = {"event": "failed", "level": "ERROR", "message": "self.envs[i].step(action) raised"}
+    (folder.logs / "train.jsonl").write_text(json.dumps(record) + "\n")
+    assert "self.envs[i].step(action) raised" in rayrl("status", folder)[1]
+
+
 def test_watch_of_a_run_that_nobody_runs_is_an_error(rayrl, folder):
     code, out, err = rayrl("watch", folder)
     assert code == 1

@@ -55,6 +55,17 @@ def test_every_figure_draws_in_its_width_and_nothing_else_is_asked_for(pages, br
     }
 
 
+def test_titles_of_axes_are_whole_on_a_phone(browser, tmp_path):
+    run = write_run(tmp_path, architectures=["simplified_hgt"], report={"target": 1.0})
+    browser.show(build_report(run), width=PHONE)
+    ends = browser.evaluate(
+        "[...document.querySelectorAll('.plot')].flatMap(plot => [...plot.querySelectorAll('.xtitle')].map("
+        "title => title.getBoundingClientRect().right - plot.getBoundingClientRect().right))"
+    )
+    assert len(ends) > 3
+    assert max(ends) <= 0
+
+
 def luminance(color):
     """Relative luminance of ``#rrggbb``, as WCAG 2.1 defines it."""
     channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
