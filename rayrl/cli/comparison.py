@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rayrl.cli.tables import print_whole
 from rayrl.comparison.criteria import COSTS
 from rayrl.comparison.quantities import quantity
 from rayrl.comparison.record import FILE, Comparison
@@ -28,7 +29,7 @@ def print_comparison(run_dir: Path) -> None:
         console.print("nothing to compare: fewer than two architectures or conditions have results")
         return
     comparison = Comparison.parse(read_json(file, "the comparison"), where=str(file))
-    console.print(_table(comparison))
+    print_whole(console, _table(comparison))
     for text in (*filter(None, [comparison.refused]), *comparison.warnings):
         console.print(Text(f"warning: {text}"))
     for sentence in comparison.recommendation:

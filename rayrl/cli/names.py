@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rayrl.models.model_config import ModelConfig
+
 
 def envs() -> list[str]:
     """rayrl's own environments; any other Gymnasium id and ``module:Class`` will do as well."""
@@ -13,10 +18,24 @@ def envs() -> list[str]:
 
 
 def architectures() -> list[str]:
-    """Registered architectures."""
+    """Registered architectures: what each reads, how it brings that together, and what it is."""
     from rayrl.models import architectures
 
-    return architectures.names()
+    names = architectures.names()
+    width = max(map(len, names))
+    return [f"{name:<{width}}  {_of_architecture(architectures.architecture(name)())}" for name in names]
+
+
+def _of_architecture(config: ModelConfig) -> str:
+    """Its modalities, fusion and memory, and the first sentence of its documentation."""
+    if config.modalities is not None:
+        reads = ", ".join(f"{key} ({kind})" for key, kind in config.modalities.items())
+        facts = f"needs {reads}; fusion {config.fusion.kind}"
+    else:
+        facts = "reads vectors" if config.state_only else "reads all parts"
+    text = " ".join((type(config).__doc__ or "").split()).replace("``", "")
+    sentence = text.partition(". ")[0].removesuffix(".")
+    return f"{facts} – {sentence}" if sentence else facts
 
 
 def algorithms() -> list[str]:

@@ -147,6 +147,8 @@ def _print(suite: Suite, file: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from rayrl.cli.tables import print_whole
+
     console = Console(highlight=False, soft_wrap=True)
     console.print(
         f"{suite.name}: {suite.env}, {suite.split} levels, generator {suite.generator}", markup=False
@@ -166,7 +168,7 @@ def _print(suite: Suite, file: Path) -> None:
         ]
         means = [f"{facts[of]:.1f}" for of in ("doors", "mines", "patrols")]
         table.add_row(name, str(facts["levels"]), *ranges, *means)
-    console.print(table)
+    print_whole(console, table)
     console.print(f"`rayrl suite show {file} LEVEL` draws one of them", markup=False)
 
 

@@ -14,14 +14,23 @@ from rayrl.pipeline.status import RunStatus
 
 _CHECK = 24
 """Width of the column with what was looked at."""
+_UNBOUNDED = 10_000
+"""Columns of a terminal that cuts off no table."""
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+
+
+def print_whole(console: Console, table: Table) -> None:
+    """Prints a table in the width that it takes: names and numbers that are cut off cannot be told apart."""
+    wanted = console.measure(table, options=console.options.update(max_width=_UNBOUNDED)).maximum
+    console.width = max(wanted, console.width)
+    console.print(table)
 
 
 def print_status(status: RunStatus) -> None:
     """Prints how far a run's stages and trials are."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     by = f"run by {status.controller}" if status.controller else "no process runs it"
-    console.print(f"{status.run}: {'finished ' + status.finished if status.finished else by}", markup=False)
+    console.print(f"{status.run}: {'finished ' + status.finished if status.finished else by}")
     stages = Table("stage", "state", "", box=None)
     for stage in status.stages:
         stages.add_row(stage.stage, stage.state, stage.detail)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Self, get_args, get_origin
 
 import pydantic
 
@@ -115,19 +115,17 @@ def _names(model: type[pydantic.BaseModel]) -> dict[str, pydantic.fields.FieldIn
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
-def _model_at(model: type[pydantic.BaseModel], path: Location) -> type[pydantic.BaseModel] | None:
-    """The options model that stands at ``path`` below ``model``, where there is exactly one."""
-    current: type[pydantic.BaseModel] | None = model
-    for part in path:
-        fields = _names(current) if current else {}
-        if part not in fields:
-            return None
-        current = _only_model(fields[str(part)].annotation)
-    return current
-
-
-def _only_model(annotation: Any) -> type[pydantic.BaseModel] | None:
+def _model_at(annotation: Any, path: Location) -> type[pydantic.BaseModel] | None:
+    """The options model that stands at ``path`` below a model or a type, where there is exactly one."""
     if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
-        return annotation
-    found = {m for m in map(_only_model, getattr(annotation, "__args__", ())) if m is not None}
+        if not path:
+            return annotation
+        field = _names(annotation).get(str(path[0]))
+        return None if field is None else _model_at(field.annotation, path[1:])
+    origin = get_origin(annotation)
+    if isinstance(origin, type) and issubclass(origin, Collection):
+        if not path:
+            return None
+        path = path[1:]  # a key or an index
+    found = {m for each in get_args(annotation) if (m := _model_at(each, path)) is not None}
     return found.pop() if len(found) == 1 else None

@@ -19,7 +19,7 @@ Name = Annotated[
 ]
 """Fit for a folder and a job id."""
 
-_TAKEN = ("aside", "collect", "inputs", "logs", "report", "stages", "tune")
+_TAKEN = ("aside", "collect", "evaluate", "inputs", "logs", "report", "stages", "tune")
 """Folders of a run that are not an architecture's."""
 
 

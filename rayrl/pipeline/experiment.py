@@ -92,8 +92,8 @@ class Experiment(Config):
     @classmethod
     def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         names = [each.name if isinstance(each, ArchitectureEntry) else each for each in values]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"must not name anything twice: {twice}")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"must not name anything twice: {twice[0]}")
         return values
 
     @field_validator("collect")

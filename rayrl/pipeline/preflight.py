@@ -184,7 +184,11 @@ def check_environment(experiment: Experiment) -> Spaces:
         env.close()
     for name in experiment.architectures:
         config = network_config(experiment, name, spaces.action)
-        ActorCriticNetwork(spaces.observation, spaces.action, config)
+        try:
+            ActorCriticNetwork(spaces.observation, spaces.action, config)
+        except ConfigError as error:
+            where = f"architecture {name}: {error.where}"
+            raise ConfigError(error.message, where=where, remedy=error.remedy) from None
     return spaces
 
 

@@ -16,4 +16,5 @@ class ReportOptions(Config):
     target: float | None = None
     """The return up to which steps are counted, cold and warm; null takes the return at `target_score`."""
     target_score: PositiveFloat = 0.95
-    """The score whose return is the target, where random actions score 0 and the reference 1."""
+    """The score whose return is the target, where random actions score 0 and the reference 1. With
+    `evaluate.env_config` it needs `train.evaluate_every`: training may then be rewarded differently."""

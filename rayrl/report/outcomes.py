@@ -19,6 +19,7 @@ from rayrl.evaluation.result import RETURN, EvaluationResult
 from rayrl.evaluation.statistics import Estimate, mean_over_episodes
 from rayrl.evaluation.suites import AS_TRAINED
 from rayrl.report.run_data import COLD, FREE, RANDOM, WARM, RunData, of_category
+from rayrl.report.text import capitalized
 
 _NAMES = {COLD: "cold", WARM: "warm", FREE: "warm without KL"}
 
@@ -109,6 +110,11 @@ def condition_label(
     if several_architectures is None:
         several_architectures = len(run.experiment.architectures) > 1
     return f"{architecture}, {name}" if several_architectures else name
+
+
+def at_beginning(label: str) -> str:
+    """A label at the beginning of a sentence: a name of an architecture stays as it is written."""
+    return label if "," in label else capitalized(label)
 
 
 def condition_style(run: RunData, architecture: str, condition: str) -> int:

@@ -53,6 +53,13 @@ class TrainRecord(Record):
     evaluate_every: int | None = None
 
 
+class EvaluateRecord(Record):
+    """The evaluation that was asked for."""
+
+    env_config: dict[str, Any] = Field(default={})
+    """Options of the environment that differ from those of training."""
+
+
 def _name_of(entry: Any) -> Any:
     """The name of an architecture, which may stand in a mapping with its options."""
     return entry.get("name") if isinstance(entry, dict) else entry
@@ -69,6 +76,7 @@ class ExperimentRecord(Record):
     collect: CollectRecord = CollectRecord()
     pretrain: PretrainRecord = PretrainRecord()
     train: TrainRecord = TrainRecord()
+    evaluate: EvaluateRecord = EvaluateRecord()
     report: ReportOptions = ReportOptions()
 
 

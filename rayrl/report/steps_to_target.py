@@ -114,11 +114,16 @@ def is_evaluated(run: RunData) -> bool:
 def target_of(run: RunData) -> Target | None:
     """``report.target``, or else the return at ``report.target_score``; None where neither is known.
 
+    A score is of evaluation: where that plays the environment with other options, which may change its
+    rewards, returns of training cannot be held against it.
+
     What scores 1 returns as much as the reference does, which a policy that explores can seldom.
     """
     options = run.experiment.report
     if options.target is not None:
         return Target(options.target)
+    if run.experiment.evaluate.env_config and not is_evaluated(run):
+        return None
     outcomes = outcomes_of(run)
     if outcomes.reference is None or outcomes.random is None:
         return None

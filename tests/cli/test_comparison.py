@@ -37,6 +37,13 @@ def test_a_line_for_each_candidate_best_first_then_the_recommendation(tmp_path, 
     assert lines[8].startswith("Take gcn warm: success ")
 
 
+def test_nothing_is_cut_off_where_the_terminal_is_narrow(tmp_path, printed, monkeypatch):
+    build_report(write_run(tmp_path))
+    wide = printed(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert [line.split() for line in printed(tmp_path)] == [line.split() for line in wide]
+
+
 def test_two_seeds_have_no_intervals(tmp_path, printed):
     build_report(write_run(tmp_path, seeds=(0, 1), architectures=["gcn"]))
     lines = printed(tmp_path)

@@ -239,6 +239,12 @@ def test_status_as_json_and_as_text(rayrl, folder):
     assert "2,048 of 4,096" in out
 
 
+def test_status_prints_what_an_error_quotes_as_it_is(rayrl, folder):
+    record = {"event": "failed", "level": "ERROR", "message": "self.envs[i].step(action) raised"}
+    (folder.logs / "train.jsonl").write_text(json.dumps(record) + "\n")
+    assert "self.envs[i].step(action) raised" in rayrl("status", folder)[1]
+
+
 def test_watch_of_a_run_that_nobody_runs_is_an_error(rayrl, folder):
     code, out, err = rayrl("watch", folder)
     assert code == 1
@@ -392,6 +398,13 @@ def test_doctor_asks_the_cluster_that_the_environment_names(rayrl, file, monkeyp
 def test_list(rayrl):
     assert rayrl("list", "envs")[1].splitlines()[-1].startswith("rayrl/")
     assert "ppo" in rayrl("list", "algorithms")[1].splitlines()
-    assert "mlp_baseline" in rayrl("list", "architectures")[1].splitlines()
+    architectures = dict(line.split(maxsplit=1) for line in rayrl("list", "architectures")[1].splitlines())
+    assert architectures["mlp_baseline"].startswith("reads vectors – Two hidden layers of 256 tanh units")
+    assert architectures["vision_free"].startswith(
+        "needs graph (graph), game_state (vector), reachability (vector); fusion concat – The graph by"
+    )
+    assert "player_frame (image)" in architectures["full_hgt"]
+    assert "fusion multi_head" in architectures["full_hgt"]
+    assert "``" not in " ".join(architectures.values())
     assert any(line.endswith("  random") for line in rayrl("list", "demonstrators")[1].splitlines())
     assert "rayrl/Router-v0  lost_replica" in rayrl("list", "scenarios")[1].splitlines()

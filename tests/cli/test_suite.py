@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from rayrl.cli.main import main
+from rayrl.envs.mine_maze.level import Level
 
 
 @pytest.fixture
@@ -87,3 +88,33 @@ def test_bad_input(rayrl, suite, arguments, message):
     code, _, err = rayrl(*arguments)
     assert code == 1
     assert message in err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"content": ["S#E", ".#."]}, "simple_0000': cannot be solved: no safe way leads from start to exit"),
+        ({"content": ["S?E", "..."]}, "simple_0000': row 0 has a cell '?'; cells are .#ES*abcABC"),
+        ({"contents": []}, "categories.simple.0.contents: unknown key; did you mean 'content'?"),
+    ],
+)
+def test_verify_says_in_a_line_what_is_wrong_with_a_level(rayrl, suite, tmp_path, change, message):
+    file = tmp_path / "wrong.json"
+    document = json.loads((tmp_path / "s.json").read_text())
+    level = document["categories"]["simple"][0]
+    level |= change
+    if "S#E" in level["content"]:
+        level["sha256"] = Level.parse("simple", level["content"], where="here").sha256
+    file.write_text(json.dumps(document))
+    code, out, err = rayrl("verify", "wrong.json")
+    assert code == 1
+    assert message in out + err
+    assert len((out + err).splitlines()) == 1
+
+
+def test_show_cuts_off_no_name_where_the_terminal_is_narrow(rayrl, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    rayrl("generate", "n.json", "--category", "very_simple=1")
+    lines = rayrl("show", "n.json")[1].splitlines()
+    assert "difficulty" in lines[1]
+    assert lines[3].split()[0] == "very_simple"

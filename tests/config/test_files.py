@@ -20,6 +20,7 @@ class Outer(Config):
     name: str
     inner: Inner = Inner()
     layers: list[int] = Field(default=[1, 2])
+    named: dict[str, tuple[Inner, ...]] = Field(default={})
     free: dict[str, object] = Field(default={})
 
 
@@ -82,6 +83,10 @@ def test_merged_keys_may_be_overridden_by_explicit_ones(write):
         ),
         ("name: a\ninner:\n  step: 3\n", "line 3: inner.step: unknown key; did you mean 'steps'?"),
         ("name: a\ninner:\n  form: x\n", "line 3: inner.form: unknown key; did you mean 'from'?"),
+        (
+            "name: a\nnamed:\n  x:\n  - step: 3\n",
+            "line 4: named.x.0.step: unknown key; did you mean 'steps'?",
+        ),
         ("name: a\nlayers: [1,\n  many]\n", "line 3: layers.1 = 'many': Input should be a valid integer"),
         ("inner: {}\n", "line 1: name: required, and not given"),
         ("name: a\nname: b\n", "line 2: the key 'name' stands already in line 1"),

@@ -54,6 +54,7 @@ def test_it_survives_json(file):
         ("train.total_step=4", "train.total_step: unknown key; did you mean 'total_steps'?"),
         ("train.gpus_per_learner=many", "train.gpus_per_learner = 'many': must be 'auto' or a number"),
         ("seeds=[1, 1]", "must not name anything twice"),
+        ("seeds=[0, 1, 0]", "must not name anything twice: 0"),
         ("seeds=[]", "seeds = []: "),
         ("conditions.0=pretrained", "conditions.0 = 'pretrained': Input should be 'no_pretrain', "),
         ("collect.demonstrators=null", "collect.demonstrators = None"),

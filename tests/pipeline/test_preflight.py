@@ -145,6 +145,16 @@ def test_demonstrators_must_be_there(cart):
         preflight.check_demonstrators(load_experiment(cart, ["collect.demonstrators={rondom: 1}"]))
 
 
+def test_a_missing_modality_is_named_with_the_architecture_that_needs_it_and_what_is_there(cart):
+    maze = ["env.id=rayrl/MineMaze-v0", "env.config={observations: [game_state]}", "conditions=[no_pretrain]"]
+    experiment = load_experiment(cart, [*maze, "architectures=[mlp_baseline, vision_free]"])
+    with pytest.raises(ConfigError) as raised:
+        preflight.check_environment(experiment)
+    assert raised.value.where == "architecture vision_free: model_config.modalities"
+    assert "graph is to be read as graph" in raised.value.message
+    assert "there are {game_state: vector}" in raised.value.remedy
+
+
 def test_the_policy_to_start_from_must_fit_each_architecture(cart, policy_of):
     start = f"pretrain.from={policy_of('CartPole-v1')}"
     preflight.check_pretraining(load_experiment(cart))

@@ -26,14 +26,20 @@ def worsen(result, by):
     )
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = write_run(tmp_path_factory.mktemp("run"))
+def write_categories(path, *, warm=50.0):
+    """A run that was evaluated under such a load as well; in it warm policies lose three times ``warm``."""
+    folder = write_run(path)
     files = [*folder.glob("*/*/seed_*/eval_results.json"), *folder.glob("evaluate/demonstrators/*.json")]
     for file in files:
         result = load_result(file)
-        join_categories({AS_TRAINED: result, "overload": worsen(result, 50.0)}).save(file)
+        overload = worsen(result, warm if "with_pretrain" in file.parts else 50.0)
+        join_categories({AS_TRAINED: result, "overload": overload}).save(file)
     return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_categories(tmp_path_factory.mktemp("run"))
 
 
 def test_a_run_without_categories_has_no_such_section(tmp_path):
@@ -53,7 +59,9 @@ def test_categories_are_told_apart(folder):
 def test_the_page_tells_where_policies_win_and_lose(folder):
     text = build_report(folder).read_text()
     assert "<h2>Categories</h2>" in text
-    assert "policies lose to least_outstanding in overload" in text.replace("as trained and ", "")
+    assert "policies lose to least_outstanding in overload" in text.replace(
+        "the environment as trained and ", ""
+    )
     with (folder / "report" / "figures" / "categories.csv").open() as file:
         rows = {row["label"]: row for row in csv.DictReader(file)}
     assert set(rows) == {"as trained, cold", "as trained, warm", "overload, cold", "overload, warm"}
@@ -70,13 +78,19 @@ def test_the_verdict_is_of_the_environment_as_trained(folder, tmp_path):
 
 def test_the_verdict_tells_of_the_other_categories(folder):
     head, body = categories_sentences(read_run(folder))
+    assert head == "In 1 category besides the environment as trained, no policies beat least_outstanding."
+    assert body == "All of them lose to least_outstanding in overload."
+
+
+def test_the_verdict_tells_policies_apart_that_fare_differently(tmp_path):
+    head, body = categories_sentences(read_run(write_categories(tmp_path, warm=-500.0)))
     assert head == (
-        "In what they were not trained on, cold policies beat least_outstanding in 0 of 1 category "
-        "and warm policies in 0."
+        "Besides the environment as trained, cold policies beat least_outstanding in 0 of 1 category and "
+        "warm policies in 1."
     )
     assert body == (
         "Cold policies lose to least_outstanding in overload. "
-        "Warm policies lose to least_outstanding in overload."
+        "Warm policies beat least_outstanding in overload."
     )
 
 

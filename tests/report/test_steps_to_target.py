@@ -172,6 +172,18 @@ def test_the_target_is_close_to_the_reference_unless_one_is_named(tmp_path):
     assert target_of(read_run(tmp_path)) == Target(-30.0)
 
 
+def test_returns_of_training_are_not_held_against_an_evaluation_that_may_reward_differently(tmp_path):
+    evaluate = {"episodes": 2, "env_config": {"requests": 64}}
+    write_experiment(tmp_path, evaluate=evaluate)
+    put(tmp_path, random=[-110.0, -90.0], least_outstanding=[-30.0, -10.0])
+    assert target_of(read_run(tmp_path)) is None
+    train = {"algorithm": "ppo", "total_steps": 1000, "evaluate_every": 100}
+    write_experiment(tmp_path, evaluate=evaluate, train=train)
+    assert target_of(read_run(tmp_path)) == Target(-24.0, "a score of 0.95 against least_outstanding")
+    write_experiment(tmp_path, evaluate=evaluate, report={"target": -30.0})
+    assert target_of(read_run(tmp_path)) == Target(-30.0)
+
+
 def test_a_reference_no_better_than_random_actions_gives_no_target(tmp_path):
     write_experiment(tmp_path)
     put(tmp_path, random=[1.0, 3.0], least_outstanding=[2.0, 2.0])

@@ -54,6 +54,15 @@ def test_the_warm_start_in_words(run, final, throughout, head):
     assert words([warm_start_finding(run, comparison)]).strip().startswith(head)
 
 
+def test_names_of_architectures_stay_as_they_are_written(tmp_path):
+    run = read_run(write_run(tmp_path, architectures=["mlp_baseline", "gru"]))
+    comparison = WarmStart("gru", 1000, estimate(5, 1), better=2, throughout=estimate(50, 10))
+    assert words([warm_start_finding(run, comparison)]).strip().startswith("gru: the warm start paid off.")
+    told = words(SECTION.build(run))
+    assert "mlp_baseline, cold policies" in told
+    assert "Mlp_baseline" not in told
+
+
 def test_the_warm_start_in_numbers(run):
     comparison = WarmStart("mlp_baseline", 100_352, estimate(-5.04, 1.23), 1, estimate(50, 11))
     assert words([warm_start_finding(run, comparison)]).strip() == (

@@ -41,8 +41,8 @@ class KLWatch:
     def warnings(self) -> list[str]:
         """One sentence for each kind of spike so far, with the remedy."""
         return [
-            f"{_SUBJECTS[kind]} in {seen['count']:.0f} updates, the first at step {seen['first']:,.0f}, by "
-            f"{seen['most']:.3g} nats at most: {_REMEDIES[kind]}"
+            f"{_SUBJECTS[kind]} in {seen['count']:.0f} {'update' if seen['count'] == 1 else 'updates'}, the "
+            f"first at step {seen['first']:,.0f}, by {seen['most']:.3g} nats at most: {_REMEDIES[kind]}"
             for kind, seen in self._spikes.items()
         ]
 

@@ -80,7 +80,7 @@ def _note(comparison: Comparison) -> Html:
     else:
         sentences.append(
             "Intervals of 95 % are over training seeds: they tell how another training would turn out "
-            "(stratified bootstrap). The small marks are the single seeds."
+            "(stratified bootstrap). The small marks are means of the single seeds."
         )
     return element("p", " ".join(sentences), class_="note")
 

@@ -187,7 +187,7 @@ def check_suite(path: Path | str) -> tuple[Suite, list[str]]:
             try:
                 level = _level(category, entry)
             except DataError as error:
-                problems.append(str(error).replace("\n", ";"))
+                problems.append(str(error).replace("\n ", ";"))
             else:
                 good.append(SuiteLevel(entry.id, level))
         categories[category] = tuple(good)

@@ -8,12 +8,12 @@ from rayrl.evaluation.result import RETURN
 from rayrl.evaluation.suites import AS_TRAINED
 from rayrl.report.figures.chart import IntervalChart, IntervalRow
 from rayrl.report.html import Html, element, join, table
-from rayrl.report.outcomes import Kind, Outcome, Outcomes, categories_in, outcomes_of
+from rayrl.report.outcomes import Kind, Outcome, Outcomes, at_beginning, categories_in, outcomes_of
 from rayrl.report.run_data import RunData
 from rayrl.report.sections.registry import Block, Section
 from rayrl.report.sections.results import details, further_metrics, metric_heading
 from rayrl.report.several_runs import SeveralRuns
-from rayrl.report.text import NOTHING, capitalized, count, interval, listed, mean
+from rayrl.report.text import NOTHING, count, interval, listed, mean
 
 ByCategory = Mapping[str, Outcomes]
 Cell = Callable[[Outcomes, Outcome], str]
@@ -90,10 +90,11 @@ def _of_metric(metric: str) -> Cell:
 def _note(categories: ByCategory) -> Html:
     first = categories[AS_TRAINED]
     sentences = [
-        "The policies were trained in the environment as the experiment has it (as trained), and in no other "
-        "category. Within a category all played the same episodes.",
-        *(_ahead(categories, row.label) for row in first.of(Kind.trained) if first.reference is not None),
+        "The policies were trained in the environment as the experiment has it (as trained); episodes of the "
+        "other categories are of the evaluation alone. Within a category all played the same episodes.",
     ]
+    if first.reference is not None:
+        sentences.append(_who_leads(categories, [row.label for row in first.of(Kind.trained)]))
     return element("p", " ".join(sentences), class_="note")
 
 
@@ -109,14 +110,17 @@ def categories_sentences(run: RunData) -> tuple[str, str] | None:
     if reference is None or not labels:
         return None
     better = {label: len(_by_sign(categories, label)[1]) for label in labels}
+    number = count(len(categories), "category", "categories")
+    if len(labels) > 1 and not any(better.values()):
+        head = f"In {number} besides the environment as trained, no policies beat {reference.label}."
+        return head, _who_leads(categories, list(labels))
     (first, wins), *others = better.items()
     clauses = [
-        f"{first} policies beat {reference.label} in {wins} of "
-        f"{count(len(categories), 'category', 'categories')}",
+        f"{first} policies beat {reference.label} in {wins} of {number}",
         *(f"{label} policies in {wins}" for label, wins in others),
     ]
-    head = f"In what they were not trained on, {listed(clauses)}."
-    return head, " ".join(_ahead(categories, label) for label in labels)
+    head = f"Besides the environment as trained, {listed(clauses)}."
+    return head, _who_leads(categories, list(labels))
 
 
 def _by_sign(categories: ByCategory, label: str) -> dict[int, list[str]]:
@@ -125,12 +129,21 @@ def _by_sign(categories: ByCategory, label: str) -> dict[int, list[str]]:
     for name, found in categories.items():
         row = next((row for row in found.rows if row.label == label), None)
         if row is not None and found.reference is not None:
-            by_sign[row.difference(found.reference, RETURN).sign].append(_words(name))
+            place = "the environment as trained" if name == AS_TRAINED else _words(name)
+            by_sign[row.difference(found.reference, RETURN).sign].append(place)
     return by_sign
 
 
+def _who_leads(categories: ByCategory, labels: Sequence[str]) -> str:
+    """In which categories policies beat the reference, in words; once where it is the same of all."""
+    found = {label: _ahead(categories, label) for label in labels}
+    if len(labels) > 1 and len({*found.values()}) == 1:
+        return f"All of them {found[labels[0]]}."
+    return " ".join(f"{at_beginning(label)} policies {clauses}." for label, clauses in found.items())
+
+
 def _ahead(categories: ByCategory, label: str) -> str:
-    """In which categories a policy beats the reference, in words."""
+    """In which categories a policy beats the reference."""
     by_sign = _by_sign(categories, label)
     reference = next(found.reference.label for found in categories.values() if found.reference)
     clauses = [
@@ -138,7 +151,7 @@ def _ahead(categories: ByCategory, label: str) -> str:
         for sign, verb in ((1, "beat"), (0, "cannot be told from"), (-1, "lose to"))
         if by_sign[sign]
     ]
-    return f"{capitalized(label)} policies {listed(clauses)}."
+    return listed(clauses)
 
 
 def _words(category: str) -> str:

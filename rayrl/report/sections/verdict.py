@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rayrl.evaluation.result import RETURN
 from rayrl.evaluation.statistics import ENOUGH_RUNS, Estimate
 from rayrl.report.html import Html, element, join
-from rayrl.report.outcomes import Kind, Outcome, Outcomes, outcomes_of
+from rayrl.report.outcomes import Kind, Outcome, Outcomes, at_beginning, outcomes_of
 from rayrl.report.run_data import COLD, FREE, INEXACT, RANDOM, WARM, RunData
 from rayrl.report.sections import runs_compared
 from rayrl.report.sections.categories import categories_sentences
@@ -66,8 +66,9 @@ def warm_start_finding(run: RunData, comparison: WarmStart) -> Html:
     several = len(run.experiment.architectures) > 1
     prefix = f"{comparison.architecture}: " if several else ""
     if final.value is None and throughout.value is None:
-        head = capitalized(f"{prefix}warm against cold cannot be told yet.")
-        return _finding(head, "No pair of trials has results.")
+        return _finding(
+            _headed(prefix, "warm against cold cannot be told yet."), "No pair of trials has results."
+        )
     verdict = _WARM_START[final.sign if final.value is not None else None, throughout.sign]
     if max(final.n, throughout.n) == 1:
         verdict = "one seed cannot tell warm from cold."
@@ -83,7 +84,12 @@ def warm_start_finding(run: RunData, comparison: WarmStart) -> Html:
             f"While training, at equal steps, warm-started trials returned {_more(throughout)} "
             f"({_sureness(throughout)})."
         )
-    return _finding(capitalized(prefix + verdict), " ".join(sentences))
+    return _finding(_headed(prefix, verdict), " ".join(sentences))
+
+
+def _headed(prefix: str, head: str) -> str:
+    """A heading, after the architecture that it is of where there are several."""
+    return prefix + head if prefix else capitalized(head)
 
 
 def target_findings(run: RunData) -> Iterator[Html]:
@@ -96,11 +102,11 @@ def target_findings(run: RunData) -> Iterator[Html]:
             head, numbers = target_sentences(run, comparison, target)
             several = len(run.experiment.architectures) > 1
             prefix = f"{comparison.architecture}: " if several else ""
-            yield _finding(capitalized(prefix + head), numbers)
+            yield _finding(_headed(prefix, head), numbers)
 
 
 def categories_findings(run: RunData) -> Iterator[Html]:
-    """How trained policies fare in what they were not trained on."""
+    """How trained policies fare in the other categories."""
     if sentences := categories_sentences(run):
         yield _finding(*sentences)
 
@@ -114,7 +120,7 @@ def heuristics_findings(outcomes: Outcomes) -> Iterator[Html]:
     rivals = [row for row in programs if row.label != RANDOM] or programs
     rivals.sort(key=lambda row: -row.values(RETURN).mean())
     for trained in outcomes.of(Kind.trained):
-        label = capitalized(trained.label)
+        label = at_beginning(trained.label)
         if not rivals:
             estimate = trained.mean(RETURN)
             head = f"{label} policies return {mean(estimate)} per episode."
@@ -144,7 +150,7 @@ def cloning_findings(run: RunData, outcomes: Outcomes) -> Iterator[Html]:
         in_replays = run.experiment.collect.replays is not None
         teachers = "the demonstrators whom the replays name" if in_replays else "their demonstrators"
         yield _finding(
-            f"{capitalized(cloned.label)} policies have {share} of their teachers' score.",
+            f"{at_beginning(cloned.label)} policies have {share} of their teachers' score.",
             f"Before their first step of training they score {mean(score)} ({_sureness(score)}), "
             f"{teachers} {number(mixed)}, weighted by share.",
         )

@@ -38,10 +38,17 @@
       margin: { l: narrow ? 48 : 64, r: 16, t: 28, b: 48 },
       legend: { orientation: "h", traceorder: "normal", x: 0, y: 1.02, yanchor: "bottom" },
       hoverlabel: { bgcolor: color("card"), bordercolor: color("line"), font: { color: ink } },
-      xaxis: { ...axis, ...given.xaxis },
+      xaxis: { ...axis, ...given.xaxis, title: narrow ? broken(given.xaxis?.title) : given.xaxis?.title },
       yaxis: { ...axis, ...given.yaxis },
       shapes: (given.shapes ?? []).map((shape) => ({ ...shape, line: { ...shape.line, color: ink } })),
     };
+  }
+
+  // Beside long labels little width is left for the title of the axis.
+  function broken(title) {
+    if (!title?.text) return title;
+    const text = title.text.replace(/(.{1,18})( |$)/g, "$1<br>").replace(/<br>$/, "");
+    return { ...title, text, font: { size: 12 } };
   }
 
   function draw(width) {

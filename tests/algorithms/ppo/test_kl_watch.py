@@ -38,11 +38,11 @@ def test_a_rise_from_the_reference_is_a_spike():
         watch.look(step, {"mean_kl_loss": 0.0, "kl_ref": kl_ref})
     # 0.17 is less than twice 0.09; 0.36 more than twice 0.17.
     (text,) = watch.warnings
-    assert "from the reference in 1 updates, the first at step 400, by 0.36 nats" in text
+    assert "from the reference in 1 update, the first at step 400, by 0.36 nats" in text
     assert "raise kl_ref.initial or kl_ref.decay_steps, or lower lr" in text
     other = KLWatch(1.0)
     other.set_state(watch.get_state())
     assert other.warnings == watch.warnings
     other.look(500, {"mean_kl_loss": 0.0, "kl_ref": 0.73})
     assert "in 2 updates" in other.warnings[0]
-    assert "in 1 updates" in watch.warnings[0]
+    assert "in 1 update" in watch.warnings[0]

@@ -127,7 +127,7 @@ def test_training_ends_beyond_the_target(build, caplog, tmp_path):
     assert "training ends at step 128" in caplog.text
     (warning,) = algorithm.warnings
     assert warning.startswith(
-        "the policy moved further than target_kl from the one that collected in 1 updates"
+        "the policy moved further than target_kl from the one that collected in 1 update"
     )
     algorithm.save_to_path(tmp_path)
     other = build(stateful_ppo(**options))
