@@ -16,8 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from rayrl.comparison.quantities import criterion_label, quantity
+from rayrl.comparison.record import FILE, Comparison
 from rayrl.evaluation.comparison import paired_values
-from rayrl.evaluation.result import RETURN
+from rayrl.evaluation.result import RETURN, SUCCESS
 from rayrl.evaluation.statistics import Estimate, mean_over_episodes, mean_over_runs
 from rayrl.report.drops import drops_of
 from rayrl.report.outcomes import Kind, Outcome, categories_in, condition_label, outcomes_of
@@ -37,6 +39,7 @@ from rayrl.report.text import (
     signed,
 )
 from rayrl.report.warm_start import TRAINING_RETURN
+from rayrl.storage.atomic import read_json
 
 ORACLE = "join_shortest_work"
 METRICS = {"latency_p99": -1, "goodput": 1}
@@ -169,6 +172,60 @@ def anchor(run: RunData) -> Iterator[str]:
     yield from _table(header, rows)
 
 
+def success(run: RunData) -> Iterator[str]:
+    """The share of episodes in which everybody succeeds, in every category."""
+    by_category = {name: outcomes_of(run, name) for name in categories_in(run)}
+    labels = dict.fromkeys(row.label for outcomes in by_category.values() for row in outcomes.rows)
+    rows = []
+    for label in labels:
+        cells = []
+        for outcomes in by_category.values():
+            (row,) = (row for row in outcomes.rows if row.label == label)
+            estimate = mean_over_runs(row.seed_means(SUCCESS))
+            cells.append(mean(estimate) + (f" ({interval(estimate)})" if estimate.low is not None else ""))
+        rows.append([label, *cells])
+    yield from _table(["", *by_category], rows)
+
+
+def gained(run: RunData) -> Iterator[str]:
+    """Successes of trained policies minus those of the ones they started from, on the same levels by seed."""
+    rows = []
+    for category in categories_in(run):
+        outcomes = outcomes_of(run, category)
+        (trained,), (cloned,) = outcomes.of(Kind.trained), outcomes.of(Kind.cloned)
+        of_seed = [
+            np.subtract(*paired_values(pair, SUCCESS))
+            for pair in zip(trained.results, cloned.results, strict=True)
+        ]
+        over_seeds = mean_over_runs([float(each.mean()) for each in of_seed])
+        over_levels = mean_over_episodes(np.mean(of_seed, axis=0))
+        rows.append(
+            [
+                category,
+                ", ".join(f"{each.mean():+.3f}".replace("-", "−") for each in of_seed),
+                f"{signed(over_seeds)} ({interval(over_seeds)})",
+                interval(over_levels),
+            ]
+        )
+    yield from _table(["category", "each seed", "mean (95 % interval over seeds)", "over levels"], rows)
+
+
+def decision(run: RunData) -> Iterator[str]:
+    """The decision matrix of a comparison, and its recommendation."""
+    found = Comparison.parse(read_json(run.path / "report" / FILE, "the comparison"), where=FILE)
+    criteria = list(found.decision.weights)
+    rows = []
+    for standing in found.decision.standings:
+        candidate = found.candidate(standing.label)
+        values = [quantity(name, candidate.criteria[name].value, found.measure) for name in criteria]
+        first = NOTHING if standing.first is None else percent(standing.first)
+        rows.append([str(standing.rank), standing.label, *values, f"{standing.total:.3f}", first])
+    header = ["rank", "", *(criterion_label(name, found.measure) for name in criteria), "total", "first in"]
+    yield from _table(header, rows)
+    yield ""
+    yield " ".join(found.recommendation)
+
+
 def _until_anchor(trial: Trial) -> list[str]:
     curve = trial.curve
     there = np.flatnonzero(curve[TRAINING_RETURN] >= ANCHOR)
@@ -207,7 +264,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str
 
 
 TABLES: dict[str, Callable[[RunData], Iterator[str]]] = {
-    each.__name__: each for each in (setup, levels, steps, targets, held, rivals, anchor)
+    each.__name__: each
+    for each in (setup, levels, steps, targets, held, rivals, anchor, success, gained, decision)
 }
 
 

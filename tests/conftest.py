@@ -1,4 +1,4 @@
-"""What all tests share: they touch nothing of the user's, and at most one of them runs Ray at a time."""
+"""What all tests share: they touch nothing of the user's, and at most two of them run Ray at a time."""
 
 import gc
 import os
@@ -20,8 +20,9 @@ settings.register_profile("new", deadline=None)
 settings.load_profile("same")
 
 ROOT = Path(__file__).parents[1]
-STARTS_RAY = ("algorithms", "chaos", "pipeline", "rollout")
-"""Folders whose tests start Ray; elsewhere, those in ``*_ray.py`` do, and those that use ``ray_cluster``."""
+STARTS_RAY = {"algorithms": "learning", "chaos": "runs", "pipeline": "runs", "rollout": "runs"}
+"""Folders whose tests start Ray, and their group. Elsewhere, those in ``*_ray.py`` do, and those that use
+``ray_cluster``; they are among the ``runs``."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 _scratch = pytest.StashKey[Path]()
@@ -52,12 +53,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps the tests that start Ray on one worker: two Rays on two cores starve each other."""
+    """Makes two groups of the tests that start Ray, a worker each: more Rays starve each other."""
     for item in items:
         folder = item.path.relative_to(ROOT / "tests").parts[0]
         uses_ray = "ray_cluster" in getattr(item, "fixturenames", ())
         if uses_ray or folder in STARTS_RAY or item.path.stem.endswith("_ray"):
-            item.add_marker(pytest.mark.xdist_group("ray"))
+            item.add_marker(pytest.mark.xdist_group(STARTS_RAY.get(folder, "runs")))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

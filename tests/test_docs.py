@@ -116,7 +116,7 @@ def test_the_readmes_environment_is_one(corridor):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.xdist_group("runs")
 def test_the_readmes_experiment_runs_to_its_report(corridor):
     command = Path(sys.executable).parent / "rayrl"
     arguments = [command, "run", corridor, "--smoke", "--local"]

@@ -54,6 +54,7 @@ from rayrl.pipeline.tune_callbacks import (
     TuneProgress,
     spec_of,
 )
+from rayrl.pipeline.tune_memory import memory_is_lost_like_a_process
 
 _log = logging.getLogger(__name__)
 
@@ -220,7 +221,7 @@ def _tune(
             verbose=0,
         ),
     )
-    with StopWatch(context, stop_file):
+    with StopWatch(context, stop_file), memory_is_lost_like_a_process():
         try:
             tuner.fit()
         except StoppedWaitingError:

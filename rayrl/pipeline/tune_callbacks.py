@@ -126,7 +126,7 @@ class TuneProgress(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Its processes were lost for the last time."""
-        error = trial.get_error()
+        error = trial.get_pickled_error()
         if isinstance(error, BaseException) and is_out_of_memory(error):
             resources = read_resources(spec_of(trial).folder(self._context.folder))
             advice = memory_advice(self._context.experiment.train, resources)
