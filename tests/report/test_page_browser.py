@@ -15,8 +15,6 @@ from tests.report.test_build import FIGURES
 pytestmark = pytest.mark.browser
 
 PHONE, DESK = 390, 1280
-PAPER = 717
-"""Pixels between the margins of a printed page, letter size."""
 TEXT, GRAPHICS = 4.5, 3.0
 """Contrast that WCAG 2.1 asks for, at level AA."""
 
@@ -55,15 +53,6 @@ def test_every_figure_draws_in_its_width_and_nothing_else_is_asked_for(pages, br
     assert {url for url in browser.requests if not url.startswith(("data:", "blob:"))} == {
         pages[name].as_uri()
     }
-
-
-def test_no_table_is_wider_than_the_paper(browser, tmp_path):
-    run = write_run(tmp_path, architectures=["mlp_baseline", "simplified_hgt", "full_hgt"])
-    browser.show(build_report(run), width=PAPER)
-    browser.call("Emulation.setEmulatedMedia", media="print")
-    browser.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert browser.evaluate("document.querySelectorAll('table').length") > 5
-    assert browser.evaluate("document.documentElement.scrollWidth") <= PAPER
 
 
 def test_titles_of_axes_are_whole_on_a_phone(browser, tmp_path):
