@@ -14,6 +14,8 @@ from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
 
 _HANDLERS = ("_actor_start_failed", "_actor_task_failed")
+_LINES = 2
+"""Of what Ray says, those that tell how much was used, and of how much; tables of processes follow."""
 
 
 @contextmanager
@@ -24,7 +26,8 @@ def memory_is_lost_like_a_process() -> Iterator[None]:
     def as_lost(handle: Any) -> Any:
         def handle_as_lost(self: RayActorManager, *given: Any, exception: Exception, **named: Any) -> None:
             if isinstance(exception, OutOfMemoryError):
-                exception = RayActorError(error_msg=f"it ran out of memory: {exception}")
+                said = " ".join(str(exception).splitlines()[:_LINES])
+                exception = RayActorError(error_msg=f"it ran out of memory: {said}")
             handle(self, *given, exception=exception, **named)
 
         return handle_as_lost

@@ -13,7 +13,7 @@ from tests.local_ray import local_ray
 pytestmark = pytest.mark.chaos
 
 GIB = 2**30
-ROOM = 2 * GIB
+ROOM = 4 * GIB
 """What trials may take beyond what is in use when the test begins, before Ray ends one."""
 
 
@@ -28,7 +28,7 @@ def test_a_trial_that_ray_ends_for_its_memory_fails_alone(tmp_path):
     values = {
         "name": "hoard",
         "seeds": [0, 1, 2],
-        "env": {"id": "tests.chaos.hoarder:Hoarder", "config": {"most": ROOM + GIB // 2}},
+        "env": {"id": "tests.chaos.hoarder:Hoarder", "config": {"most": ROOM + 2 * GIB}},
         "conditions": ["no_pretrain"],
         "train": {"total_steps": 128, "envs_per_runner": 1, "gpus_per_learner": 0, "options": options},
         "evaluate": {"episodes": 2},

@@ -67,7 +67,8 @@ def check(folder: Path, out: str) -> None:
     comparison = json.loads((folder / "report" / "comparison.json").read_text())
     assert comparison["measure"] == "success"
     assert len(comparison["decision"]["standings"]) == len(ARCHITECTURES) * len(CONDITIONS)
-    assert comparison["decision"]["unknown"] == []
+    # In so few steps, some trials finish no episode.
+    assert set(comparison["decision"]["unknown"]) <= {"sample_efficiency"}
     with (folder / "report" / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["state"] for row in rows] == ["finished"] * len(trials)

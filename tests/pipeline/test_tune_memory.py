@@ -10,7 +10,9 @@ from ray.exceptions import OutOfMemoryError, RayActorError
 from rayrl.pipeline.out_of_memory import is_out_of_memory
 from rayrl.pipeline.tune_memory import memory_is_lost_like_a_process
 
-ENDED = OutOfMemoryError("1 worker(s) were killed due to the node running low on memory")
+ENDED = OutOfMemoryError(
+    "1 worker(s) were killed due to the node running low on memory\nOOM kill reason: much\nTop 10 memory users: …"
+)
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def test_a_trial_that_it_ends_has_lost_its_actor(failed):
     for error in told:
         assert isinstance(error, RayActorError)
         assert is_out_of_memory(error)
-        assert "low on memory" in str(error)
+        assert str(error).endswith("low on memory OOM kill reason: much")
 
 
 def test_it_ends_with_the_block(failed):
