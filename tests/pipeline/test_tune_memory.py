@@ -11,7 +11,7 @@ from rayrl.pipeline.out_of_memory import is_out_of_memory
 from rayrl.pipeline.tune_memory import memory_is_lost_like_a_process
 
 ENDED = OutOfMemoryError(
-    "1 worker(s) were killed due to the node running low on memory\nOOM kill reason: much\nTop 10 memory users: …"
+    "1 worker(s) were killed due to the node running low on memory\nOOM kill reason: much\nTop 10 users: …"
 )
 
 
