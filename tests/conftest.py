@@ -61,6 +61,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(STARTS_RAY.get(folder, "runs")))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Looks whether pytest-xdist has grouped them: with a pytest that it does not fit, it says nothing."""
+    if getattr(session.config.option, "loadgroup", False):
+        grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
+        if not all("@" in item.nodeid for item in grouped):
+            raise pytest.UsageError("pytest-xdist does not group tests with this version of pytest")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips what this machine has no device or program for."""
     if item.get_closest_marker("gpu"):
