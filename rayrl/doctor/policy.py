@@ -161,12 +161,13 @@ def _sample(experiment: Experiment, file: Path) -> TrajectoryBatch:
 
 
 def _sample_of_replays(experiment: Experiment) -> TrajectoryBatch:
-    from rayrl.rollout.replay_demos import demonstrations_of_replays  # needs the mine maze
+    from rayrl.rollout.maze_replays import simulate_replays  # compiles the mine maze
+    from rayrl.rollout.replay_demos import plan_replays
 
     first = min(experiment.collect.first_replays or _SAMPLE_REPLAYS, _SAMPLE_REPLAYS)
     options = experiment.collect.model_copy(update={"first_replays": first})
     with tempfile.TemporaryDirectory() as folder:
-        dataset = demonstrations_of_replays(experiment.env, Path(folder) / "sample", options)
+        dataset = simulate_replays(plan_replays(experiment.env, options), Path(folder) / "sample")
         assert dataset is not None  # nothing asks it to stop
         return _copied(dataset)
 

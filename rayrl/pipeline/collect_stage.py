@@ -78,14 +78,14 @@ def _collected(context: StageContext, path: Path) -> Dataset | None:
 
 
 def _simulated(context: StageContext, path: Path) -> Dataset | None:
-    from rayrl.rollout.replay_demos import demonstrations_of_replays  # needs the mine maze
+    from rayrl.rollout.maze_replays import simulate_replays  # compiles the mine maze
+    from rayrl.rollout.replay_demos import plan_replays
 
     # A killed attempt leaves a whole dataset, which is made again, or one of a temporary name.
     remove_leftovers(path.parent, path.name)
-    return demonstrations_of_replays(
-        context.experiment.env,
+    return simulate_replays(
+        plan_replays(context.experiment.env, context.experiment.collect),
         path,
-        context.experiment.collect,
         progress=lambda done, total: context.progress(done, total, "replays"),
         stop_requested=context.stop_requested,
     )

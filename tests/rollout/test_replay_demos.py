@@ -12,8 +12,9 @@ from rayrl.experience import columns as c
 from rayrl.experience.columns import Split
 from rayrl.experience.split import select_split, with_split
 from rayrl.rollout.demo_plan import spaces_of
+from rayrl.rollout.maze_replays import simulate_replays
 from rayrl.rollout.options import CollectOptions
-from rayrl.rollout.replay_demos import demonstrations_of_replays, plan_replays
+from rayrl.rollout.replay_demos import plan_replays
 
 STATE: dict[str, Any] = {"categories": {"simple": 1}, "observations": ["game_state"]}
 MAZE = EnvSpec(id=ENV_ID, config=STATE)
@@ -37,7 +38,7 @@ def test_statistics_are_by_the_demonstrator_that_a_replay_names(tmp_path: Path) 
         replay("b", "R", ended="death_by_mine", demonstrator="ann"),
         replay("c", ".D"),
     )
-    dataset = demonstrations_of_replays(MAZE, tmp_path / "set", options)
+    dataset = simulate_replays(plan_replays(MAZE, options), tmp_path / "set")
     assert dataset is not None
     assert dataset.spaces == spaces_of(MAZE)
     # 1 − 4 · 0.01, and −0.5 − 0.01.
@@ -52,7 +53,7 @@ def test_statistics_are_by_the_demonstrator_that_a_replay_names(tmp_path: Path) 
         "replay": {"steps": 2, "episodes": 0, "return_mean": None, "actions": [1, 0, 0, 1, 0]},
     }
     first = options.model_copy(update={"first_replays": 1})
-    cut = demonstrations_of_replays(MAZE, tmp_path / "set", first)
+    cut = simulate_replays(plan_replays(MAZE, first), tmp_path / "set")
     assert cut is not None
     assert (cut.num_trajectories, cut.num_steps) == (1, 4)
 
@@ -62,7 +63,9 @@ def test_no_replay_is_on_both_sides_of_a_split(tmp_path: Path) -> None:
     replays = [
         replay(str(k), "." * k + "R", ended="death_by_mine", demonstrator="ab"[k % 2]) for k in range(7)
     ]
-    dataset = demonstrations_of_replays(MAZE, tmp_path / "set", written(tmp_path / "replays.json", *replays))
+    dataset = simulate_replays(
+        plan_replays(MAZE, written(tmp_path / "replays.json", *replays)), tmp_path / "set"
+    )
     assert dataset is not None
     whole = with_split(dataset.load(), 0.3, seed=0, strata=c.DEMONSTRATOR)
     sides = [select_split(whole, side) for side in (Split.train, Split.val)]
@@ -74,7 +77,7 @@ def test_no_replay_is_on_both_sides_of_a_split(tmp_path: Path) -> None:
 
 def test_asked_to_stop_it_leaves_nothing(tmp_path: Path) -> None:
     options = written(tmp_path / "replays.json", replay("a", "D"))
-    stopped = demonstrations_of_replays(MAZE, tmp_path / "set", options, stop_requested=lambda: True)
+    stopped = simulate_replays(plan_replays(MAZE, options), tmp_path / "set", stop_requested=lambda: True)
     assert stopped is None
     assert [path.name for path in tmp_path.iterdir()] == ["replays.json"]
 
