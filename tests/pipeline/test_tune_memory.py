@@ -18,7 +18,7 @@ ENDED = OutOfMemoryError(
 @pytest.fixture
 def failed(monkeypatch):
     """A manager, a task of an actor, and what is told of the actor's and the task's failures."""
-    # There is no process to clean up; tests/chaos/test_out_of_memory.py has one.
+    # There is no process to clean up; tests/chaos/test_memory_monitor.py has one.
     monkeypatch.setattr(RayActorManager, "_cleanup_actor", lambda self, tracked_actor: None)
     told = []
     actor = TrackedActor(1, on_error=lambda actor, error: told.append(error))
