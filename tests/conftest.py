@@ -1,5 +1,6 @@
 """What all tests share: they touch nothing of the user's, and at most two of them run Ray at a time."""
 
+import copy
 import gc
 import os
 import shutil
@@ -97,3 +98,11 @@ def ray_cluster() -> Iterator[None]:
     """Ray in this process for the length of a module's tests; what is left of it then is ended with it."""
     with local_ray():
         yield
+
+
+@pytest.fixture
+def own_demonstrators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the test registers as a demonstrator is there for no other test."""
+    from rayrl.envs import demonstrators
+
+    monkeypatch.setattr(demonstrators, "_entry_points", copy.deepcopy(demonstrators._entry_points))

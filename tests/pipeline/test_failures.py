@@ -4,11 +4,8 @@ The same command tries just these again.
 """
 
 import json
-from pathlib import Path
 
-import numpy as np
 import pytest
-from ray import tune
 from run_fixtures import prepare_run
 
 from rayrl.evaluation.latency import LATENCY_FILE
@@ -22,21 +19,6 @@ from rayrl.pipeline.status import run_status
 from rayrl.pipeline.trial import read_trial
 from rayrl.report.run_reader import read_run
 from rayrl.storage.manifest import read_manifest
-from tests.algorithms.stateful_env import StatefulCartPole
-
-
-class Greedy(StatefulCartPole):
-    """Asks for more memory than there is, in the trial of seed 1, until a file says that it is mended."""
-
-    def __init__(self, mended=""):
-        super().__init__()
-        name = tune.get_context().get_trial_name() or ""
-        self._greedy = name.endswith("seed_1") and not Path(mended).exists()
-
-    def step(self, action):
-        if self._greedy:
-            np.ones(2**50)
-        return super().step(action)
 
 
 def values(tmp_path, env, **changes):
@@ -71,7 +53,7 @@ def run_all(tmp_path):
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_trial_without_memory_fails_alone_and_is_tried_again(tmp_path, run_all):
     mended = tmp_path / "mended"
-    env = {"id": "tests.pipeline.test_failures:Greedy", "config": {"mended": str(mended)}}
+    env = {"id": "tests.pipeline.faulty_envs:Greedy", "config": {"mended": str(mended)}}
     folder = prepare_run(tmp_path / "run", values(tmp_path, env))
     assert run_all(folder) == ["train", "evaluate", "report"]
 

@@ -1,7 +1,6 @@
 """The train stage with its trials under Tune: what they fail of is told, and tried once."""
 
 import re
-import resource
 
 import pytest
 from run_fixtures import prepare_run
@@ -14,37 +13,9 @@ from rayrl.pipeline.stop import request_stop
 from rayrl.pipeline.train_stage import run
 from rayrl.pipeline.trial import read_trial
 from tests.algorithms.stateful_env import StatefulCartPole
+from tests.pipeline.faulty_envs import Forgetful, FullDisk, Shaky
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
-
-
-class FullDisk(StatefulCartPole):
-    """The process in which it is built cannot write a checkpoint: files may not grow so large there."""
-
-    def __init__(self):
-        super().__init__()
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-
-
-class Forgetful(StatefulCartPole):
-    """An environment with a fault that nothing foresees."""
-
-    def get_state(self):
-        raise ZeroDivisionError("cannot say")
-
-
-class Shaky(StatefulCartPole):
-    """Each that is built raises in its fortieth step."""
-
-    def __init__(self):
-        super().__init__()
-        self._left = 40
-
-    def step(self, action):
-        self._left -= 1
-        if not self._left:
-            raise ConnectionError("the simulator hung up")
-        return super().step(action)
 
 
 @pytest.fixture
@@ -54,7 +25,7 @@ def context(tmp_path):
         values = {
             "name": "cart",
             "seeds": [0],
-            "env": {"id": f"tests.pipeline.test_train_stage:{env.__name__}"},
+            "env": {"id": f"{env.__module__}:{env.__name__}"},
             "conditions": ["no_pretrain"],
             "train": {"total_steps": 64, "envs_per_runner": 4, "gpus_per_learner": 0, "options": options}
             | train,

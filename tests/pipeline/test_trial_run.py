@@ -45,20 +45,6 @@ class Broken(StatefulCartPole):
         raise RuntimeError("the pole fell off")
 
 
-class Shaky(StatefulCartPole):
-    """Each that is built raises in its sixtieth step."""
-
-    def __init__(self):
-        super().__init__()
-        self._steps = 0
-
-    def step(self, action):
-        self._steps += 1
-        if self._steps == 60:
-            raise ConnectionError("the simulator hung up")
-        return super().step(action)
-
-
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
@@ -298,7 +284,7 @@ def test_a_trial_that_ends_itself_is_done_and_says_why(prepare):
 
 
 def test_how_often_the_environment_raised_is_warned_of_also_after_a_resume(prepare):
-    folder = prepare(env={"id": f"{__name__}:Shaky"}, total_steps=1000)
+    folder = prepare(env={"id": "tests.pipeline.faulty_envs:Shaky"}, total_steps=1000)
     told = []
     for stop_after in (8, math.inf):
         failures = []

@@ -34,7 +34,7 @@ class AlwaysLeft:
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, own_demonstrators):
     register_demonstrator("CartPole-v1", "always_left", f"{__name__}:AlwaysLeft")
     file = tmp_path / "cart.yaml"
     file.write_text(

@@ -239,6 +239,7 @@ def test_what_does_not_fit_is_said_before_anything_is_collected(tmp_path: Path, 
         plan_demonstrations(ROUTER, parse(scenarios=wide))
 
 
+@pytest.mark.usefixtures("own_demonstrators")
 def test_a_demonstrator_that_raises_is_named_and_what_was_collected_stays(tmp_path: Path) -> None:
     register_demonstrator("CartPole-v1", "raises", f"{HERE}:Raises")
     register_demonstrator("CartPole-v1", "cannot_be_made", f"{HERE}:CannotBeMade")
