@@ -69,7 +69,7 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Runs an experiment to its report, skipping what is done; the report's path is printed last."""
-    from rayrl.pipeline.controller import run_experiment
+    from rayrl.pipeline.controller import require_all, run_experiment
     from rayrl.pipeline.progress import RunView
     from rayrl.pipeline.resume import RunOptions
 
@@ -102,6 +102,7 @@ def run(
         from rayrl.cli.comparison import print_comparison
 
         print_comparison(folder.path)
+    require_all(folder)
     typer.echo(folder.report_file if folder.report_file.exists() else folder.path)
 
 

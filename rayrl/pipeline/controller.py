@@ -14,7 +14,7 @@ import math
 import secrets
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,7 @@ def run_experiment(file: Path, options: RunOptions, view: RunView) -> RunFolder:
         view: told what happens.
 
     Returns:
-        The run folder, finished.
+        The run folder, with its report; ``require_all`` says whether a part failed while the rest went on.
 
     Raises:
         ConfigError: the file or an override is wrong.
@@ -75,7 +75,6 @@ def run_experiment(file: Path, options: RunOptions, view: RunView) -> RunFolder:
         EnvError: the environment cannot be built.
         StorageError: nodes of the cluster do not share the run folder.
         RunError: the folder holds another experiment, the cluster does not answer, or the run was stopped.
-        StageError: trials, or seeds' pretraining, failed while the rest went on to the report.
         RayrlError: what a stage raised.
         KeyboardInterrupt: the run was ended by Ctrl-C.
     """
@@ -115,28 +114,36 @@ def run_experiment(file: Path, options: RunOptions, view: RunView) -> RunFolder:
                         run_one = _runner_of(jobs, folder, experiment)
                 view.started(unit, reason)
                 _run(unit, folder, run_one, view)
-            _require_all(folder, experiment)
-            folder.set_finished(True)
-            forced_warm_start.forget(folder)
+            if not _failed_in(folder):
+                folder.set_finished(True)
+                forced_warm_start.forget(folder)
     return folder
 
 
-def _require_all(folder: RunFolder, experiment: Experiment) -> None:
-    """Makes sure that nothing failed while the rest of the run went on.
+def require_all(folder: RunFolder) -> None:
+    """Makes sure that no trial, and no seed's pretraining, failed while the rest of a run went on.
+
+    Args:
+        folder: a run that has come to its report.
 
     Raises:
-        StageError: something did, naming it.
+        StageError: some did; names each of them, with its error.
     """
-    failed: dict[str, str] = {}
-    for unit in plan(experiment):
-        failed |= failed_in(folder.stage(unit.name))
-    if failed:
+    if failed := _failed_in(folder):
         raise StageError(
             "\n".join(f"{name}: {error}" for name, error in failed.items()),
             where=f"{len(failed)} of the run failed",
             remedy=f"the rest is done, and reported in {folder.report_file}; mend the cause, and the same "
             "command tries just these again",
         )
+
+
+def _failed_in(folder: RunFolder) -> Mapping[str, str]:
+    """What failed, by name, with the error."""
+    failed: dict[str, str] = {}
+    for unit in plan(folder.experiment()):
+        failed |= failed_in(folder.stage(unit.name))
+    return failed
 
 
 def _preflight(experiment: Experiment, options: RunOptions, view: RunView) -> Cluster | None:

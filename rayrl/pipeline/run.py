@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rayrl.pipeline.controller import run_experiment
+from rayrl.pipeline.controller import require_all, run_experiment
 from rayrl.pipeline.progress import RunView
 from rayrl.pipeline.resume import RunOptions
 
@@ -42,6 +42,7 @@ def run(
         ResourceError: the machine or the cluster has no room for a trial.
         EnvError: the environment cannot be built.
         RunError: the folder holds another experiment, the cluster does not answer, or the run was stopped.
+        StageError: trials, or seeds' pretraining, failed while the rest went on to the report.
         RayrlError: what a stage raised.
     """
     options = RunOptions(
@@ -54,4 +55,6 @@ def run(
         smoke=smoke,
     )
     with RunView() as view:
-        return run_experiment(Path(file), options, view).path
+        folder = run_experiment(Path(file), options, view)
+    require_all(folder)
+    return folder.path

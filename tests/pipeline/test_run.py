@@ -1,11 +1,13 @@
 """Experiments from Python."""
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
 
 import rayrl
+from rayrl.cli.main import main
 from rayrl.errors import ConfigError, StageError
 from rayrl.pipeline import stages
 from rayrl.pipeline.context import StageOutputs
@@ -46,15 +48,23 @@ def _partly(context):
     return StageOutputs((done,), extra=failed)
 
 
-@pytest.mark.usefixtures("in_this_process")
-def test_a_run_of_which_a_part_failed_ends_with_its_report_and_is_not_finished(
-    file, folder, monkeypatch, capsys
-):
-    partly = replace(stages._kinds["count"], run=f"{__name__}:_partly", in_chunks=False)
-    monkeypatch.setitem(stages._kinds, "count", replace(partly, script=None))
-    monkeypatch.setitem(
-        stages._kinds, "page", replace(stages._kinds["page"], run=f"{__name__}:_report", script=None)
-    )
+def _report(context):
+    page = context.folder.report_file
+    page.parent.mkdir(exist_ok=True)
+    page.write_text("a page")
+    return StageOutputs((page,))
+
+
+@pytest.fixture
+def a_part_fails(in_this_process, monkeypatch):
+    """Of the first stage, one part fails until the file ``mended`` is in the run folder."""
+    for name, function in (("count", _partly), ("page", _report)):
+        kind = replace(stages._kinds[name], run=f"{__name__}:{function.__name__}", in_chunks=False)
+        monkeypatch.setitem(stages._kinds, name, replace(kind, script=None))
+
+
+@pytest.mark.usefixtures("a_part_fails")
+def test_a_run_of_which_a_part_failed_ends_with_its_report_and_is_not_finished(file, folder, capsys):
     with pytest.raises(StageError, match="trial-7: no memory") as error:
         rayrl.run(file, run_dir=folder, local=True)
     assert "1 of the run failed" in str(error.value)
@@ -70,8 +80,13 @@ def test_a_run_of_which_a_part_failed_ends_with_its_report_and_is_not_finished(
     assert RunFolder(folder).record.finished is not None
 
 
-def _report(context):
-    page = context.folder.report_file
-    page.parent.mkdir(exist_ok=True)
-    page.write_text("a page")
-    return StageOutputs((page,))
+@pytest.mark.usefixtures("a_part_fails")
+def test_a_comparison_is_printed_before_what_failed(file, folder, monkeypatch, capsys):
+    arguments = ["compare", str(file), "--run-dir", str(folder), "--local", "--set=seeds=[0, 1, 2]"]
+    monkeypatch.setattr(sys, "argv", ["rayrl", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    printed = capsys.readouterr()
+    assert ended.value.code == 1
+    assert "nothing to compare" in printed.out
+    assert "trial-7: no memory" in printed.err
