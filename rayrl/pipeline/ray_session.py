@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rayrl.errors import ResourceError
 from rayrl.pipeline.private_ray import make_ray_temp
 from rayrl.pipeline.resources import this_machine
 from rayrl.pipeline.supervisor import RAY_FOLDER
@@ -45,6 +46,10 @@ def ray_session() -> Iterator[None]:
 
     In a Ray Job it is the job's cluster; elsewhere one that Ray starts and ends with this process, without a
     dashboard, with a token of its own.
+
+    Raises:
+        ResourceError: Ray does not start.
+        StorageError: the disk is full or not writable.
     """
     if in_ray_job():
         import ray
@@ -61,14 +66,22 @@ def ray_session() -> Iterator[None]:
     machine = this_machine()
     temp = make_ray_temp()
     try:
-        ray.init(
-            address="local",
-            num_cpus=int(machine["CPU"]),
-            num_gpus=int(machine["GPU"]),
-            include_dashboard=False,
-            logging_level=logging.WARNING,
-            _temp_dir=str(temp / RAY_FOLDER),
-        )
+        try:
+            ray.init(
+                address="local",
+                num_cpus=int(machine["CPU"]),
+                num_gpus=int(machine["GPU"]),
+                include_dashboard=False,
+                logging_level=logging.WARNING,
+                _temp_dir=str(temp / RAY_FOLDER),
+            )
+        except Exception as error:  # a bare Exception, where a process of it is not up in time
+            raise ResourceError(
+                f"Ray did not start: {error}",
+                where="this machine",
+                remedy="the same command goes on; Ray waits about half a minute for its processes, which a "
+                "machine busy with other work may not give it",
+            ) from error
         yield
     finally:
         ray.shutdown()
