@@ -11,6 +11,9 @@ from rayrl.models.policy_folder import load_policy
 
 ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "jobs" / "experiments" / "recipes"
+
+pytestmark = pytest.mark.xdist_group("runs")  # they start Ray, and two go on from what the first one made
+
 POLICY = Path("mlp_baseline", "with_pretrain", "seed_0", "policy")
 
 

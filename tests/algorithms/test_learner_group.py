@@ -150,6 +150,7 @@ def test_learners_report_the_same_numbers(pair):
     assert results[0] == results[1]
 
 
+@pytest.mark.slow
 def test_a_learner_that_hangs_is_named():
     group = group_of(config(Hanging, num_learners=2, learner_timeout_s=2.0))
     with pytest.raises(LearnerTimeoutError, match="within 2 s") as raised:

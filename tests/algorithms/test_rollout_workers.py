@@ -55,6 +55,7 @@ def test_three_workers_share_a_batch_that_is_no_multiple_of_their_environments(b
     assert versions == [{2}, {2}, {1, 2}]  # the row beyond the last batch opens this one
 
 
+@pytest.mark.chaos
 def test_a_worker_that_dies_while_sampling_costs_what_it_was_collecting(build):
     # Each worker takes 21 or 22 vector steps an iteration: its 30th is in the second.
     algorithm = build(2, step=30)
@@ -72,6 +73,7 @@ def test_a_worker_that_dies_while_sampling_costs_what_it_was_collecting(build):
     assert epochs(next_batches(algorithm)) == {(1, 1): 63, (2, 0): 65}
 
 
+@pytest.mark.chaos
 def test_a_worker_that_dies_unseen_is_not_taken_for_its_former_self(build):
     algorithm = build(2)
     algorithm.train()

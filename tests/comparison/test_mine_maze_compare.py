@@ -29,6 +29,9 @@ SMALL = (
 )
 
 
+pytestmark = pytest.mark.xdist_group("learning")  # it starts Ray
+
+
 @pytest.fixture
 def compare(tmp_path):
     """Starts `rayrl compare`; a process that is still alive at the end is killed."""

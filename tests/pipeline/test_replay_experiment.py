@@ -9,8 +9,11 @@ import pytest
 
 from rayrl.errors import ConfigError, DataError
 from rayrl.experience.dataset import open_dataset
+from rayrl.pipeline.execution import run_unit
 from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.preflight import check_demonstrators
+from rayrl.pipeline.run_folder import RunFolder
+from rayrl.pipeline.stages import plan
 from rayrl.report.run_reader import read_run
 from rayrl.report.sections.verdict import SECTION as VERDICT
 from rayrl.report.sections.warnings import warnings_of
@@ -47,15 +50,11 @@ def experiment(tmp_path):
     return file
 
 
-def rayrl(*arguments):
-    command = [sys.executable, "-m", "rayrl.cli.main", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_from_a_folder_of_replays_to_the_report(experiment, tmp_path):
     run = tmp_path / "run"
-    rayrl("run", experiment, "--local", "--run-dir", run)
+    command = [sys.executable, "-m", "rayrl.cli.main", "run", experiment, "--local", "--run-dir", run]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     dataset = open_dataset(run / "collect")
     # Two and four steps of each of the two.
     assert dataset.num_steps == 12
@@ -79,7 +78,9 @@ def test_from_a_folder_of_replays_to_the_report(experiment, tmp_path):
     # Killed between its dataset and its manifest, or half way, the stage leaves the same.
     (run / "stages" / "collect" / "manifest.json").unlink()
     (run / ".collect.0badcafe.tmp").mkdir()
-    rayrl("stage", "collect", experiment, "--run-dir", run)
+    folder = RunFolder(run)
+    loaded = folder.experiment()
+    assert run_unit(plan(loaded)[0], folder, loaded)
     assert open_dataset(run / "collect").sha256 == dataset.sha256
     assert not (run / ".collect.0badcafe.tmp").exists()
 

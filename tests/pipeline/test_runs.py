@@ -85,6 +85,7 @@ def held(start, watch):
     return command
 
 
+@pytest.mark.chaos
 def test_a_killed_controller_leaves_nothing_and_the_same_command_completes(rayrl, file, folder, watch):
     first = rayrl("run", file, "--run-dir", folder, *HOLD)
     first.until(lambda: watch.count["n"] == 3)
@@ -149,18 +150,13 @@ def test_ctrl_c_lets_the_stage_write_its_checkpoint(held, start, folder, watch, 
     assert (watch.count["n"], watch.count["starts"]) == (6, [0, 3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
         ("fill_disk_at=3", "large: could not write a large file: the file would exceed the size limit"),
-        pytest.param(
-            "fail_at=3",
-            "error: train.options.fail_at: seven is unlucky\n  count elsewhere",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            "crash_at=3", "error: stage count: ZeroDivisionError: on purpose", marks=pytest.mark.slow
-        ),
+        ("fail_at=3", "error: train.options.fail_at: seven is unlucky\n  count elsewhere"),
+        ("crash_at=3", "error: stage count: ZeroDivisionError: on purpose"),
     ],
 )
 def test_a_failed_stage_says_why_and_the_next_attempt_goes_on(start, watch, fault, message):

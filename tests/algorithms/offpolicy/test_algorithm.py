@@ -67,6 +67,7 @@ def test_replay_holds_the_environments_actions_and_nothing_of_the_policy(build):
     assert 1 < np.abs(batch.columns["actions"]).max() <= 2
 
 
+@pytest.mark.slow
 def test_remote_workers_act_while_learners_learn_and_the_run_repeats(build):
     config = off_policy(SACConfig).env_runners(num_env_runners=2)
     one, other = build(config.copy()), build(config.copy())

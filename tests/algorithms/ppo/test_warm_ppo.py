@@ -69,7 +69,7 @@ def test_signals_that_nobody_tells_are_an_error_once_an_episode_has_ended(build)
     assert raised.value.where == "temperature.signals"
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_statistics_are_fed_once_and_not_trained_on(build, workers, tmp_path):
     options = {"stabilization": {"steps": 300}, "normalize_rewards": True}
     algorithm, other = (build(stateful_ppo(workers, **options)) for _ in range(2))

@@ -61,7 +61,9 @@ def test_one_shard_draws_what_a_buffer_in_this_process_draws(build: Build) -> No
     assert (len(over), over.num_trajectories) == (130, 20)
 
 
-@pytest.mark.parametrize(("shards", "name"), [(2, "prioritized"), (4, "balanced")])
+@pytest.mark.parametrize(
+    ("shards", "name"), [(2, "prioritized"), pytest.param(4, "balanced", marks=pytest.mark.slow)]
+)
 def test_shards_sample_as_one_buffer_would(build: Build, shards: int, name: str) -> None:
     of = build(shards, producers=4, priorities=PriorityOptions(alpha=1.0, epsilon=0.0))
     lengths, domains = [3, 9, 4, 6, 2, 8], ["a", "b", "a", "a", "c", "a"]
