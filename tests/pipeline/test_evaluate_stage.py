@@ -10,6 +10,7 @@ from run_fixtures import prepare_run
 from rayrl.envs.mine_maze.suite import generate_suite
 from rayrl.errors import EnvError
 from rayrl.evaluation.environment import episode_seed
+from rayrl.evaluation.in_categories import evaluate_in_categories
 from rayrl.evaluation.latency import LATENCY_FILE, load_latency
 from rayrl.evaluation.result import load_result
 from rayrl.models.actor_critic_network import ActorCriticNetwork
@@ -237,6 +238,8 @@ def test_a_suite_of_levels_is_copied_and_each_level_has_its_result(tmp_path):
     planner = load_result(folder.path / "evaluate" / "demonstrators" / "planner.json")
     assert planner.category == ("as_trained",) * 4 + ("very_simple",) * 3 + ("simple",) * 2
     assert planner.levels == (None,) * 4 + tuple(level.id for level in suite.levels)
+    experiment = folder.experiment()
+    assert evaluate_in_categories("planner", experiment.env, experiment.evaluate) == planner
     assert planner.seeds[4:] == (0, 1, 2, 0, 1)
     assert planner.metrics["episode_success"] == (1.0,) * 9
     steps = tuple(float(level.level.optimal_steps) for level in suite.levels)
