@@ -16,6 +16,8 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Modality = Literal["game_state", "reachability", "player_frame", "global_view", "graph", "action_mask"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
+LEVELS_BITS = 24
+"""Of the number of levels that episodes may draw from."""
 DEFAULT_MIX = {"very_simple": 1.0, "simple": 1.0, "medium": 1.0}
 """Categories that are played, and their weights, where neither a file of levels nor a mix is given."""
 
@@ -55,8 +57,8 @@ class MineMazeConfig(Config):
     split: Literal["train", "test", "any"] | None = None
     """Which levels are played: a level is in one of the parts by the hash of what it holds, so that no level
     is in both. Null plays all levels of a file, and where there is none those for training."""
-    levels: Count | None = None
-    """Levels of each category that episodes draw from; null draws a new one each time."""
+    levels: Annotated[int, Field(ge=1, le=1 << LEVELS_BITS)] | None = None
+    """Levels of each category that episodes draw from, 16,777,216 at most; null draws a new one each time."""
     level_file: InputPath | None = None
     """Suite file whose levels are played in the file's order, instead of generated ones: after
     ``reset(seed=s)`` level s modulo their number. `split` takes some of them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rayrl.envs.mine_maze.categories import CODES, RECIPES, Room
-from rayrl.envs.mine_maze.config import DEFAULT_MIX, MineMazeConfig
+from rayrl.envs.mine_maze.config import DEFAULT_MIX, LEVELS_BITS, MineMazeConfig
 from rayrl.envs.mine_maze.draws import stream
 from rayrl.envs.mine_maze.generator import generate_level
 from rayrl.envs.mine_maze.level import Level
@@ -21,6 +21,8 @@ from rayrl.errors import ConfigError
 
 _CACHED = 2048
 """Levels that are kept, of all that a process plays: those of a category whose pool is larger come anew."""
+_STRIDE = 1 << 32 >> LEVELS_BITS
+"""Seeds from one level of a pool to the next."""
 _NAMES = tuple(RECIPES)
 
 Place = tuple[int, int]
@@ -181,15 +183,21 @@ class _Generated:
 
 
 class _Pool:
-    """The seeds 0, 1, 2, … of a category's levels, without those of the other split."""
+    """Levels of a category by number; each is looked for when it is first asked for, however many there are.
+
+    Level i has the first seed of the split from i * ``_STRIDE`` on. That one in five is for tests, so that
+    there is none among so many seeds, will not be met: 0.8 to the power of ``_STRIDE`` is 1e-25.
+    """
 
     def __init__(self, code: int, source: _Generated) -> None:
-        self._found: list[int] = []
-        self._more: Iterator[int] = (seed for seed in count() if source.fits(code, seed))
+        self._code = code
+        self._source = source
+        self._found: dict[int, int] = {}
 
     def __getitem__(self, number: int) -> int:
-        while len(self._found) <= number:
-            self._found.append(next(self._more))
+        if number not in self._found:
+            seeds = count(number * _STRIDE)
+            self._found[number] = next(seed for seed in seeds if self._source.fits(self._code, seed))
         return self._found[number]
 
 

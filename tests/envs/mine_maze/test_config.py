@@ -24,6 +24,7 @@ KNOWN = "very_simple, simple, medium, complex, mine_heavy, exploration"
         ({"sized_for": ["hard"]}, "there is no category 'hard'"),
         ({"split": "eval"}, "split = 'eval'"),
         ({"levels": 0}, "levels = 0"),
+        ({"levels": 10**9}, "levels = 1000000000: Input should be less than or equal to 16777216"),
         ({"level_file": "/nowhere.json"}, "there is no such file or folder: /nowhere.json"),
         ({"observations": ["graph", "graph"]}, "names a part twice"),
         ({"observations": ["frame"]}, "'player_frame'"),

@@ -1,3 +1,4 @@
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,18 @@ def test_a_pool_has_so_many_levels_the_same_for_every_seed() -> None:
     assert len(first) == 5
     assert first == other
     assert first < {made.sha256 for made in drawn(source(categories={"simple": 1}, levels=6), 200)}
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_large_pool_is_not_gone_through(split: str) -> None:
+    levels = source(categories={"simple": 1}, levels=1 << 24, split=split)
+    begun = time.monotonic()
+    made = drawn(levels, 50)
+    # Going through it would take an hour.
+    assert time.monotonic() - begun < 5
+    assert {each.split for each in made} == {split}
+    assert len({each.sha256 for each in made}) == 50
+    assert max(each.seed for each in made) > 1 << 31
 
 
 def test_seed_and_episode_decide_the_level() -> None:
