@@ -20,10 +20,12 @@ from rayrl.envs.mine_maze.categories import Room
 from rayrl.envs.mine_maze.config import MineMazeConfig
 from rayrl.envs.mine_maze.env import ENV_ID, MineMazeVectorEnv
 from rayrl.envs.mine_maze.episodes import MineMazeEpisodes
+from rayrl.envs.mine_maze.generator import VERSION
 from rayrl.envs.mine_maze.level import Level
 from rayrl.envs.mine_maze.levels import GivenLevels, level_source
 from rayrl.envs.mine_maze.replay import Replay, outcome_of, read_replays, replays_to_json
 from rayrl.envs.mine_maze.simulator import step_limit
+from rayrl.envs.mine_maze.suite import read_suite
 from rayrl.errors import DataError, RunError
 from rayrl.experience import columns as c
 from rayrl.experience.batch import TrajectoryBatch
@@ -191,7 +193,9 @@ def record_replays(
         lambda: MineMazeVectorEnv(min(episodes, _AT_ONCE), **options),
         Origin("replays", seed, 0, Role.demonstration),
     )
-    limit = MineMazeConfig.parse(options, where=ENV_ID).max_steps
+    checked = MineMazeConfig.parse(options, where=ENV_ID)
+    limit, file = checked.max_steps, checked.level_file
+    generator = VERSION if file is None else read_suite(file).generator
     while len(replays) < episodes:
         noted.levels = []
         batch = collector.collect_one_each(noted, max_steps=2**31).batch
@@ -201,7 +205,8 @@ def record_replays(
             taken = tuple(actions[batch.offsets[i] : batch.offsets[i + 1]].tolist())
             most = step_limit(level, limit)
             ended = outcome_of(level, taken, most).ended
-            replays.append(Replay(f"{name}_{len(replays):05d}", level, taken, most, ended, name))
+            label = f"{name}_{len(replays):05d}"
+            replays.append(Replay(label, level, taken, most, ended, name, generator))
     collector.close()
     return replays
 

@@ -4,7 +4,8 @@
       "format": "rayrl-replays", "version": 1, "env": "rayrl/MineMaze-v0",
       "replays": [
         {"id": "first", "actions": "RRRU", "max_steps": 8, "ended": "success", "demonstrator": "planner",
-         "level": {"category": "simple", "seed": 3, "content": ["..#E", "S..."], "sha256": "…"}}
+         "level": {"category": "simple", "seed": 3, "generator": 1, "content": ["..#E", "S..."],
+                   "sha256": "…"}}
       ]
     }
 
@@ -25,6 +26,7 @@ from pydantic import Field
 from rayrl.config import Config
 from rayrl.envs.mine_maze.categories import RECIPES, Room
 from rayrl.envs.mine_maze.config import MineMazeConfig, unknown_category
+from rayrl.envs.mine_maze.generator import SEEDS, VERSION, check_seed
 from rayrl.envs.mine_maze.json_file import read_json_file
 from rayrl.envs.mine_maze.level import Level
 from rayrl.envs.mine_maze.simulator import NONE, RewardScale, Simulation, step, step_limit
@@ -43,8 +45,10 @@ class LevelRecord(Config):
 
     category: str
     """Whose observations it fits into."""
-    seed: int | None = Field(default=None, ge=0)
+    seed: int | None = Field(default=None, ge=0, lt=SEEDS)
     """From which the generator made it; null where it was written by hand."""
+    generator: int = Field(default=1, ge=1)
+    """Version of the generator that did; files from before there was a second one do not say it."""
     content: tuple[str, ...]
     """Its rows, then its patrols."""
     sha256: str | None = None
@@ -96,6 +100,7 @@ class Replay:
         max_steps: where the episode was truncated.
         ended: how it ended after the last action; None where it went on.
         demonstrator: who acted; None where nobody says.
+        generator: version of the generator that made the level, where it has a seed.
     """
 
     id: str
@@ -104,6 +109,7 @@ class Replay:
     max_steps: int
     ended: Ended | None
     demonstrator: str | None = None
+    generator: int = VERSION
 
     def to_record(self) -> ReplayRecord:
         """What stands in a file."""
@@ -111,7 +117,11 @@ class Replay:
         return ReplayRecord(
             id=self.id,
             level=LevelRecord(
-                category=level.category, seed=level.seed, content=level.content, sha256=level.sha256
+                category=level.category,
+                seed=level.seed,
+                generator=self.generator,
+                content=level.content,
+                sha256=level.sha256,
             ),
             actions="".join(LETTERS[action] for action in self.actions),
             max_steps=self.max_steps,
@@ -143,25 +153,34 @@ def read_replays(path: Path | str) -> list[Replay]:
 
     Raises:
         DataError: a file cannot be read, is no replay file or of another version; two replays have one id; a
-            level is wrong; or actions do not come to what is recorded. Naming the file and the replay.
+            level is wrong, cannot be solved or is not what its seed gives; or actions do not come to what is
+            recorded. Naming the file and the replay.
     """
     path = Path(path)
     files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     if not files:
         raise DataError("there is no .json file below it", where=str(path))
-    found: dict[str, Replay] = {}
+    found: list[Replay] = []
+    homes: dict[str, Path] = {}
     for file in files:
         for record in _read(file).replays:
             where = f"{file}, replay {record.id!r}"
-            if record.id in found:
-                raise DataError("there are two of this id", where=where)
-            found[record.id] = _replay(record, where)
-    return list(found.values())
+            if record.id in homes:
+                other = "" if homes[record.id] == file else f"; the other is in {homes[record.id]}"
+                raise DataError(f"there are two of this id{other}", where=where)
+            homes[record.id] = file
+            found.append(_replay(record, where))
+    return found
 
 
 def _read(path: Path) -> ReplayFile:
     return read_json_file(
-        path, ReplayFile, form=FORMAT, what="file of replays", remedy=f"its format is not {FORMAT!r}"
+        path,
+        ReplayFile,
+        form=FORMAT,
+        what="file of replays",
+        entry="replay",
+        remedy=f"its format is not {FORMAT!r}",
     )
 
 
@@ -176,6 +195,10 @@ def _replay(record: ReplayRecord, where: str) -> Replay:
             f"{level.sha256[:12]}…",
             where=where,
         )
+    if level.optimal_steps < 0:
+        raise DataError("its level cannot be solved: no safe way leads from start to exit", where=where)
+    if given.generator == VERSION:
+        check_seed(level, f"{where}, level")
     actions = tuple(LETTERS.index(letter) for letter in record.actions)
     max_steps = step_limit(level, record.max_steps)
     steps, ended = outcome_of(level, actions, max_steps)
@@ -187,4 +210,4 @@ def _replay(record: ReplayRecord, where: str) -> Replay:
             where=where,
             remedy="the level, the actions or max_steps are not those of the episode",
         )
-    return Replay(record.id, level, actions, max_steps, ended, record.demonstrator)
+    return Replay(record.id, level, actions, max_steps, ended, record.demonstrator, given.generator)

@@ -247,7 +247,12 @@ def _levels(number: int) -> str:
 
 def _read(path: Path) -> SuiteFile:
     return read_json_file(
-        path, SuiteFile, form=FORMAT, what="suite of levels", remedy="`rayrl suite generate` makes one"
+        path,
+        SuiteFile,
+        form=FORMAT,
+        what="suite of levels",
+        entry="level",
+        remedy="`rayrl suite generate` makes one",
     )
 
 
