@@ -31,7 +31,7 @@ def read_json_file(path: Path, model: type[T], *, form: str, what: str, entry: s
         DataError: it cannot be read, is no JSON, of another format, a key stands twice, or a field is wrong.
     """
     try:
-        values = json.loads(path.read_text(), object_pairs_hook=_each_key_once)
+        values = json.loads(path.read_text(), object_pairs_hook=partial(_each_key_once, path))
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from error
     except ValueError as error:
@@ -45,14 +45,14 @@ def read_json_file(path: Path, model: type[T], *, form: str, what: str, entry: s
         raise DataError(describe(error, model, place), where=str(path)) from None
 
 
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _each_key_once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object; of a key that stands twice, Python would take the last without a word."""
     made = dict(pairs)
     if len(made) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         of = f"{made['id']!r} " if isinstance(made.get("id"), str) else ""
-        raise ValueError(f"{of}has the key {twice!r} twice")
+        raise DataError(f"{of}has the key {twice!r} twice", where=str(path))
     return made
 
 

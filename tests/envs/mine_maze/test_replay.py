@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from rayrl.envs.mine_maze.generator import VERSION, generate_level
 from rayrl.envs.mine_maze.replay import Replay, outcome_of, read_replays, replays_to_json
 from rayrl.errors import DataError
 from tests.envs.mine_maze.mazes import DOWN, RIGHT, STAY, UP, level
@@ -42,6 +43,46 @@ def test_a_file_by_hand_is_read_and_written_again(tmp_path: Path) -> None:
     assert [replay.to_record() for replay in read_replays(path)] == [there.to_record(), half.to_record()]
 
 
+def test_a_level_is_what_the_generator_makes_from_its_seed(tmp_path: Path) -> None:
+    made = generate_level("simple", 3)
+    replay = Replay("x", made, (STAY,), 9, None)
+    path = tmp_path / "replays.json"
+    path.write_text(json.dumps(replays_to_json([replay])))
+    values = json.loads(path.read_text())
+    assert values["replays"][0]["level"]["generator"] == VERSION
+    assert read_replays(path)[0].to_record() == replay.to_record()
+    values["replays"][0]["level"]["seed"] = 4
+    path.write_text(json.dumps(values))
+    with pytest.raises(DataError, match="replay 'x', level: is not what the generator makes from seed 4"):
+        read_replays(path)
+    # Files from before there were versions are of the first one.
+    del values["replays"][0]["level"]["generator"]
+    path.write_text(json.dumps(values))
+    with pytest.raises(DataError, match="from seed 4"):
+        read_replays(path)
+    values["replays"][0]["level"]["generator"] = 99
+    path.write_text(json.dumps(values))
+    (other,) = read_replays(path)
+    assert other.to_record().level.generator == 99
+
+
+def test_the_files_of_two_replays_of_one_id_are_named(tmp_path: Path) -> None:
+    first = written(tmp_path)
+    second = tmp_path / "second.json"
+    second.write_text(first.read_text())
+    with pytest.raises(DataError) as error:
+        read_replays(tmp_path)
+    assert str(error.value) == f"{second}, replay 'there': there are two of this id; the other is in {first}"
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "replays.json"
+    path.write_text(written(tmp_path).read_text().replace('"id": "half"', '"id": "half", "actions": "U"'))
+    with pytest.raises(DataError) as error:
+        read_replays(path)
+    assert str(error.value) == f"{path}: 'half' has the key 'actions' twice"
+
+
 def test_outcomes_are_simulated() -> None:
     made = level("S*E", "...")
     assert outcome_of(made, [RIGHT, RIGHT], 12) == (1, "death_by_mine")
@@ -69,6 +110,10 @@ def test_a_folder_is_all_its_files(tmp_path: Path) -> None:
         ({"level": {"category": "simple", "content": ["S*E", ".."]}}, "row 1 has 2 cells"),
         ({"level": {"category": "easy", "content": ["SE", ".."]}}, "there is no category 'easy'"),
         (
+            {"level": {"category": "simple", "content": ["S#E", ".#."]}, "actions": "DU", "ended": None},
+            "its level cannot be solved: no safe way leads from start to exit",
+        ),
+        (
             {"level": {"category": "simple", "content": ["S*E", "..."], "sha256": "0" * 64}},
             "level.sha256 is 000000000000…",
         ),
@@ -88,7 +133,10 @@ def test_a_replay_that_is_wrong_is_named(tmp_path: Path, changes: dict[str, Any]
         ({"format": "rayrl-suite"}, "is no file of replays"),
         ({**BY_HAND, "version": 2}, "version = 2"),
         ({**BY_HAND, "replays": []}, "replays = []"),
-        ({**BY_HAND, "replays": [{**BY_HAND["replays"][0], "actions": "UX"}]}, "replays.0.actions = 'UX'"),
+        (
+            {**BY_HAND, "replays": [{**BY_HAND["replays"][0], "actions": "UX"}]},
+            "replay 'there': replays.0.actions = 'UX'",
+        ),
     ],
 )
 def test_another_file_is_refused(tmp_path: Path, values: Any, message: str) -> None:
