@@ -30,7 +30,8 @@ from rayrl.pipeline.processes import MARK, end_marked
 from rayrl.pipeline.resume_probe import read_digests
 from rayrl.pipeline.run_folder import RunFolder, invocation_of
 from rayrl.pipeline.state_digests import part_of
-from rayrl.pipeline.trial_spec import build_config, trials_of
+from rayrl.pipeline.trial_config import build_config
+from rayrl.pipeline.trial_spec import trials_of
 from rayrl.rollout.env_state import has_state
 from rayrl.rollout.vector_env import make_vector_env
 

@@ -87,7 +87,8 @@ def check_algorithm(experiment: Experiment) -> None:
     Raises:
         ConfigError: the algorithm, one of its options or an architecture is unknown or wrong.
     """
-    from rayrl.pipeline.trial_spec import WARM_OPTIONS, build_config, trials_of
+    from rayrl.pipeline.trial_config import build_config
+    from rayrl.pipeline.trial_spec import WARM_OPTIONS, trials_of
 
     for name in WARM_OPTIONS:
         if experiment.train.options.get(name) and not experiment.pretrains:
@@ -174,7 +175,7 @@ def check_environment(experiment: Experiment) -> Spaces:
         ConfigError: an architecture or one of its options is unknown or wrong.
     """
     from rayrl.models.actor_critic_network import ActorCriticNetwork
-    from rayrl.pipeline.trial_spec import network_config
+    from rayrl.pipeline.trial_config import network_config
     from rayrl.rollout.vector_env import make_vector_env
 
     env = make_vector_env(experiment.env.id, experiment.env.config, num_envs=1)

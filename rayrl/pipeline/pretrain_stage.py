@@ -33,8 +33,9 @@ from rayrl.pipeline.external_policy import external_weights, network_with
 from rayrl.pipeline.failure import FAILED, Failure, forget_failure, write_failure
 from rayrl.pipeline.learner_folders import keep_faults
 from rayrl.pipeline.out_of_memory import is_out_of_memory
+from rayrl.pipeline.trial_config import network_config
 from rayrl.pipeline.trial_run import FAULTS_FOLDER
-from rayrl.pipeline.trial_spec import network_config, pretrain_folder
+from rayrl.pipeline.trial_spec import pretrain_folder
 from rayrl.rollout.demo_plan import spaces_of
 from rayrl.rollout.demo_share import never_taken
 from rayrl.storage.atomic import atomic_folder, remove_leftovers, write_json, write_text

@@ -41,10 +41,11 @@ from rayrl.pipeline.shared_folder import Mark
 from rayrl.pipeline.stages import Chunk
 from rayrl.pipeline.training_progress import TrainingProgress
 from rayrl.pipeline.trial import read_trial
+from rayrl.pipeline.trial_config import build_config
 from rayrl.pipeline.trial_evaluations import TrialEvaluations
 from rayrl.pipeline.trial_resources import read_resources
 from rayrl.pipeline.trial_run import TrialRun
-from rayrl.pipeline.trial_spec import TrialSpec, build_config, trials_of
+from rayrl.pipeline.trial_spec import TrialSpec, trials_of
 from rayrl.pipeline.tune_callbacks import (
     ERROR,
     KIND,

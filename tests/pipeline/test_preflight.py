@@ -11,7 +11,8 @@ from rayrl.models.architectures import MLPBaseline
 from rayrl.models.policy_folder import save_policy
 from rayrl.pipeline import preflight
 from rayrl.pipeline.experiment import load_experiment
-from rayrl.pipeline.trial_spec import build_config, trials_of
+from rayrl.pipeline.trial_config import build_config
+from rayrl.pipeline.trial_spec import trials_of
 from rayrl.storage.spaces import Spaces
 from tests.algorithms.offpolicy.demonstrations import sevens
 

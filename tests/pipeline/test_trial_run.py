@@ -14,8 +14,9 @@ from rayrl.models.policy_folder import load_policy
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.train_stage import make_run
 from rayrl.pipeline.trial import read_trial
+from rayrl.pipeline.trial_config import build_config
 from rayrl.pipeline.trial_progress import progress_line
-from rayrl.pipeline.trial_spec import TrialSpec, build_config, pretrain_folder, trials_of
+from rayrl.pipeline.trial_spec import TrialSpec, pretrain_folder, trials_of
 from rayrl.storage.atomic import atomic_folder
 from tests.algorithms.stateful_env import StatefulCartPole
 
