@@ -13,7 +13,7 @@ from rayrl.envs.demonstrators import demonstrators_for
 from rayrl.envs.spec import EnvSpec
 from rayrl.evaluation.actors import actor_of
 from rayrl.evaluation.category import Category
-from rayrl.evaluation.endings import tells_success
+from rayrl.evaluation.endings import told_in
 from rayrl.evaluation.environment import evaluation_spec
 from rayrl.evaluation.episodes import Played
 from rayrl.evaluation.evaluator import MAX_SLOTS, play_episodes, result_of, unplayed
@@ -150,11 +150,11 @@ def assemble(
         EnvError: most of the episodes of a category raised.
     """
     whole = {name: Played.join(played[name]) for name in categories}
-    # Where all of a category are cut, the others say whether there is such a thing as success.
-    tells = any(map(tells_success, whole.values()))
+    # Where all of a category are cut, the others say whether there are such things as success and death.
+    told = frozenset[str]().union(*map(told_in, whole.values()))
     return _joined(
         {
-            name: result_of(_asked(actor, experiment, category)[1], whole[name], tells=tells)
+            name: result_of(_asked(actor, experiment, category)[1], whole[name], told=told)
             for name, category in categories.items()
         }
     )

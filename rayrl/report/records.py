@@ -58,6 +58,8 @@ class EvaluateRecord(Record):
 
     env_config: dict[str, Any] = Field(default={})
     """Options of the environment that differ from those of training."""
+    stochastic: bool = False
+    """Whether policies are evaluated with drawn actions as well."""
 
 
 def _name_of(entry: Any) -> Any:
