@@ -13,10 +13,19 @@ from rayrl.errors import DataError, EnvError
 Arrays = Mapping[str, NDArray[np.generic]]
 
 
-def seeds_of(seed: int | Sequence[int], num_envs: int) -> NDArray[np.uint64]:
-    """(B,) the seeds that ``VectorEnv.reset`` is given: ``seed + i``, or those listed."""
-    given = np.asarray(seed, np.uint64)
-    seeds: Any = given + np.arange(num_envs, dtype=np.uint64) if given.ndim == 0 else given
+def seeds_of(seed: int | Sequence[int], num_envs: int, *, where: str) -> NDArray[np.uint64]:
+    """(B,) the seeds that ``reset`` is given: ``seed + i``, modulo 2⁶⁴, or those listed.
+
+    Raises:
+        EnvError: one is no whole number in [0, 2⁶⁴).
+    """
+    several = np.ndim(seed) > 0
+    listed: list[Any] = list(seed) if several else [seed]  # type: ignore[arg-type]
+    for each in listed:
+        if not isinstance(each, int | np.integer) or not 0 <= each < 2**64:
+            raise EnvError(f"seed = {each!r}", where=where, remedy="give a whole number from 0 to 2**64 - 1")
+    given = np.array(listed, np.uint64)
+    seeds: Any = given if several else given + np.arange(num_envs, dtype=np.uint64)
     return np.asarray(seeds, np.uint64)
 
 

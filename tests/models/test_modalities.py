@@ -328,6 +328,18 @@ def test_an_edge_to_nowhere_is_an_error(parts, end, message):
     assert re.search(message.replace("; ", ".*"), str(caught.value), re.DOTALL)
 
 
+@pytest.mark.parametrize("kind", ["gcn", "gat", "full_hgt", "simplified_hgt"])
+@pytest.mark.parametrize(("part", "wrong", "most"), [("node_types", 6, 5), ("edge_types", 200, 3)])
+def test_a_type_beyond_the_space_is_an_error(parts, kind, part, wrong, most):
+    network = small(kind)
+    parts[f"obs/graph/{part}"][0, -1] = wrong  # padding, which nobody reads
+    network.policy(parts)
+    parts[f"obs/graph/{part}"][1, 0] = wrong
+    with pytest.raises(DataError) as caught:
+        network.policy(parts)
+    assert str(caught.value) == f"obs/graph/{part}: there is no type {wrong}\n  types: 0 to {most}"
+
+
 def test_images_of_a_plain_network_are_read_where_it_has_convolutions(parts):
     net = ActorCriticNetwork(
         level_space(), ACTION, architecture("mlp_baseline")(conv_filters=[[4, 3, 2]], state_only=True)

@@ -57,8 +57,8 @@ class MineMazeEnv(gymnasium.Env[Observation, np.int64]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Begins the first episode of ``seed``, or without a seed the next one."""
+        seeds = None if seed is None else seeds_of(seed, 1, where=ENV_ID)
         super().reset(seed=seed)
-        seeds = None if seed is None else np.array([seed], np.uint64)
         return _first(self.episodes.reset(seeds)), {}
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -130,7 +130,7 @@ class MineMazeVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]])
         """Begins the first episodes of seeds ``seed + i`` or of those listed; without any, the next ones."""
         if seed is None:
             return self.episodes.reset(), {}
-        return self.episodes.reset(seeds_of(seed, self.num_envs)), {}
+        return self.episodes.reset(seeds_of(seed, self.num_envs, where=ENV_ID)), {}
 
     def step(
         self, actions: NDArray[np.int64]

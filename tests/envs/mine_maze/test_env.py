@@ -160,6 +160,14 @@ def test_a_state_of_another_configuration_is_refused(tmp_path: Path) -> None:
         vector(2, **SMALL).set_state(state)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.5])
+def test_a_seed_that_is_none_is_refused(seed: float) -> None:
+    for env, given in ((single(**SMALL), seed), (vector(2, **SMALL), seed), (vector(2, **SMALL), [1, seed])):
+        with pytest.raises(EnvError) as error:
+            env.reset(seed=given)
+        assert f"seed = {seed}\n  give a whole number from 0 to 2**64 - 1" in str(error.value)
+
+
 def test_misuse_is_an_error(tmp_path: Path) -> None:
     envs = vector(2, **SMALL)
     with pytest.raises(EnvError, match="before the first reset"):

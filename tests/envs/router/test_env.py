@@ -138,6 +138,14 @@ def test_a_state_of_another_shape_is_refused() -> None:
         vector(2).set_state(state)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.5])
+def test_a_seed_that_is_none_is_refused(seed: float) -> None:
+    for env, given in ((single(), seed), (vector(2), seed), (vector(2), [1, seed])):
+        with pytest.raises(EnvError) as error:
+            env.reset(seed=given)
+        assert f"seed = {seed}\n  give a whole number from 0 to 2**64 - 1" in str(error.value)
+
+
 def test_misuse_is_an_error() -> None:
     envs = vector(2)
     with pytest.raises(EnvError, match="before the first reset"):
