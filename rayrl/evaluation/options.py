@@ -40,4 +40,5 @@ class EvaluateOptions(Config):
     latency: bool = True
     """Whether the time that the trained policies take to decide is measured."""
     env_config: dict[str, Any] = Field(default={})
-    """Options of the environment that differ in evaluation; rayrl's own take their evaluation split."""
+    """Options of the environment that differ in evaluation; rayrl's own take their evaluation split. What
+    shapes the reward in training does so in evaluation, and is in its returns, unless it is cleared here."""

@@ -42,7 +42,7 @@ class Shaping(Config):
     """
 
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.99
-    """Discount of the training; with another one the best policy may change."""
+    """Discount of the training, `train.options.gamma`; with another one the best policy may change."""
     scale: Positive = 1.0
     """Potential right beside the exit, about."""
 
