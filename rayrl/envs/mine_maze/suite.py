@@ -44,7 +44,7 @@ class LevelEntry(Config):
 
     id: str = Field(min_length=1)
     """Its name, which no other level of the file has."""
-    seed: int | None = Field(default=None, ge=0)
+    seed: int | None = Field(default=None, ge=0, lt=2**64)
     """From which the generator made it; null where it was written by hand."""
     content: tuple[str, ...]
     """Its rows, then its patrols."""
@@ -128,8 +128,10 @@ def generate_suite(
     """The first levels of each category after ``seed`` that are of the split, none of them twice.
 
     Raises:
-        ConfigError: a category is unknown, or its number of levels is below 1.
+        ConfigError: a category is unknown, its number of levels is below 1, or the seed not in [0, 2³²).
     """
+    if not 0 <= seed < _SEEDS:
+        raise ConfigError(f"seed = {seed}", where="suite", remedy=f"give one from 0 to {_SEEDS - 1}")
     categories: dict[str, tuple[SuiteLevel, ...]] = {}
     for category, wanted in counts.items():
         if category not in RECIPES:
