@@ -17,11 +17,19 @@ from pydantic import (
 
 from rayrl.config import Config
 from rayrl.config.paths import existing_path
+from rayrl.evaluation.suites import names
 
 
 def _suite(value: Any) -> Any:
-    """A path where it looks like one, read as every input is."""
-    return existing_path(value) if isinstance(value, Path) or str(value).endswith(".json") else value
+    """A path where it looks like one or there is such a file, read as every input is; else a name."""
+    if not isinstance(value, str | Path) or value in names():
+        return value
+    if isinstance(value, Path) or value.endswith(".json") or "/" in value:
+        return existing_path(value)
+    try:
+        return existing_path(value)
+    except ValueError:
+        return value
 
 
 class EvaluateOptions(Config):
@@ -29,7 +37,7 @@ class EvaluateOptions(Config):
 
     suite: Annotated[Path | str | None, BeforeValidator(_suite)] = None
     """Categories to evaluate in, besides the environment as it is trained on: a registered set's name, or the
-    path of a suite of levels (`….json`), of which each level is played once."""
+    path of a suite of levels, of which each level is played once."""
     levels: PositiveInt | None = None
     """Levels of each category of such a file, its first ones; null for all."""
     categories: dict[str, dict[str, Any]] = Field(default={})

@@ -215,8 +215,11 @@ def check_environment(experiment: Experiment) -> Spaces:
     return spaces
 
 
-def check_evaluation(experiment: Experiment) -> None:
+def check_evaluation(experiment: Experiment) -> str | None:
     """Checks the options that the environment has in each category, and that policies fit it there.
+
+    Returns:
+        A warning where levels are played that training may play as well.
 
     Raises:
         ConfigError: the suite or an option is unknown or wrong, or a category has other spaces.
@@ -224,6 +227,7 @@ def check_evaluation(experiment: Experiment) -> None:
         EnvError: the environment cannot be built with a category's options.
     """
     from rayrl.evaluation.environment import evaluation_spec
+    from rayrl.evaluation.seen_levels import seen_in_training
     from rayrl.evaluation.suites import categories_of
     from rayrl.rollout.vector_env import make_vector_env
 
@@ -242,3 +246,4 @@ def check_evaluation(experiment: Experiment) -> None:
                 where=where,
                 remedy="leave out the options that change them",
             )
+    return seen_in_training(experiment.env, categories, options.env_config)

@@ -188,6 +188,19 @@ class TrialManifest(Record):
     extra: TrialCosts = TrialCosts()
 
 
+class EvaluateExtra(Record):
+    """What the evaluate stage adds to its manifest."""
+
+    warnings: tuple[str, ...] = ()
+    """Why its results may say less than they seem to, without full stops."""
+
+
+class EvaluateManifest(Record):
+    """``manifest.json`` of the evaluate stage."""
+
+    extra: EvaluateExtra = EvaluateExtra()
+
+
 class PretrainSummary(Record):
     """``summary.json`` of a pretrained policy."""
 

@@ -9,6 +9,7 @@ collect/manifest.json                                   demonstrations
                                                         trial.json, eval_results.json, failure.json,
                                                         eval_results_stochastic.json
 evaluate/demonstrators/<name>.json                      results of demonstrators
+stages/evaluate/manifest.json                           what the evaluation was warned of
 """
 
 from __future__ import annotations
@@ -131,6 +132,8 @@ class RunData:
     """What is missing or damaged, one sentence each."""
     failures: tuple[FailureRecord, ...] = ()
     """Pretraining and trials without which the run went on."""
+    evaluation_warnings: tuple[str, ...] = ()
+    """Why the results of the evaluation may say less than they seem to."""
 
     @property
     def versions(self) -> Mapping[str, str]:

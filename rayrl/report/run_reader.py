@@ -15,6 +15,7 @@ from rayrl.report.records import (
     CollectRecord,
     DatasetRecord,
     EnvironmentRecord,
+    EvaluateManifest,
     ExperimentRecord,
     FailureRecord,
     LatencyRecord,
@@ -58,6 +59,7 @@ def read_run(path: Path) -> RunData:
         experiment = experiment.model_copy(update={"collect": CollectRecord()})
     dataset = reader.dataset() if pretrains and experiment.collect.demonstrates else None
     failures = tuple(reader.failures())
+    evaluated = reader.record(EvaluateManifest, "stages/evaluate/manifest.json", missing=None)
     return RunData(
         path=path,
         experiment=experiment,
@@ -83,6 +85,7 @@ def read_run(path: Path) -> RunData:
         demonstrators=reader.demonstrators({RANDOM, *experiment.collect.demonstrators}),
         problems=tuple(reader.problems),
         failures=failures,
+        evaluation_warnings=evaluated.extra.warnings if evaluated else (),
     )
 
 

@@ -53,14 +53,14 @@ class MineMazeConfig(Config):
     categories: dict[str, Weight] | None = Field(default=None, min_length=1)
     """Categories that are played, and how often by weight. Null plays very_simple, simple and medium alike,
     or all that the file of levels has."""
-    split: Literal["train", "test", "any"] = "train"
-    """Which generated levels are played. A level is in one of the parts by the hash of what it holds, so that
-    no level is in both."""
+    split: Literal["train", "test", "any"] | None = None
+    """Which levels are played: a level is in one of the parts by the hash of what it holds, so that no level
+    is in both. Null plays all levels of a file, and where there is none those for training."""
     levels: Count | None = None
     """Levels of each category that episodes draw from; null draws a new one each time."""
     level_file: InputPath | None = None
     """Suite file whose levels are played in the file's order, instead of generated ones: after
-    ``reset(seed=s)`` level s modulo their number."""
+    ``reset(seed=s)`` level s modulo their number. `split` takes some of them."""
     sized_for: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Categories whose largest levels fit into the observations, all that are played among them; null takes
     those that are played. Environments with the same have the same spaces."""
@@ -76,6 +76,11 @@ class MineMazeConfig(Config):
     max_steps: Count | None = None
     """Steps after which an episode is truncated; null takes twice the cells of the level."""
 
+    @property
+    def played_split(self) -> Literal["train", "test", "any"]:
+        """``split``, or what null stands for."""
+        return self.split or ("train" if self.level_file is None else "any")
+
     @field_validator("categories", "sized_for")
     @classmethod
     def _known(cls, names: dict[str, float] | tuple[str, ...] | None) -> object:
@@ -89,6 +94,11 @@ class MineMazeConfig(Config):
     def _one_source(cls, path: Path | None, info: ValidationInfo) -> Path | None:
         if path is not None and info.data.get("levels") is not None:
             raise ValueError(f"the file has its own levels; leave levels = {info.data['levels']} out")
+        weights = info.data.get("categories") or {}
+        if path is not None and len({*weights.values()}) > 1:
+            raise ValueError(
+                f"the file's levels are played in its order; give categories = {weights} equal weights"
+            )
         return path
 
     @field_validator("observations")

@@ -46,6 +46,9 @@ def test_a_file_has_its_own_levels(tmp_path: Path) -> None:
     file = str(write_suite(tmp_path / "levels.json", level("SE", "..")))
     with pytest.raises(ConfigError, match="the file has its own levels; leave levels = 5 out"):
         MineMazeConfig.parse({"level_file": file, "levels": 5}, where="test")
+    weights = {"simple": 1, "complex": 2}
+    with pytest.raises(ConfigError, match=r"played in its order; give categories = .* equal weights"):
+        MineMazeConfig.parse({"level_file": file, "categories": weights}, where="test")
     with pytest.raises(ConfigError, match=r"categories\.simple: .* has no such levels\n  it has complex"):
         single(level_file=file, categories={"simple": 1})
     with pytest.raises(ConfigError, match="has room for 9 rows and 1 doors, and complex need 13 and 3"):
