@@ -168,10 +168,9 @@ def _warm_up(experiment: Experiment) -> int:
 def _in_small(experiment: Experiment, epochs: int, *, kept_every: int, last: int) -> Experiment:
     values = experiment.to_json()
     collect = experiment.collect
-    values["collect"] |= {
-        "steps": min(collect.steps, _DEMO_STEPS),
-        "first_replays": min(collect.first_replays or _REPLAYS, _REPLAYS),
-    }
+    values["collect"]["steps"] = min(collect.steps, _DEMO_STEPS)
+    if collect.replays is not None:
+        values["collect"]["first_replays"] = min(collect.first_replays or _REPLAYS, _REPLAYS)
     values["pretrain"] |= {"epochs": epochs, "early_stop_patience": None}
     values["train"] |= {
         "total_steps": last * _config(experiment).steps_per_iteration,

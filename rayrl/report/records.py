@@ -154,7 +154,7 @@ class PolicyRecord(Record):
     parameters: int | None = None
     """Numbers that the policy is computed from, without those of the value alone."""
     flops: float | None = None
-    """Floating point operations of one decision."""
+    """Floating point operations of one decision, on the largest observation that there is room for."""
 
 
 class BatchLatency(Record):
