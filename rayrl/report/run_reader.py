@@ -118,24 +118,24 @@ class _Reader:
         summary = self.record(
             PretrainSummary, f"{name}/summary.json", missing=f"{name}: pretraining is not done."
         )
-        evaluation = self._evaluation(f"{name}/eval_results.json", noted=summary is not None)
+        done = not self._failed(name)
+        evaluation, policy = self._results(name, done=done, noted=summary is not None)
         curve = self._curve(f"{name}/curve.jsonl", "epoch")
-        policy = self._policy(name, evaluation)
         weights = policy.weights_sha256 if policy else None
-        return Pretraining(architecture, seed, curve, summary, evaluation, weights)
+        return Pretraining(architecture, seed, curve, summary if done else None, evaluation, weights)
 
     def trial(self, architecture: str, condition: str, seed: int) -> Trial:
         """One trial."""
         name = f"{architecture}/{condition}/seed_{seed}"
         state = self.record(TrialRecord, f"{name}/trial.json", missing=f"{name}: never started.")
-        finished = state is not None and state.state == "finished"
-        evaluation = self._evaluation(f"{name}/eval_results.json", noted=finished)
+        done = (state is None or state.state == "finished") and not self._failed(name)
+        evaluation, policy = self._results(name, done=done, noted=state is not None)
         curve = self._curve(f"{name}/progress.jsonl", "step")
-        policy = self._policy(name, evaluation)
         evaluations, damaged = read_evaluations(self._path / name / "evaluations.jsonl")
         if damaged:
             self.problems.append(f"{name}/evaluations.jsonl: {damaged} of its lines could not be read.")
-        manifest = self.record(TrialManifest, f"{name}/manifest.json", missing=None)
+        latency = self.record(LatencyRecord, f"{name}/latency.json", missing=None) if done else None
+        manifest = self.record(TrialManifest, f"{name}/manifest.json", missing=None) if done else None
         return Trial(
             architecture,
             condition,
@@ -146,7 +146,7 @@ class _Reader:
             chunks=tuple(self._chunks(name)),
             evaluations=evaluations,
             policy=policy,
-            latency=self.record(LatencyRecord, f"{name}/latency.json", missing=None),
+            latency=latency,
             costs=manifest.extra if manifest else TrialCosts(),
         )
 
@@ -164,14 +164,26 @@ class _Reader:
             yield record
             number += 1
 
-    def _policy(self, name: str, evaluation: EvaluationResult | None) -> PolicyRecord | None:
-        """What a policy's folder says; results that are of other weights are noted."""
+    def _failed(self, name: str) -> bool:
+        return (self._path / name / "failure.json").exists()
+
+    def _results(
+        self, name: str, *, done: bool, noted: bool
+    ) -> tuple[EvaluationResult | None, PolicyRecord | None]:
+        """What a policy did, and what it is; neither where it is not the one that the run was to come to."""
+        file = f"{name}/eval_results.json"
+        if not done:
+            if (self._path / file).exists():
+                self.problems.append(
+                    f"{name} is not done: its results are of an earlier training, and left out."
+                )
+            return None, None
+        evaluation = self._evaluation(file, noted=noted)
         policy = self.record(PolicyRecord, f"{name}/policy/policy.json", missing=None)
-        if policy is None:
-            return None
-        if evaluation is not None and evaluation.actor.weights_sha256 != policy.weights_sha256:
-            self.problems.append(f"{name}: the results are not of the weights that are there now.")
-        return policy
+        if policy and evaluation and evaluation.actor.weights_sha256 != policy.weights_sha256:
+            self.problems.append(f"{name}: the results are not of the weights that are there now; left out.")
+            evaluation = None
+        return evaluation, policy
 
     def demonstrators(self, expected: set[str]) -> dict[str, EvaluationResult]:
         """Results of demonstrators by name."""
