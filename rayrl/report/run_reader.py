@@ -127,24 +127,24 @@ class _Reader:
         summary = self.record(
             PretrainSummary, f"{name}/summary.json", missing=f"{name}: pretraining is not done."
         )
-        evaluation, drawn = self._evaluations(name, noted=summary is not None)
+        done = not self._failed(name)
+        evaluation, drawn, policy = self._results(name, done=done, noted=summary is not None)
         curve = self._curve(f"{name}/curve.jsonl", "epoch")
-        policy = self._policy(name, evaluation, drawn)
         weights = policy.weights_sha256 if policy else None
-        return Pretraining(architecture, seed, curve, summary, evaluation, weights, drawn)
+        return Pretraining(architecture, seed, curve, summary if done else None, evaluation, weights, drawn)
 
     def trial(self, architecture: str, condition: str, seed: int) -> Trial:
         """One trial."""
         name = f"{architecture}/{condition}/seed_{seed}"
         state = self.record(TrialRecord, f"{name}/trial.json", missing=f"{name}: never started.")
-        finished = state is not None and state.state == "finished"
-        evaluation, drawn = self._evaluations(name, noted=finished)
+        done = (state is None or state.state == "finished") and not self._failed(name)
+        evaluation, drawn, policy = self._results(name, done=done, noted=state is not None)
         curve = self._curve(f"{name}/progress.jsonl", "step")
-        policy = self._policy(name, evaluation, drawn)
         evaluations, damaged = read_evaluations(self._path / name / "evaluations.jsonl")
         if damaged:
             self.problems.append(f"{name}/evaluations.jsonl: {damaged} of its lines could not be read.")
-        manifest = self.record(TrialManifest, f"{name}/manifest.json", missing=None)
+        latency = self.record(LatencyRecord, f"{name}/latency.json", missing=None) if done else None
+        manifest = self.record(TrialManifest, f"{name}/manifest.json", missing=None) if done else None
         return Trial(
             architecture,
             condition,
@@ -155,7 +155,7 @@ class _Reader:
             chunks=tuple(self._chunks(name)),
             evaluations=evaluations,
             policy=policy,
-            latency=self.record(LatencyRecord, f"{name}/latency.json", missing=None),
+            latency=latency,
             costs=manifest.extra if manifest else TrialCosts(),
             drawn=drawn,
         )
@@ -174,14 +174,28 @@ class _Reader:
             yield record
             number += 1
 
-    def _policy(self, name: str, *evaluations: EvaluationResult | None) -> PolicyRecord | None:
-        """What a policy's folder says; results that are of other weights are noted."""
+    def _failed(self, name: str) -> bool:
+        return (self._path / name / "failure.json").exists()
+
+    def _results(
+        self, name: str, *, done: bool, noted: bool
+    ) -> tuple[EvaluationResult | None, EvaluationResult | None, PolicyRecord | None]:
+        """What a policy did, by its most likely actions and drawn ones, and what it is.
+
+        None of it where the policy is not the one that the run was to come to.
+        """
+        if not done:
+            if (self._path / name / "eval_results.json").exists():
+                self.problems.append(
+                    f"{name} is not done: its results are of an earlier training, and left out."
+                )
+            return None, None, None
+        found = self._evaluations(name, noted=noted)
         policy = self.record(PolicyRecord, f"{name}/policy/policy.json", missing=None)
-        if policy is None:
-            return None
-        if any(each and each.actor.weights_sha256 != policy.weights_sha256 for each in evaluations):
-            self.problems.append(f"{name}: the results are not of the weights that are there now.")
-        return policy
+        if policy and any(each and each.actor.weights_sha256 != policy.weights_sha256 for each in found):
+            self.problems.append(f"{name}: the results are not of the weights that are there now; left out.")
+            found = (None, None)
+        return *found, policy
 
     def demonstrators(self, expected: set[str]) -> dict[str, EvaluationResult]:
         """Results of demonstrators by name."""
