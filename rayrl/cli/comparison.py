@@ -30,7 +30,7 @@ def print_comparison(run_dir: Path) -> None:
         return
     comparison = Comparison.parse(read_json(file, "the comparison"), where=str(file))
     print_whole(console, _table(comparison))
-    for text in (*filter(None, [comparison.refused]), *comparison.warnings):
+    for text in comparison.warnings:
         console.print(Text(f"warning: {text}"))
     for sentence in comparison.recommendation:
         console.print(Text(sentence))

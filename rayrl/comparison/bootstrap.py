@@ -1,8 +1,12 @@
-"""Intervals over training seeds: the stratified percentile bootstrap (Agarwal et al. 2021, section 4.1).
+"""Intervals over training seeds: the percentile bootstrap, training seeds drawn whole.
 
-The runs of each task are drawn with replacement independently of the other tasks, as often as there are runs;
-a statistic of many such draws has the interval between their 2.5th and 97.5th percentiles. Of few runs these
-intervals are too narrow, as every bootstrap's: docs/evaluation.md has the coverage that was measured.
+The seeds of each candidate are drawn with replacement, as often as there are seeds, independently of other
+candidates; a statistic of many such draws has the interval between their 2.5th and 97.5th percentiles.
+A seed brings its scores on all tasks: they are of one trained policy, and a lucky one is lucky on all of
+them. The bootstrap of Agarwal et al. 2021 (section 4.1) draws the runs of each task apart, where each
+task has trainings of its own; here that would take one lucky seed for as many as there are tasks
+(docs/decisions/0023). Of few seeds the intervals are too narrow, as every bootstrap's: docs/evaluation.md has
+the coverage that was measured.
 """
 
 from __future__ import annotations
@@ -45,7 +49,7 @@ def require_runs(runs: int, *, where: str) -> None:
 
 
 def resample(scores_NM: Scores, resamples: int, random: np.random.Generator) -> Scores:
-    """Draws runs with replacement, for each task by itself.
+    """Draws runs with replacement, each with its scores on all tasks.
 
     Args:
         scores_NM: ``(N, M)``, runs × tasks.
@@ -55,16 +59,15 @@ def resample(scores_NM: Scores, resamples: int, random: np.random.Generator) -> 
     Returns:
         ``(resamples, N, M)``.
     """
-    runs, tasks = scores_NM.shape
-    rows = random.integers(runs, size=(resamples, runs, tasks))
-    drawn: Scores = scores_NM[rows, np.arange(tasks)]
+    runs = len(scores_NM)
+    drawn: Scores = scores_NM[random.integers(runs, size=(resamples, runs))]
     return drawn
 
 
 def bootstrap(
     statistic: Statistic, *scores: Scores, random: np.random.Generator, resamples: int = RESAMPLES
 ) -> NDArray[np.float64]:
-    """A statistic of many stratified resamples.
+    """A statistic of many resamples.
 
     Args:
         statistic: of one ``(b, N_i, M)`` for each of ``scores``, along the first axis.

@@ -15,21 +15,18 @@ from rayrl.config.seeding import Role, generator
 from rayrl.evaluation.statistics import Estimate, mean_over_runs
 
 
-def candidates_of(
-    entrants: Sequence[Entrant], measure: Measure, values: Values, *, intervals: bool
-) -> Iterator[Candidate]:
-    """The record of each entrant.
+def candidates_of(entrants: Sequence[Entrant], measure: Measure, values: Values) -> Iterator[Candidate]:
+    """The record of each entrant, with intervals where it has seeds enough for them.
 
     Args:
         entrants: who is compared.
         measure: what they are scored by.
         values: of each criterion.
-        intervals: whether there are seeds enough for them.
     """
     for index, entrant in enumerate(entrants):
         criteria = {name: mean_over_runs(each[index].tolist()) for name, each in values.items()}
         # What a trial cost is known as it is: there is nothing to infer.
-        bare = [name for name in criteria if name.is_cost or not intervals]
+        bare = [name for name in criteria if name.is_cost or not entrant.has_statistics]
         yield Candidate(
             label=entrant.label,
             architecture=entrant.group.architecture,
@@ -40,7 +37,7 @@ def candidates_of(
             scores={
                 task: tuple(entrant.scores[:, column].tolist()) for column, task in enumerate(measure.tasks)
             },
-            **_aggregates(entrant, index, measure, intervals=intervals),
+            **_aggregates(entrant, index, measure),
             criteria=criteria | {name: _bare(criteria[name]) for name in bare},
             flops=mean_of(entrant.trials, lambda trial: trial.policy.flops if trial.policy else None),
             latency_p99=mean_of(entrant.trials, lambda trial: latency_ms(trial, "p99_ms")),
@@ -48,13 +45,13 @@ def candidates_of(
         )
 
 
-def _aggregates(entrant: Entrant, index: int, measure: Measure, *, intervals: bool) -> dict[str, Estimate]:
+def _aggregates(entrant: Entrant, index: int, measure: Measure) -> dict[str, Estimate]:
     found = {}
     for rank, (name, aggregate) in enumerate(AGGREGATES.items()):
         if name == "optimality_gap" and measure.kind == "return":
             # A return of 1 is not what is optimal.
             found[name] = Estimate(value=None, low=None, high=None, n=0)
-        elif intervals:
+        elif entrant.has_statistics:
             random = generator(0, Role.comparison, rank=rank, iteration=index)
             found[name] = interval(aggregate, entrant.scores, random=random)
         else:

@@ -106,11 +106,14 @@ def ranks(scores_C: NDArray[np.float64]) -> list[int]:
     return [1 + int((scores_C > score).sum()) for score in scores_C]
 
 
-def pareto_front(qualities: Sequence[float], costs: Sequence[float]) -> list[int]:
-    """Indices of those whom no other beats: none is at least as good at no more cost, and better in one."""
-    pairs = list(zip(qualities, costs, strict=True))
+def pareto_front(goods_CK: NDArray[np.float64]) -> list[int]:
+    """Indices of those whom no other beats: none is at least as good in everything, and better in something.
+
+    Args:
+        goods_CK: ``(C, K)``, candidates × what more of is better.
+    """
     return [
         i
-        for i, (quality, cost) in enumerate(pairs)
-        if not any(q >= quality and c <= cost and (q, c) != (quality, cost) for q, c in pairs)
+        for i, own in enumerate(goods_CK)
+        if not ((goods_CK >= own).all(axis=1) & (goods_CK > own).any(axis=1)).any()
     ]

@@ -8,6 +8,7 @@ import numpy as np
 
 from rayrl.comparison.aggregates import Scores
 from rayrl.comparison.measure import Measure, same_episodes
+from rayrl.evaluation.statistics import FEWEST_RUNS
 from rayrl.report.groups import Group, groups_of
 from rayrl.report.run_data import RunData, Trial
 
@@ -31,6 +32,11 @@ class Entrant:
     def seeds(self) -> tuple[int, ...]:
         """The training seeds that count."""
         return tuple(trial.seed for trial in self.trials)
+
+    @property
+    def has_statistics(self) -> bool:
+        """Whether its seeds are enough for statistics over them."""
+        return len(self.trials) >= FEWEST_RUNS
 
     @property
     def left_out(self) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ def probability_of_improvement(x_NM: Scores, y_KM: Scores) -> NDArray[np.float64
 
         1/M · Σ_m 1/(N K) · Σ_i Σ_j S(x_im, y_jm),   S = 1 where x > y, ½ where x = y, else 0
 
-    A task on which all scores are equal so counts ½.
+    A task on which all scores are equal so counts ½. Halves are counted, and divided once: ½ is exact.
 
     Args:
         x_NM: ``(..., N, M)``, runs × tasks.
@@ -23,6 +23,6 @@ def probability_of_improvement(x_NM: Scores, y_KM: Scores) -> NDArray[np.float64
         ``(...)``, in [0, 1].
     """
     x, y = x_NM[..., :, None, :], y_KM[..., None, :, :]
-    wins = (x > y) + 0.5 * (x == y)
-    probability: NDArray[np.float64] = wins.mean(axis=(-3, -2)).mean(axis=-1)
+    halves = (x > y).astype(np.int64) + (x >= y)
+    probability: NDArray[np.float64] = halves.sum(axis=(-3, -2, -1)) / (2 * np.prod(halves.shape[-3:]))
     return probability

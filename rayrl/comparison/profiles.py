@@ -41,7 +41,7 @@ def score_distribution(scores_NM: Scores, thresholds_T: NDArray[np.float64]) -> 
 
 
 def profile(scores_NM: Scores, thresholds_T: NDArray[np.float64], *, random: np.random.Generator) -> Profile:
-    """The profile of a candidate, with a pointwise band of stratified resamples.
+    """The profile of a candidate, with a pointwise band of resamples of its runs.
 
     Args:
         scores_NM: ``(N, M)``, runs × tasks.

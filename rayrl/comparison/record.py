@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
 from rayrl.comparison.criteria import Criterion
+from rayrl.comparison.significance import LEVEL
 from rayrl.config import Config
-from rayrl.evaluation.statistics import Estimate
+from rayrl.evaluation.statistics import FEWEST_RUNS, Estimate
 
 FORMAT_VERSION = "1.0"
 FILE = "comparison.json"
@@ -57,6 +59,24 @@ class Candidate(Config):
     steps: float | None
     """Environment steps of a trial."""
 
+    @property
+    def run_means(self) -> list[float]:
+        """The mean over tasks of each seed's scores."""
+        means: list[float] = np.mean([*self.scores.values()], axis=0).tolist()
+        return means
+
+    @property
+    def has_statistics(self) -> bool:
+        """Whether its seeds are enough for intervals, pairs and shares; they are unknown where not."""
+        return len(self.seeds) >= FEWEST_RUNS
+
+
+def _taken_from(whole: float, estimate: Estimate) -> Estimate:
+    low, value, high = (
+        None if end is None else whole - end for end in (estimate.high, estimate.value, estimate.low)
+    )
+    return Estimate(value=value, low=low, high=high, n=estimate.n)
+
 
 class Pair(Config):
     """One candidate against another."""
@@ -67,13 +87,28 @@ class Pair(Config):
     probability: Estimate
     """That a run of ``a`` scores higher than a run of ``b``."""
     difference: Estimate
-    """Of their mean scores, a − b."""
+    """Of their mean scores, a − b, with Welch's t interval."""
+    p_value: float | None
+    """Of Welch's t-test that their mean scores are equal, adjusted by Holm's procedure for the number of
+    pairs that are tested; None, and not tested, where one has too few seeds."""
 
     @property
     def sign(self) -> int:
-        """1 where ``a`` is better beyond doubt, -1 where ``b`` is, else 0."""
-        low, high = self.probability.low, self.probability.high
-        return 0 if low is None or high is None else int(low > 0.5) - int(high < 0.5)
+        """1 where ``a`` is better beyond chance, -1 where ``b`` is, else 0."""
+        if self.p_value is None or self.p_value > LEVEL:
+            return 0
+        return int(np.sign(self.difference.value or 0.0))
+
+    @property
+    def mirrored(self) -> Pair:
+        """The same, with ``b`` first."""
+        return Pair(
+            a=self.b,
+            b=self.a,
+            probability=_taken_from(1.0, self.probability),
+            difference=_taken_from(0.0, self.difference),
+            p_value=self.p_value,
+        )
 
 
 class Effect(Config):
@@ -102,7 +137,8 @@ class Standing(Config):
     rank: int
     """From 1; equal totals have equal ranks."""
     first: float | None
-    """The share of resamples of the seeds in which it comes first; None of too few seeds."""
+    """The share of resamples of the seeds in which it comes first, of those with seeds enough; None of too
+    few."""
 
 
 class Front(Config):
@@ -121,6 +157,8 @@ class Decision(Config):
     """What has a weight and is not known of every candidate, so that it does not count."""
     standings: tuple[Standing, ...]
     """Best first."""
+    front: tuple[str, ...]
+    """Who is not beaten in all that counts at once."""
     fronts: tuple[Front, ...]
 
 
@@ -133,11 +171,11 @@ class Comparison(Config):
     """The categories of the evaluation that are compared in, each with the same weight."""
     scales: dict[str, Scale] = Field(default={})
     """By task; empty where returns stand as they are."""
-    refused: str | None = None
-    """Why there are no statistics over seeds; then intervals, pairs and shares are missing."""
     warnings: tuple[str, ...] = ()
+    """What to know before one relies on it: who has too few seeds, and what was left out."""
     candidates: tuple[Candidate, ...]
     pairs: tuple[Pair, ...] = ()
+    """Of those with seeds enough for statistics."""
     effects: tuple[Effect, ...] = ()
     decision: Decision
     recommendation: tuple[str, ...] = ()
@@ -146,3 +184,9 @@ class Comparison(Config):
     def candidate(self, label: str) -> Candidate:
         """The candidate of that label."""
         return next(each for each in self.candidates if each.label == label)
+
+    def pairs_seen_from(self, label: str) -> list[Pair]:
+        """The pairs of a candidate, with it first."""
+        return [
+            pair if pair.a == label else pair.mirrored for pair in self.pairs if label in (pair.a, pair.b)
+        ]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rayrl.envs.spec import EnvSpec
 from rayrl.evaluation.actors import Evaluable, actor_of
 from rayrl.evaluation.category import Category
-from rayrl.evaluation.endings import tells_success
+from rayrl.evaluation.endings import told_in
 from rayrl.evaluation.environment import evaluation_spec
 from rayrl.evaluation.episodes import Played
 from rayrl.evaluation.evaluator import play_episodes, result_of, unplayed
@@ -76,9 +76,9 @@ def result_in_categories(
     Raises:
         EnvError: most of the episodes of a category raised.
     """
-    # Where all of a category are cut, the others say whether there is such a thing as success.
-    tells = any(map(tells_success, played.values()))
-    return joined({name: result_of(each, played[name], tells=tells) for name, each in asked.items()})
+    # Where all of a category are cut, the others say whether there are such things as success and death.
+    told = frozenset[str]().union(*map(told_in, played.values()))
+    return joined({name: result_of(each, played[name], told=told) for name, each in asked.items()})
 
 
 def joined(results: Mapping[str, EvaluationResult]) -> EvaluationResult:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+)
 
 from rayrl.config import Config
 from rayrl.config.paths import existing_path
@@ -48,4 +56,14 @@ class EvaluateOptions(Config):
     latency: bool = True
     """Whether the time that the trained policies take to decide is measured."""
     env_config: dict[str, Any] = Field(default={})
-    """Options of the environment that differ in evaluation; rayrl's own take their evaluation split."""
+    """Options of the environment that differ in evaluation; rayrl's own take their evaluation split. What
+    shapes the reward in training does so in evaluation, and is in its returns, unless it is cleared here."""
+
+    @field_validator("levels")
+    @classmethod
+    def _are_of_a_file(cls, levels: int | None, info: ValidationInfo) -> int | None:
+        if levels is not None and not isinstance(info.data.get("suite", Path()), Path):
+            raise ValueError(
+                "has no effect without a file of levels; name one in evaluate.suite, or leave it out"
+            )
+        return levels

@@ -1,7 +1,10 @@
+import itertools
 import json
+import re
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_ind
 
 from rayrl.comparison.compare import compare
 from rayrl.comparison.criteria import Criterion
@@ -40,6 +43,15 @@ def test_scores_are_those_of_the_results(folder, found):
     assert candidate.mean.value == pytest.approx(np.mean(means))
     assert candidate.median.value == pytest.approx(np.median(means))
     assert candidate.mean.low < candidate.mean.value < candidate.mean.high
+
+
+def test_a_failed_trial_does_not_count_with_what_it_came_to_before(tmp_path):
+    write_run(tmp_path, seeds=(0, 1, 2, 3))
+    write_trial(tmp_path, "gcn", "no_pretrain", 1, success=1.0, state="failed", step=0)
+    found = compare(read_run(tmp_path))
+    candidate = found.candidate("gcn, cold")
+    assert (candidate.seeds, candidate.left_out) == ((0, 2, 3), (1,))
+    assert any("gcn, cold" in warning and "seed 1" in warning for warning in found.warnings)
 
 
 def test_costs_are_what_the_run_recorded(found):
@@ -99,8 +111,10 @@ def test_the_totals_are_the_weighted_means_of_what_counts(found):
 def test_every_pair_and_every_architectures_pretraining(found):
     assert len(found.pairs) == 6 * 5 / 2
     pair = next(each for each in found.pairs if (each.a, each.b) == ("mlp_baseline, cold", "full_hgt, warm"))
-    assert pair.sign == -1
+    assert pair.probability.high < 0.5
     assert pair.difference.high < 0
+    # Three seeds are not tested, and so nobody is better beyond chance.
+    assert {(each.p_value, each.sign) for each in found.pairs} == {(None, 0)}
     assert [effect.architecture for effect in found.effects] == [*ARCHITECTURES]
     effect = found.effects[0]
     warm, cold = (found.candidate(f"mlp_baseline, {name}") for name in ("warm", "cold"))
@@ -108,26 +122,115 @@ def test_every_pair_and_every_architectures_pretraining(found):
 
 
 def test_three_seeds_are_few_and_that_is_said(found):
-    assert found.refused is None
-    assert "3 training seeds" in found.warnings[0]
+    assert found.warnings[0].startswith("3 training seeds: intervals over so few are too narrow")
+    text = " ".join(found.recommendation)
+    assert "beyond chance" not in text
+    assert (
+        "Each of its runs has a higher success than any run of mlp_baseline cold and mlp_baseline warm."
+        in text
+    )
+    assert "By success alone it cannot be told from gcn cold, full_hgt cold and full_hgt warm." in text
+    assert text.endswith("3 training seeds cannot exclude chance; that takes 5 or more of each.")
 
 
 def test_five_are_not(tmp_path):
-    few = compare(read_run(write_run(tmp_path, seeds=range(5), architectures=["gcn"])))
-    assert few.warnings == ()
+    found = compare(read_run(write_run(tmp_path, seeds=range(5), architectures=["gcn", "mlp_baseline"])))
+    assert found.warnings == ()
+    raw = [
+        ttest_ind(*(found.candidate(name).run_means for name in (pair.a, pair.b)), equal_var=False).pvalue
+        for pair in found.pairs
+    ]
+    smallest, second = (found.pairs[i] for i in np.argsort(raw)[:2])
+    assert {smallest.a, smallest.b} == {"gcn, cold", "mlp_baseline, cold"}
+    assert smallest.p_value == pytest.approx(6 * min(raw))
+    assert {second.a, second.b} == {GCN, "mlp_baseline, cold"}
+    assert second.p_value == pytest.approx(5 * sorted(raw)[1])
+    assert (second.a, second.sign, second.mirrored.sign) == (GCN, 1, -1)
+    means = [found.candidate(name).mean.value for name in (second.a, second.b)]
+    assert second.difference.value == pytest.approx(means[0] - means[1])
+    assert (
+        "Its success is above that of mlp_baseline cold and mlp_baseline warm beyond chance."
+        in found.recommendation
+    )
 
 
 def test_two_seeds_have_no_statistics(tmp_path):
     found = compare(read_run(write_run(tmp_path, seeds=(0, 1), architectures=["gcn", "full_hgt"])))
-    assert found.refused.startswith(
-        "gcn, cold: 2 training seeds: statistics over seeds need at least 3; add seeds"
+    (warning,) = found.warnings
+    assert warning.startswith(
+        "gcn cold, gcn warm, full_hgt cold and full_hgt warm: 2 training seeds with results; statistics over "
+        "seeds need at least 3"
     )
+    assert "Add seeds to the experiment, 5 or more" in warning
     assert (found.pairs, found.effects) == ((), ())
     assert {standing.first for standing in found.decision.standings} == {None}
     for candidate in found.candidates:
         assert candidate.mean.value is not None
         estimates = [candidate.iqm, candidate.mean, *candidate.criteria.values()]
         assert all(estimate.low is None for estimate in estimates)
+
+
+def test_one_candidate_with_too_few_seeds_takes_nothing_from_the_others(tmp_path, found):
+    write_run(tmp_path)
+    (tmp_path / "gcn/no_pretrain/seed_1/eval_results.json").unlink()
+    without = compare(read_run(tmp_path))
+    few = without.candidate("gcn, cold")
+    assert (few.seeds, few.left_out, few.has_statistics) == ((0, 2), (1,), False)
+    assert all(each.low is None for each in (few.iqm, few.mean, *few.criteria.values()))
+    # The others have the intervals that they had, and pairs and shares among themselves.
+    others = [each.label for each in without.candidates if each.label != few.label]
+    for label in others:
+        assert without.candidate(label) == found.candidate(label)
+    assert {(pair.a, pair.b) for pair in without.pairs} == {*itertools.combinations(others, 2)}
+    assert [effect.architecture for effect in without.effects] == ["mlp_baseline", "full_hgt"]
+    firsts = {standing.label: standing.first for standing in without.decision.standings}
+    assert firsts.pop(few.label) is None
+    assert sum(firsts.values()) == pytest.approx(1)
+    assert without.warnings[0].startswith("gcn cold: 2 training seeds with results; statistics over seeds")
+    assert "Mend what keeps other seeds from results and run the same command again" in without.warnings[0]
+    assert not any("dd seeds" in warning for warning in without.warnings)
+    assert without.recommendation[0].startswith("Take gcn warm: success ")
+
+
+def test_who_is_recommended_with_too_few_seeds_is_said_to_be_unsure(tmp_path):
+    write_run(tmp_path)
+    (tmp_path / "gcn/with_pretrain/seed_1/eval_results.json").unlink()
+    found = compare(read_run(tmp_path))
+    text = " ".join(found.recommendation)
+    assert text.startswith(
+        "Take gcn warm: success 0.6583, 2 training seeds. How sure that is cannot be said: 2 training seeds "
+        "with results, and it takes 3 or more. Its success is"
+    )
+    assert "probability" not in text
+    assert "comes first" not in text
+
+
+def test_candidates_that_are_all_equal_are_each_named(tmp_path):
+    write_run(tmp_path, architectures=["gcn"], conditions=["no_pretrain", "with_pretrain"], costs=False)
+    for seed in range(3):
+        cold, warm = (tmp_path / f"gcn/{name}/seed_{seed}" for name in ("no_pretrain", "with_pretrain"))
+        for file in ("eval_results.json", "progress.jsonl"):
+            (warm / file).write_bytes((cold / file).read_bytes())
+        policy = json.loads((cold / "policy/policy.json").read_text())
+        write_json(warm / "policy/policy.json", policy)
+        write_json(tmp_path / f"gcn/pretrain/seed_{seed}/summary.json", {"best_epoch": 3, "seconds": 0.0})
+    first, second, *rest = compare(read_run(tmp_path)).recommendation
+    assert first == "Nothing that was weighed tells cold and warm apart."
+    assert re.fullmatch(
+        r"With these weights cold comes first in 5\d\.\d % of resamples of the training seeds; next is warm "
+        r"with 4\d\.\d %\.",
+        second,
+    ) or re.fullmatch(r"With these weights cold comes first in 4.*next is warm with 5.*", second)
+    assert rest == [
+        "By success alone cold cannot be told from warm.",
+        "3 training seeds cannot exclude chance; that takes 5 or more of each.",
+    ]
+
+
+def test_the_front_of_everything_holds_who_is_beaten_by_none(found):
+    assert GCN in found.decision.front
+    # full_hgt from scratch is no better than gcn with pretraining in anything.
+    assert "full_hgt, cold" not in found.decision.front
 
 
 def test_what_is_not_recorded_is_unknown_and_does_not_count(tmp_path):

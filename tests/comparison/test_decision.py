@@ -82,5 +82,10 @@ def test_equal_totals_have_equal_ranks():
 
 def test_the_front_by_hand():
     # (0.9, 5) and (0.5, 1) stand; (0.8, 6) is beaten by the first, (0.5, 2) by the second; twins both stand.
-    quality, cost = [0.9, 0.5, 0.8, 0.5, 0.5], [5, 1, 6, 2, 1]
-    assert pareto_front(quality, cost) == [0, 1, 4]
+    quality, cost = np.array([0.9, 0.5, 0.8, 0.5, 0.5]), np.array([5, 1, 6, 2, 1])
+    assert pareto_front(np.column_stack([quality, -cost])) == [0, 1, 4]
+
+
+def test_a_third_criterion_keeps_who_is_best_in_it():
+    # (0.5, −2) is beaten by (0.5, −1) in two things, and stands by the third.
+    assert pareto_front(np.array([[0.5, -1, 0.2], [0.5, -2, 0.3]])) == [0, 1]

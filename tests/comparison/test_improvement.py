@@ -22,6 +22,14 @@ def test_a_task_on_which_all_are_equal_counts_half():
     assert probability_of_improvement(x, y) == 0.75
 
 
+def test_a_half_is_exact_over_any_number_of_tasks():
+    # Of each task, x wins as often as y; added as fractions, ninths do not make a half.
+    for tasks in range(1, 30):
+        x, y = np.tile([[0.0], [1.0], [2.0]], tasks), np.tile([[2.0], [1.0], [0.0]], tasks)
+        x[:, ::2], y[:, ::2] = x[::-1, ::2], y[::-1, ::2]
+        assert probability_of_improvement(x, y) == 0.5
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_it_is_mann_and_whitneys_statistic(seed):
     draw = np.random.default_rng(seed)

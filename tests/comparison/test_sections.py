@@ -54,7 +54,7 @@ def test_the_recommendation_stands_on_top_with_its_reasons(sections):
     assert "at 0.25 times its latency" in text
     assert re.search(r"comes first in \d+\.\d % of resamples of the training seeds; next is", text)
     assert "By success alone it cannot be told from" in text
-    assert "3 training seeds: few." in text
+    assert "3 training seeds cannot exclude chance; that takes 5 or more of each." in text
     assert "Before you rely on this" in text
 
 
@@ -109,16 +109,48 @@ def test_pretraining_and_improvement(sections):
     for name in ARCHITECTURES:
         assert name in sections["pretraining"]
     assert "gcn warm against the others" in sections["improvement"]
-    assert "better beyond chance" in sections["improvement"]
+    text = sections["improvement"]
+    assert "so that nobody is called better beyond it" in text
+    # The last two columns, the adjusted p-value and who is better, stay empty.
+    assert re.search(r"full_hgt, cold full_hgt, warm 0\.\d+ \S+ to \S+ −0\.\d+ \S+ to \S+ – – $", text)
+
+
+def test_five_seeds_are_tested_over_all_pairs(tmp_path):
+    run = write_run(tmp_path, seeds=range(5), architectures=["gcn", "mlp_baseline"])
+    text = sections_in(build_report(run))["improvement"]
+    assert "at a level of 5.0 %, with p-values that Holm's procedure adjusts for 6 pairs." in text
+    row = r"gcn, warm mlp_baseline, cold 0\.97 \S+ to \S+ \+0\.337 0\.241 to 0\.432 < 0\.001 gcn, warm"
+    assert re.search(row, text)
+
+
+def test_one_candidate_of_too_few_seeds_is_named_and_the_others_keep_their_sections(tmp_path):
+    run = write_run(tmp_path, architectures=["gcn", "full_hgt"])
+    (tmp_path / "gcn/no_pretrain/seed_1/eval_results.json").unlink()
+    page = build_report(run)
+    sections = sections_in(page)
+    assert "Too few training seeds for intervals: gcn cold." in sections["scores"]
+    assert "gcn cold: 2 training seeds with results" in sections["decision"]
+    assert (
+        "of the training seeds of gcn warm, full_hgt warm and full_hgt cold in which" in sections["decision"]
+    )
+    assert {"improvement", "pretraining"} <= sections.keys()
+    labels = {row[0] for row in csv.reader(lines(page, "figures/performance_profiles.csv")[1:])}
+    assert labels == {f"{name} (3 seeds)" for name in ("gcn, warm", "full_hgt, cold", "full_hgt, warm")}
 
 
 def test_two_seeds_are_refused_in_words_and_nothing_breaks(tmp_path):
     run = write_run(tmp_path, seeds=(0, 1), architectures=["gcn", "full_hgt"])
     page = build_report(run)
     sections = sections_in(page)
-    assert "How sure that is cannot be said." in sections["decision"]
-    assert "2 training seeds: statistics over seeds need at least 3; add seeds" in sections["decision"]
-    assert "No intervals: gcn, cold: 2 training seeds" in sections["scores"]
+    assert "How sure that is cannot be said: 2 training seeds" in sections["decision"]
+    assert (
+        "gcn cold, gcn warm, full_hgt cold and full_hgt warm: 2 training seeds with results"
+        in sections["decision"]
+    )
+    assert (
+        "Too few training seeds for intervals: gcn cold, gcn warm, full_hgt cold and full_hgt warm."
+        in sections["scores"]
+    )
     assert "first in" not in sections["decision"]
     assert not {"improvement", "pretraining"} & sections.keys()
     assert "performance_profiles" not in page.read_text()

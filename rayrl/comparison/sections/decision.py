@@ -38,8 +38,8 @@ def build(run: RunData) -> Sequence[Block]:
 def _recommendation(comparison: Comparison) -> Html:
     head, *reasons = comparison.recommendation
     parts = [element("p", element("strong", head), " ".join(reasons))]
-    if comparison.warnings or comparison.refused:
-        wary = [element("li", text) for text in (*filter(None, [comparison.refused]), *comparison.warnings)]
+    if comparison.warnings:
+        wary = [element("li", text) for text in comparison.warnings]
         box = element("div", element("h3", "Before you rely on this"), element("ul", *wary), class_="wary")
         return join([element("div", *parts, class_="findings"), box])
     return element("div", *parts, class_="findings")
@@ -49,7 +49,7 @@ def _matrix(comparison: Comparison) -> Html:
     """A row for each candidate, best first; below each value what it counts, from 0 to 1."""
     decision = comparison.decision
     columns = [*decision.weights, *decision.unknown]
-    sure = comparison.refused is None
+    sure = _are_drawn(comparison)
     header = ["", "total", *(["first in"] if sure else [])]
     for criterion in columns:
         weight = decision.weights.get(criterion)
@@ -69,6 +69,11 @@ def _matrix(comparison: Comparison) -> Html:
     return table(header, rows, caption=caption)
 
 
+def _are_drawn(comparison: Comparison) -> bool:
+    """Whether resamples of the seeds tell how often anybody comes first."""
+    return any(standing.first is not None for standing in comparison.decision.standings)
+
+
 def _weighed(candidate: Candidate, standing: Standing, criterion: Criterion, measure: MeasureKind) -> str:
     counts = standing.utilities.get(criterion)
     text = quantity(criterion, candidate.criteria[criterion].value, measure)
@@ -76,21 +81,29 @@ def _weighed(candidate: Candidate, standing: Standing, criterion: Criterion, mea
 
 
 def _note(comparison: Comparison) -> Html:
+    decision, measure = comparison.decision, comparison.measure
+    scores = [measure, Criterion.sample_efficiency.words]
+    shares = [Criterion.efficiency.words, Criterion.safety.words]
+    if measure != "return":
+        shares = scores + shares
     sentences = [
-        "Success, efficiency, safety and sample efficiency count as they are, a cost as the lowest divided "
-        "by one's own: half for who costs twice as much."
+        f"{capitalized(listed(shares))} count as they are, a cost as the lowest divided by one's own: half "
+        "for who costs twice as much."
     ]
-    if comparison.measure == "return":
+    if measure == "return":
         sentences.append(
-            "Returns have no scale here, so the best candidate's counts 1 and the worst's 0, however near "
-            "they are."
+            f"{capitalized(listed(scores))} have no scale here, so the best candidate's counts 1 and the "
+            "worst's 0, however near they are."
         )
-    if comparison.refused is None:
+    if _are_drawn(comparison):
+        drawn = [in_prose(each.label) for each in decision.standings if each.first is not None]
+        whose = "" if len(drawn) == len(decision.standings) else f" of {listed(drawn)}"
         sentences.append(
-            "First in: the share of 10,000 resamples of the training seeds in which it has the highest total."
+            f"First in: the share of 10,000 resamples of the training seeds{whose} in which it has the "
+            "highest total."
         )
-    if comparison.decision.unknown:
-        names = listed([criterion.words for criterion in comparison.decision.unknown])
+    if decision.unknown:
+        names = listed([criterion.words for criterion in decision.unknown])
         sentences.append(f"Not known of all, and so not weighed: {names}.")
     sentences.append("compare.weights in the experiment file sets the weights.")
     return element("p", " ".join(sentences), class_="note")
@@ -124,7 +137,8 @@ def _fronts(comparison: Comparison) -> Iterator[Block]:
         [capitalized(f"{quality} and {front.cost.words}"), listed([*map(in_prose, front.labels)])]
         for front in fronts
     ]
-    caption = "Beaten by none in two things at once (the Pareto front)."
+    rows.append(["All that is weighed", listed([*map(in_prose, comparison.decision.front)])])
+    caption = "Beaten by none in two things at once, and in everything at once (the Pareto fronts)."
     yield table(["", "candidates"], rows, caption=caption, text_columns=2)
 
 
@@ -145,7 +159,8 @@ def _costs(comparison: Comparison) -> Html:
     caption = (
         "Means over training seeds. Latency: the median of decisions for one observation. Wall time: of "
         "training, and of the pretraining before it. Memory: the most that a trial's processes are known to "
-        "have had." + (f" {NOTHING}: not recorded." if unknown else "")
+        "have had. FLOPs: of one observation, the largest that there is room for; smaller graphs cost less."
+        + (f" {NOTHING}: not recorded." if unknown else "")
     )
     return table(header, rows, caption=caption)
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rayrl.comparison.quantities import in_prose
-from rayrl.comparison.record import Comparison, Pair
+from rayrl.comparison.record import Comparison
 from rayrl.comparison.sections.found import applies, found_in
-from rayrl.evaluation.statistics import Estimate
+from rayrl.comparison.significance import LEVEL
+from rayrl.evaluation.statistics import ENOUGH_RUNS
 from rayrl.report.figures.chart import IntervalChart, IntervalRow
 from rayrl.report.html import Html, element, table
 from rayrl.report.run_data import RunData
 from rayrl.report.sections.registry import Block, Section
 from rayrl.report.sections.results import details
-from rayrl.report.text import NOTHING, interval, number, signed
+from rayrl.report.text import NOTHING, interval, number, percent, signed
 
 
 def build(run: RunData) -> Sequence[Block]:
@@ -25,36 +26,34 @@ def build(run: RunData) -> Sequence[Block]:
         element(
             "p",
             "The probability that a run of the one scores higher than a run of the other, by Mann and "
-            "Whitney's statistic, the mean over categories; a tie counts half. Where the interval leaves out "
-            "0.5, one is better beyond chance, as far as so many seeds can tell.",
+            "Whitney's statistic, the mean over categories; a tie counts half. The interval is of this pair "
+            f"alone. {_tested(comparison)}",
             class_="note",
         ),
         details("All pairs", _all(comparison)),
     ]
 
 
-def seen_from(pair: Pair, label: str) -> Pair:
-    """The pair with the candidate first."""
-    if pair.a == label:
-        return pair
-    return Pair(
-        a=pair.b,
-        b=pair.a,
-        probability=_mirrored(pair.probability, 1.0),
-        difference=_mirrored(pair.difference, 0.0),
-    )
+def _p_value(p_value: float | None) -> str:
+    return "< 0.001" if p_value is not None and p_value < 0.001 else number(p_value, 3)
 
 
-def _mirrored(estimate: Estimate, whole: float) -> Estimate:
-    """whole − estimate."""
-    low, value, high = (
-        None if end is None else whole - end for end in (estimate.high, estimate.value, estimate.low)
+def _tested(comparison: Comparison) -> str:
+    """What is called better beyond chance, or why nobody is."""
+    tested = sum(pair.p_value is not None for pair in comparison.pairs)
+    few = f"Fewer than {ENOUGH_RUNS} training seeds cannot exclude chance"
+    if not tested:
+        return f"{few}, so that nobody is called better beyond it."
+    text = (
+        f"Better beyond chance has a higher mean {comparison.measure}, by Welch's t-test over training seeds "
+        f"at a level of {percent(LEVEL)}"
     )
-    return Estimate(value=value, low=low, high=high, n=estimate.n)
+    if tested > 1:
+        text += f", with p-values that Holm's procedure adjusts for {tested} pairs"
+    return f"{text}." if tested == len(comparison.pairs) else f"{text}. {few}, and are not tested."
 
 
 def _chart(comparison: Comparison, first: str) -> IntervalChart:
-    pairs = [seen_from(pair, first) for pair in comparison.pairs if first in (pair.a, pair.b)]
     return IntervalChart(
         name="probability_of_improvement",
         title=f"{in_prose(first)} against the others",
@@ -62,7 +61,7 @@ def _chart(comparison: Comparison, first: str) -> IntervalChart:
         x_label="Probability of improvement",
         rows=[
             IntervalRow(f"over {in_prose(pair.b)}", pair.probability, comparison.candidate(pair.b).style)
-            for pair in pairs
+            for pair in comparison.pairs_seen_from(first)
         ],
         origin=0.5,
     )
@@ -77,13 +76,14 @@ def _all(comparison: Comparison) -> Html:
             interval(pair.probability),
             signed(pair.difference),
             interval(pair.difference),
+            _p_value(pair.p_value),
             {1: pair.a, -1: pair.b}.get(pair.sign, NOTHING),
         ]
         for pair in comparison.pairs
     ]
     header = [
         "", "against", "probability", "95 % interval", f"difference in {comparison.measure}", "95 % interval",
-        "better beyond chance",
+        "p, adjusted", "better beyond chance",
     ]  # fmt: skip
     return table(header, rows, text_columns=2)
 

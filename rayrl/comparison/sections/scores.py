@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from rayrl.comparison.profiles import profile
-from rayrl.comparison.record import Candidate, Comparison
+from rayrl.comparison.quantities import in_prose
+from rayrl.comparison.record import Comparison
 from rayrl.comparison.sections.found import applies, found_in
 from rayrl.config.seeding import Role, generator
 from rayrl.evaluation.statistics import Estimate
@@ -15,7 +16,7 @@ from rayrl.report.figures.chart import HeatMap, IntervalChart, IntervalRow, Line
 from rayrl.report.html import Html, element, join, table
 from rayrl.report.run_data import RunData
 from rayrl.report.sections.registry import Block, Section
-from rayrl.report.text import capitalized, count, interval, mean, number
+from rayrl.report.text import capitalized, count, interval, listed, mean, number
 
 _RANK = 30
 """What the random numbers of the profiles are named by."""
@@ -41,15 +42,10 @@ def _chart(comparison: Comparison) -> IntervalChart:
         "and categories, its interval, and each seed.",
         x_label=capitalized(comparison.measure),
         rows=[
-            IntervalRow(candidate.label, candidate.iqm, candidate.style, points=_of_seeds(candidate))
+            IntervalRow(candidate.label, candidate.iqm, candidate.style, points=candidate.run_means)
             for candidate in comparison.candidates
         ],
     )
-
-
-def _of_seeds(candidate: Candidate) -> list[float]:
-    means: list[float] = np.mean(list(candidate.scores.values()), axis=0).tolist()
-    return means
 
 
 def _aggregates(comparison: Comparison) -> Html:
@@ -75,13 +71,13 @@ def _note(comparison: Comparison) -> Html:
         f"{_measured(comparison)} IQM is the mean without the lowest and the highest quarter; mean and "
         "median are of the categories' means; the optimality gap is what is missing to a score of 1."
     ]
-    if comparison.refused:
-        sentences.append(f"No intervals: {comparison.refused}")
-    else:
+    if any(candidate.has_statistics for candidate in comparison.candidates):
         sentences.append(
-            "Intervals of 95 % are over training seeds: they tell how another training would turn out "
-            "(stratified bootstrap). The small marks are means of the single seeds."
+            "Intervals of 95 % are over training seeds, which are drawn whole (bootstrap): they tell how "
+            "another training would turn out. The small marks are means of the single seeds."
         )
+    if few := [in_prose(each.label) for each in comparison.candidates if not each.has_statistics]:
+        sentences.append(f"Too few training seeds for intervals: {listed(few)}.")
     return element("p", " ".join(sentences), class_="note")
 
 
@@ -122,12 +118,13 @@ def _categories(comparison: Comparison) -> HeatMap:
 
 
 def _profiles(comparison: Comparison) -> Iterator[Block]:
-    if comparison.refused:
-        return
     scores = {
         candidate.label: np.column_stack(list(candidate.scores.values()))
         for candidate in comparison.candidates
+        if candidate.has_statistics
     }
+    if not scores:
+        return
     low = min(float(each.min()) for each in scores.values())
     high = max(float(each.max()) for each in scores.values())
     if comparison.measure != "return":
@@ -135,6 +132,8 @@ def _profiles(comparison: Comparison) -> Iterator[Block]:
     thresholds = np.linspace(low, high, _THRESHOLDS)
     lines = []
     for index, candidate in enumerate(comparison.candidates):
+        if candidate.label not in scores:
+            continue
         random = generator(0, Role.comparison, rank=_RANK, iteration=index)
         found = profile(scores[candidate.label], thresholds, random=random)
         runs = count(len(candidate.seeds), "seed")

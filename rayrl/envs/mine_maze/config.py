@@ -13,7 +13,8 @@ from rayrl.envs.mine_maze.categories import RECIPES
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(gt=0, le=1e9)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
 Modality = Literal["game_state", "reachability", "player_frame", "global_view", "graph", "action_mask"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 LEVELS_BITS = 24
@@ -43,7 +44,7 @@ class Shaping(Config):
     """
 
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.99
-    """Discount of the training; with another one the best policy may change."""
+    """Discount of the training, `train.options.gamma`; with another one the best policy may change."""
     scale: Positive = 1.0
     """Potential right beside the exit, about."""
 
@@ -51,7 +52,7 @@ class Shaping(Config):
 class MineMazeConfig(Config):
     """Keyword arguments of ``gymnasium.make("rayrl/MineMaze-v0")``."""
 
-    categories: dict[str, Positive] | None = Field(default=None, min_length=1)
+    categories: dict[str, Weight] | None = Field(default=None, min_length=1)
     """Categories that are played, and how often by weight. Null plays very_simple, simple and medium alike,
     or all that the file of levels has."""
     split: Literal["train", "test", "any"] | None = None

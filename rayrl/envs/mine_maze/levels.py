@@ -39,7 +39,7 @@ class LevelSource(Protocol):
         """The level of an episode, a function of the seed and the episode's number."""
 
     def level(self, place: Place) -> Level:
-        """The level itself."""
+        """The level itself; raises IndexError where there is none."""
 
 
 def level_source(config: MineMazeConfig, num_envs: int) -> LevelSource:
@@ -169,7 +169,9 @@ class _Generated:
         raise AssertionError("count() does not end")
 
     def level(self, place: Place) -> Level:
-        """The level of that category and seed."""
+        """The level of that category, which is one of those that are played, and seed."""
+        if place[0] not in self._codes:
+            raise IndexError(place[0])
         return _level(*place)
 
     def fits(self, code: int, seed: int) -> bool:

@@ -25,7 +25,7 @@ from pydantic import Field
 
 from rayrl.config import Config
 from rayrl.envs.mine_maze.categories import RECIPES, Room
-from rayrl.envs.mine_maze.config import MineMazeConfig, unknown_category
+from rayrl.envs.mine_maze.config import Count, MineMazeConfig, unknown_category
 from rayrl.envs.mine_maze.generator import SEEDS, VERSION, check_seed
 from rayrl.envs.mine_maze.json_file import read_json_file
 from rayrl.envs.mine_maze.level import Level
@@ -63,7 +63,7 @@ class ReplayRecord(Config):
     level: LevelRecord
     actions: str = Field(min_length=1, pattern=r"^[.URDL]+$")
     """A letter each."""
-    max_steps: int | None = Field(default=None, ge=1)
+    max_steps: Count | None = None
     """Steps after which the episode was truncated; null where these were twice the level's cells."""
     ended: Ended | None = None
     """How the episode ended after the last action; null where it went on."""

@@ -128,8 +128,10 @@ def generate_suite(
     """The first levels of each category after ``seed`` that are of the split, none of them twice in all.
 
     Raises:
-        ConfigError: a category is unknown, or its number of levels is below 1.
+        ConfigError: a category is unknown, its number of levels is below 1, or the seed not in [0, 2³²).
     """
+    if not 0 <= seed < _SEEDS:
+        raise ConfigError(f"seed = {seed}", where="suite", remedy=f"give one from 0 to {_SEEDS - 1}")
     categories: dict[str, tuple[SuiteLevel, ...]] = {}
     known: set[str] = set()
     for category, wanted in counts.items():

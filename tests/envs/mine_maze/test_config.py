@@ -31,6 +31,9 @@ KNOWN = "very_simple, simple, medium, complex, mine_heavy, exploration"
         ({"observations": []}, "observations = []"),
         ({"rewards": {"win": 1}}, "rewards.win: unknown key"),
         ({"shaping": {"gamma": 1.1}}, "shaping.gamma = 1.1"),
+        ({"max_steps": 2**70}, "max_steps = 1180591620717411303424: Input should be less than or equal to"),
+        ({"levels": 10**10}, "levels = 10000000000"),
+        ({"categories": {"simple": 1e308}}, "categories.simple = 1e+308"),
         ({"max_step": 10}, "did you mean 'max_steps'?"),
     ],
 )

@@ -163,3 +163,12 @@ def test_wrong_numbers_are_refused(counts: dict[str, int], message: str) -> None
     with pytest.raises(ConfigError) as error:
         generate_suite("s", counts)
     assert message in str(error.value)
+
+
+def test_seeds_that_the_generator_does_not_have_are_refused(file: Path) -> None:
+    for seed in (-1, 2**32):
+        with pytest.raises(ConfigError, match=f"seed = {seed}\n  give one from 0 to 4294967295"):
+            generate_suite("s", {"simple": 1}, seed=seed)
+    changed(file, lambda c: c["medium"][0].update(seed=2**64))
+    with pytest.raises(DataError, match=r"categories\.medium\.0\.seed = 18446744073709551616"):
+        read_suite(file)
