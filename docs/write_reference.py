@@ -15,7 +15,7 @@ from rayrl.algorithms.options import ChunkOptions
 from rayrl.algorithms.ppo.options import ReferenceKL, Stabilization, TemperatureControl
 from rayrl.algorithms.registry import algorithm_config
 from rayrl.config.reference import Option, options_of, summary_of, yaml_text
-from rayrl.envs.router.config import RouterConfig
+from rayrl.envs.spec import options_model, own_environments
 from rayrl.models.architectures import MLPBaseline
 from rayrl.pipeline.experiment import Experiment
 from rayrl.rollout.options import PolicyDemonstrator, ScenarioOptions
@@ -54,6 +54,13 @@ SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     "stabilization": Stabilization,
 }
 """Sections below `train.options`."""
+GUIDES = {
+    "rayrl/Router-v0": "[router.md](router.md)",
+    "rayrl/MineMaze-v0": "[mine_maze.md](mine_maze.md)",
+}
+"""Where there is more about an environment."""
+OWN_PARTS = (ChunkOptions,)
+"""Sections, which may be null, that have a part of their own."""
 WARM_START = "[warm_start.md](guides/warm_start.md)"
 ENTRIES: dict[str, type[pydantic.BaseModel]] = {
     "A policy in `collect.demonstrators`": PolicyDemonstrator,
@@ -154,9 +161,7 @@ def page() -> str:
                 f"## `{option.name}`\n\n{_summary(option.section)}\n\n{_table(_flat(option.section))}"
             )
             if option.name == "env":
-                parts.append(
-                    _part("`env.config` of `rayrl/Router-v0`", RouterConfig, "[router.md](router.md)")
-                )
+                parts += [_environment(env_id) for env_id in own_environments()]
             if option.name == "collect":
                 for title, model in ENTRIES.items():
                     parts.append(_part(title, model, "[guides/demonstrations.md](guides/demonstrations.md)"))
@@ -168,6 +173,12 @@ def page() -> str:
                     parts.append(_part(f"`train.options.{name}`", section, WARM_START))
                 parts.append(_part("`train.options.model_config`", MLPBaseline, "[rllib.md](rllib.md)"))
     return "\n".join(parts)
+
+
+def _environment(env_id: str) -> str:
+    model = options_model(env_id)
+    assert model is not None
+    return _part(f"`env.config` of `{env_id}`", model, GUIDES[env_id])
 
 
 def _part(title: str, model: type[pydantic.BaseModel], further: str) -> str:
@@ -183,6 +194,8 @@ def _flat(model: type[pydantic.BaseModel], prefix: str = "") -> Iterator[Option]
     for option in options_of(model):
         if option.section is None:
             yield replace(option, name=prefix + option.name)
+            if option.section_or_null not in (None, *OWN_PARTS):
+                yield from _flat(option.section_or_null, f"{prefix}{option.name}.")
             continue
         for inner in _flat(option.section, f"{prefix}{option.name}."):
             key = inner.name.rsplit(".", 1)[-1]

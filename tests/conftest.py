@@ -1,10 +1,8 @@
 """What all tests share: they touch nothing of the user's, and at most two of them run Ray at a time."""
 
 import copy
-import gc
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.local_ray import local_ray
+from tests.local_ray import end_ray, leave_ray, share_ray
 
 # The first example of a test compiles what it calls, and others' tests run beside it. What a change did not
 # touch passes today if it passed yesterday; `make test-all` draws new examples each time.
@@ -81,23 +79,29 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"there is none of {', '.join(CHROMIUM)}")
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def _no_ray_is_left() -> Iterator[None]:
-    """Ends a Ray that the module's tests began without saying so: the first remote call begins one."""
     yield
-    if "ray" in sys.modules:
-        import ray
+    end_ray()
 
-        gc.collect()  # what RLlib ends in a destructor must find its own Ray, or it would begin another
-        if ray.is_initialized():
-            ray.shutdown()
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_is_left_on_ray() -> Iterator[None]:
+    """A module may have begun a Ray without saying so: the first remote call begins one."""
+    yield
+    leave_ray()
 
 
 @pytest.fixture(scope="module")
-def ray_cluster() -> Iterator[None]:
-    """Ray in this process for the length of a module's tests; what is left of it then is ended with it."""
-    with local_ray():
-        yield
+def ray_cluster() -> None:
+    """Ray in this process, with nothing of another module on it."""
+    share_ray()
+
+
+@pytest.fixture
+def no_ray() -> None:
+    """No Ray in this process."""
+    end_ray()
 
 
 @pytest.fixture

@@ -29,7 +29,8 @@ from rayrl.pipeline.preflight import (
     check_pretraining,
 )
 from rayrl.pipeline.stages import plan
-from rayrl.pipeline.trial_spec import build_config, trials_of
+from rayrl.pipeline.trial_config import build_config
+from rayrl.pipeline.trial_spec import trials_of
 from tests.models.level_observations import graph_space
 
 DOCS = Path(__file__).parents[1] / "docs"

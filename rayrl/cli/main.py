@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from rayrl.cli import completion, data, imports, policy, suite
+from rayrl.cli import completion, data, evaluation, imports, policy, suite
 from rayrl.cli import run as run_command
 from rayrl.cli.options import AsJson, Debug, EnvId, File, Overrides
 from rayrl.errors import RayrlError, RunError
@@ -33,6 +33,7 @@ RunFolderPath = Annotated[
 ]
 app.command()(run_command.run)
 app.command(run_command.COMPARE, help=run_command.COMPARE_HELP)(run_command.run)
+app.command()(evaluation.evaluate)
 
 
 @app.command()
@@ -137,24 +138,6 @@ def stop(run_dir: RunFolderPath, debug: Debug = False) -> None:
     request_stop(folder, "rayrl stop")
     whom = f"; {holder} ends then" if holder else ", if a job of it still runs: no controller does"
     typer.echo(f"{record.run_id} stops at its next checkpoint{whom}")
-
-
-@app.command()
-def evaluate(
-    policy_dir: Annotated[
-        Path, typer.Argument(metavar="POLICY_DIR", help="Policy folder, or a demonstrator.")
-    ],
-    env: EnvId,
-    episodes: Annotated[int, typer.Option(metavar="N", min=1, help="Episodes to play.")] = 20,
-    as_json: AsJson = False,
-    debug: Debug = False,
-) -> None:
-    """Plays episodes with a saved policy, on fixed seeds; needs no Ray."""
-    from rayrl.evaluation.evaluator import evaluate as play
-    from rayrl.evaluation.table import summary_table
-
-    result = play(str(policy_dir), env, episodes=episodes)
-    typer.echo(json.dumps(result.to_json(), indent=2) if as_json else summary_table(result))
 
 
 @app.command()

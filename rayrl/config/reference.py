@@ -14,7 +14,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 import pydantic
 
@@ -39,6 +39,8 @@ class Option:
     """Empty where the model says nothing of it."""
     section: type[pydantic.BaseModel] | None
     """The model of its own options, where it is a section."""
+    section_or_null: type[pydantic.BaseModel] | None
+    """The same, where it is a section or null."""
 
     @property
     def default_text(self) -> str:
@@ -52,7 +54,7 @@ def options_of(model: type[pydantic.BaseModel]) -> Iterator[Option]:
     known, meanings = schema.get("$defs", {}), _attribute_docs(model)
     for name, field in model.model_fields.items():
         kind: Any = field.annotation
-        is_section = isinstance(kind, type) and issubclass(kind, pydantic.BaseModel)
+        may_be = [each for each in get_args(kind) if each is not type(None)]
         written = field.alias or name
         found = schema["properties"][written]
         yield Option(
@@ -61,8 +63,13 @@ def options_of(model: type[pydantic.BaseModel]) -> Iterator[Option]:
             required=field.is_required(),
             default=found.get("default"),
             meaning=meanings.get(name, ""),
-            section=kind if is_section else None,
+            section=kind if _is_model(kind) else None,
+            section_or_null=may_be[0] if len(may_be) == 1 and _is_model(may_be[0]) else None,
         )
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, pydantic.BaseModel)
 
 
 def summary_of(model: type[pydantic.BaseModel]) -> str:
@@ -121,7 +128,8 @@ def _bounds(schema: Mapping[str, Any], *, whole: bool) -> list[str]:
     found = {sign: schema[key] for key, sign in _BOUNDS.items() if key in schema}
     if whole and ">" in found:
         found = {"≥": found.pop(">") + 1, **found}
-    text = " and ".join(f"{sign} {bound:g}" for sign, bound in found.items())
+    shown = {sign: yaml_text(bound) if whole else f"{bound:g}" for sign, bound in found.items()}
+    text = " and ".join(f"{sign} {bound}" for sign, bound in shown.items())
     return [text] if text else []
 
 

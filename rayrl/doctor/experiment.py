@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from rayrl.doctor.finding import Finding, gib, of_error
+from rayrl.doctor.finding import Finding, State, gib, of_error
 from rayrl.errors import RayrlError
 from rayrl.pipeline import preflight
 from rayrl.pipeline.experiment import Experiment, load_experiment
@@ -107,8 +107,9 @@ def _builds(experiment: Experiment) -> Finding:
 
 def _options(experiment: Experiment, *, kind: StageKind) -> Finding:
     assert kind.check is not None
-    load(kind.check)(experiment)
-    return Finding(check=f"stage {kind.name}", state="ok", message="its options are right")
+    warning = load(kind.check)(experiment)
+    state: State = "warning" if warning else "ok"
+    return Finding(check=f"stage {kind.name}", state=state, message=warning or "its options are right")
 
 
 def _room_here(experiment: Experiment) -> Finding:

@@ -30,7 +30,8 @@ from rayrl.pipeline.processes import MARK, end_marked
 from rayrl.pipeline.resume_probe import read_digests
 from rayrl.pipeline.run_folder import RunFolder, invocation_of
 from rayrl.pipeline.state_digests import part_of
-from rayrl.pipeline.trial_spec import build_config, trials_of
+from rayrl.pipeline.trial_config import build_config
+from rayrl.pipeline.trial_spec import trials_of
 from rayrl.rollout.env_state import has_state
 from rayrl.rollout.vector_env import make_vector_env
 
@@ -167,10 +168,9 @@ def _warm_up(experiment: Experiment) -> int:
 def _in_small(experiment: Experiment, epochs: int, *, kept_every: int, last: int) -> Experiment:
     values = experiment.to_json()
     collect = experiment.collect
-    values["collect"] |= {
-        "steps": min(collect.steps, _DEMO_STEPS),
-        "first_replays": min(collect.first_replays or _REPLAYS, _REPLAYS),
-    }
+    values["collect"]["steps"] = min(collect.steps, _DEMO_STEPS)
+    if collect.replays is not None:
+        values["collect"]["first_replays"] = min(collect.first_replays or _REPLAYS, _REPLAYS)
     values["pretrain"] |= {"epochs": epochs, "early_stop_patience": None}
     values["train"] |= {
         "total_steps": last * _config(experiment).steps_per_iteration,

@@ -39,6 +39,11 @@ def import_env_module(env_id: str) -> ModuleType | None:
         ) from error
 
 
+def own_environments() -> tuple[str, ...]:
+    """The ids of rayrl's own environments, whose options have a model."""
+    return tuple(_OPTIONS)
+
+
 def options_model(env_id: str) -> type[Config] | None:
     """The options model of one of rayrl's own environments; None for any other."""
     target = _OPTIONS.get(env_id)

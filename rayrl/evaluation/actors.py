@@ -56,7 +56,8 @@ class Actor:
                 f"the policy does not fit the environment {where}; policy against environment: "
                 + "; ".join(differences),
                 where=f"policy {self.info.name}",
-                remedy="evaluate it in an environment with the spaces that it was trained on",
+                remedy="evaluate it in an environment with the spaces that it was trained on; "
+                "`rayrl evaluate --for FILE` takes that of an experiment",
             )
 
 

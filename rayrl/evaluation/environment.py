@@ -13,8 +13,6 @@ from rayrl.envs.spec import EnvSpec
 from rayrl.experience.columns import flatten_observation
 from rayrl.rollout.vector_env import make_vector_env
 
-_EVALUATION = {"rayrl/Router-v0": {"split": "eval"}, "rayrl/MineMaze-v0": {"split": "test"}}
-"""What evaluation changes in the options of rayrl's own environments."""
 _PROBE_SEEDS = (20_011, 7)
 _PROBE_STEPS = 32
 
@@ -34,9 +32,24 @@ def evaluation_spec(
 
     Raises:
         ConfigError: an option is unknown or wrong.
+        DataError: a file of levels is damaged.
     """
-    config = {**spec.config, **_EVALUATION.get(spec.id, {}), **(changes or {})}
+    config = {**spec.config, **(changes or {})}
+    if "split" not in (changes or {}):
+        config |= _evaluation_split(spec.id, config, where)
     return EnvSpec.parse({"id": spec.id, "config": config}, where=where)
+
+
+def _evaluation_split(env_id: str, config: Mapping[str, Any], where: str) -> dict[str, str | None]:
+    """What evaluation changes in the options of rayrl's own environments."""
+    if env_id == "rayrl/Router-v0":
+        return {"split": "eval"}
+    if env_id == "rayrl/MineMaze-v0":
+        from rayrl.envs.mine_maze.config import MineMazeConfig
+        from rayrl.envs.mine_maze.levels import evaluation_split
+
+        return {"split": evaluation_split(MineMazeConfig.parse(config, where=where))}
+    return {}
 
 
 def episode_seed(seed: int, episode: int) -> int:

@@ -12,7 +12,7 @@ from rayrl.config.seeding import Role, environment_seed
 from rayrl.envs.spec import EnvSpec
 from rayrl.errors import ConfigError, EnvError, ResourceError
 from rayrl.evaluation.actors import Actor, Evaluable, actor_of
-from rayrl.evaluation.endings import tells_success, with_endings
+from rayrl.evaluation.endings import told_in, with_endings
 from rayrl.evaluation.environment import episode_seed, evaluation_spec, make_evaluation_env
 from rayrl.evaluation.episodes import Played, play
 from rayrl.evaluation.result import ActorInfo, EvaluationResult, metric_columns
@@ -78,7 +78,7 @@ def evaluate(
         episode_timeout_s=episode_timeout_s,
     )
     played = play_episodes(who, spec, asked, progress=progress)
-    return result_of(asked, played, tells=tells_success(played))
+    return result_of(asked, played, told=told_in(played))
 
 
 def unplayed(
@@ -178,13 +178,13 @@ def play_episodes(
     return Played.join(parts)
 
 
-def result_of(asked: EvaluationResult, played: Played, *, tells: bool) -> EvaluationResult:
+def result_of(asked: EvaluationResult, played: Played, *, told: frozenset[str]) -> EvaluationResult:
     """The result of episodes that were played.
 
     Args:
         asked: what was to be played.
         played: all of its episodes.
-        tells: whether the environment tells success, in these episodes or in others.
+        told: what the environment tells of endings, in these episodes or in others.
 
     Raises:
         EnvError: most of the episodes raised; the first one's traceback is logged.
@@ -198,7 +198,7 @@ def result_of(asked: EvaluationResult, played: Played, *, tells: bool) -> Evalua
             where=f"env {asked.env.id}",
         )
     messages = tuple(fault and fault.message for fault in played.faults)
-    metrics = metric_columns(with_endings(played, tells=tells))
+    metrics = metric_columns(with_endings(played, told=told))
     return asked.model_copy(update={"metrics": metrics, "errors": messages if faults else ()})
 
 

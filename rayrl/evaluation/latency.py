@@ -93,8 +93,12 @@ def measure_latency(
         PolicyError: the policy does not fit the environment.
         EnvError: the environment cannot be built.
     """
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"device = {device!r}: there is no GPU", where="latency", remedy="leave it out")
+    if device not in (there := _devices()):
+        raise ConfigError(
+            f"device = {device!r}: there is no such device here",
+            where="latency",
+            remedy=f"known: {', '.join(there)}",
+        )
     policy, spec = load_policy(policy_dir, device=device), evaluation_spec(env)
     vector_env = make_vector_env(spec.id, spec.config, max(batches))
     try:
@@ -178,6 +182,12 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _devices() -> list[str]:
+    """The devices that policies can run on here."""
+    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return ["cpu", *(["cuda"] if gpus else []), *gpus]
 
 
 def _processor(device: str) -> str:

@@ -18,12 +18,13 @@ it takes.
 
 Micro: all episodes alike. Macro: the mean of the categories, each with the same weight. Both are over the
 categories besides ``as_trained``, where there are any. Intervals: bootstrap, episodes being drawn within
-their category; there is none where a category has but one.
+their category; there is none where a category has but one. Of several policies on the same episodes, such as
+those of training seeds: the mean of theirs, the same episodes being drawn for all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,16 +77,34 @@ def level_metrics(result: EvaluationResult) -> LevelMetrics | None:
     """
     if SUCCESS not in result.metrics:
         return None
-    parts = {name: result.within(name) for name in result.categories} or {AS_TRAINED: result}
-    causes = _causes_in(result)
-    limited = all(map(_is_limited, parts.values()))
-    ratios = {name: _ratios(part, causes, limited=limited) for name, part in parts.items()}
-    drawn = {name: _Drawn(ratios[name], stratum) for stratum, name in enumerate(parts)}
+    parts = {name: [result.within(name)] for name in result.categories} or {AS_TRAINED: [result]}
+    return mean_level_metrics(parts)
+
+
+def mean_level_metrics(parts: Mapping[str, Sequence[EvaluationResult]]) -> LevelMetrics:
+    """The means over several policies, as far as a metric is known of them.
+
+    Args:
+        parts: by category, the results of the same policies in the same order, all of the same episodes.
+
+    Raises:
+        DataError: the environment does not tell success.
+    """
+    results = [result for each in parts.values() for result in each]
+    causes, limited = _causes_in(results), all(map(_is_limited, results))
+    ratios = {
+        name: [_ratios(result, causes, limited=limited) for result in each] for name, each in parts.items()
+    }
+    metrics = [*dict.fromkeys(metric for each in ratios.values() for ratio in each for metric in ratio)]
+    drawn = {
+        name: [_Drawn(ratio, metrics, stratum) for ratio in ratios[name]]
+        for stratum, name in enumerate(parts)
+    }
     pooled = [drawn[name] for name in parts if name != AS_TRAINED] or [*drawn.values()]
     return LevelMetrics(
-        categories={name: _micro([each]) for name, each in drawn.items()},
-        micro=_micro(pooled),
-        macro=_macro(pooled),
+        categories={name: _estimates(metrics, [each], _micro([each])) for name, each in drawn.items()},
+        micro=_estimates(metrics, pooled, _micro(pooled)),
+        macro=_estimates(metrics, pooled, _macro(pooled)),
     )
 
 
@@ -120,10 +139,10 @@ def _is_limited(result: EvaluationResult) -> bool:
     return not bool(np.isnan(step_limits(result)).all())
 
 
-def _causes_in(result: EvaluationResult) -> list[str]:
+def _causes_in(results: Sequence[EvaluationResult]) -> list[str]:
     """The causes that the environment tells; ``OTHER`` where there are failures without one."""
-    told = [cause for cause in CAUSES if cause in result.metrics]
-    return [*told, OTHER] if OTHER in failure_causes(result) else told
+    told = [cause for cause in CAUSES if any(cause in result.metrics for result in results)]
+    return [*told, OTHER] if any(OTHER in failure_causes(result) for result in results) else told
 
 
 def _ratios(result: EvaluationResult, causes: list[str], *, limited: bool) -> _Ratios:
@@ -159,38 +178,62 @@ def _mean(values: _Values, known: NDArray[np.bool_] | None = None) -> tuple[_Val
 
 
 class _Drawn:
-    """Means of one category: those of its episodes, and below them those of bootstrap draws.
+    """Means of one policy in one category: those of its episodes, and below them those of bootstrap draws.
+
+    The draws are the same for all policies that played as many episodes of the category.
 
     Args:
         ratios: the metrics of its episodes.
+        metrics: which of them, in order; one that there is not is known of no episode.
         stratum: the category's number.
     """
 
-    def __init__(self, ratios: _Ratios, stratum: int) -> None:
-        self.metrics = list(ratios)
-        columns = np.column_stack([side for ratio in ratios.values() for side in ratio])
-        self.episodes = len(columns)
+    def __init__(self, ratios: _Ratios, metrics: Sequence[str], stratum: int) -> None:
+        self.episodes = len(next(iter(ratios.values()))[0])
+        unknown = (np.zeros(self.episodes), np.zeros(self.episodes))
+        columns = np.column_stack([side for metric in metrics for side in ratios.get(metric, unknown)])
         # Most metrics are relative to the same.
         distinct, place = np.unique(columns, axis=1, return_inverse=True)
         means = np.vstack([distinct.mean(axis=0), bootstrap_means(distinct, stratum=stratum)])[:, place]
         self.above, self.below = means[:, ::2], means[:, 1::2]
         """(1 + resamples, metrics) each."""
-        self.known = (columns[:, 1::2] > 0).sum(axis=0)
-        """Episodes behind each metric."""
+        self.known = columns[:, 1::2] > 0
+        """(episodes, metrics)."""
 
 
-def _micro(drawn: list[_Drawn]) -> dict[str, Estimate]:
-    weights = [each.episodes for each in drawn]
-    above = np.average([each.above for each in drawn], axis=0, weights=weights)
-    below = np.average([each.below for each in drawn], axis=0, weights=weights)
-    return _estimates(drawn, _ratio(above, below))
+_Policies = Sequence[_Drawn]
+"""Of one category."""
 
 
-def _macro(drawn: list[_Drawn]) -> dict[str, Estimate]:
-    values = np.array([_ratio(each.above, each.below) for each in drawn])
+def _micro(drawn: Sequence[_Policies]) -> _Values:
+    """(1 + resamples, metrics)."""
+    weights = [policies[0].episodes for policies in drawn]
+    return _mean_of_known(
+        [
+            _ratio(
+                np.average([each.above for each in of_one], axis=0, weights=weights),
+                np.average([each.below for each in of_one], axis=0, weights=weights),
+            )
+            for of_one in zip(*drawn, strict=True)
+        ]
+    )
+
+
+def _macro(drawn: Sequence[_Policies]) -> _Values:
+    """(1 + resamples, metrics)."""
     # A category in which nothing succeeded has no path.
+    return _mean_of_known(
+        [
+            _mean_of_known([_ratio(each.above, each.below) for each in of_one])
+            for of_one in zip(*drawn, strict=True)
+        ]
+    )
+
+
+def _mean_of_known(arrays: Sequence[_Values]) -> _Values:
+    values = np.array(arrays)
     known = ~np.isnan(values)
-    return _estimates(drawn, _ratio(np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0)))
+    return _ratio(np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0))
 
 
 def _ratio(above: _Values, below: NDArray[Any]) -> _Values:
@@ -198,19 +241,19 @@ def _ratio(above: _Values, below: NDArray[Any]) -> _Values:
     return ratio
 
 
-def _estimates(drawn: list[_Drawn], values: _Values) -> dict[str, Estimate]:
+def _estimates(metrics: Sequence[str], drawn: Sequence[_Policies], values: _Values) -> dict[str, Estimate]:
     """Estimates of values (1 + resamples, metrics), whose first row is what was found."""
-    has_interval = all(each.episodes > 1 for each in drawn)
+    has_interval = all(policies[0].episodes > 1 for policies in drawn)
+    known = np.concatenate([np.any([each.known for each in policies], axis=0) for policies in drawn])
     estimates = {}
-    for i, metric in enumerate(drawn[0].metrics):
+    for i, metric in enumerate(metrics):
         column = 1.0 - values[:, i] if metric in _COMPLEMENTS else values[:, i]
         value, draws = float(column[0]), column[1:][~np.isnan(column[1:])]
         if np.isnan(value):
             estimates[metric] = Estimate(value=None, low=None, high=None, n=0)
             continue
         low, high = percentile_interval(draws) if has_interval else (None, None)
-        count = int(sum(each.known[i] for each in drawn))
-        estimates[metric] = Estimate(value=value, low=low, high=high, n=count)
+        estimates[metric] = Estimate(value=value, low=low, high=high, n=int(known[:, i].sum()))
     return estimates
 
 
@@ -222,7 +265,7 @@ def macro_means(result: EvaluationResult, categories: Sequence[str]) -> dict[str
         categories: those that it has, or ``as_trained`` of a result without categories.
     """
     parts = [result.within(name) if result.categories else result for name in categories]
-    causes, limited = _causes_in(result), all(map(_is_limited, parts))
+    causes, limited = _causes_in([result]), all(map(_is_limited, parts))
     sums = [
         {
             name: (above.sum(), below.sum())

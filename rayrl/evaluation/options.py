@@ -5,15 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+)
 
 from rayrl.config import Config
 from rayrl.config.paths import existing_path
+from rayrl.evaluation.suites import names
 
 
 def _suite(value: Any) -> Any:
-    """A path where it looks like one, read as every input is."""
-    return existing_path(value) if isinstance(value, Path) or str(value).endswith(".json") else value
+    """A path where it looks like one or there is such a file, read as every input is; else a name."""
+    if not isinstance(value, str | Path) or value in names():
+        return value
+    if isinstance(value, Path) or value.endswith(".json") or "/" in value:
+        return existing_path(value)
+    try:
+        return existing_path(value)
+    except ValueError:
+        return value
 
 
 class EvaluateOptions(Config):
@@ -21,7 +37,7 @@ class EvaluateOptions(Config):
 
     suite: Annotated[Path | str | None, BeforeValidator(_suite)] = None
     """Categories to evaluate in, besides the environment as it is trained on: a registered set's name, or the
-    path of a suite of levels (`….json`), of which each level is played once."""
+    path of a suite of levels, of which each level is played once."""
     levels: PositiveInt | None = None
     """Levels of each category of such a file, its first ones; null for all."""
     categories: dict[str, dict[str, Any]] = Field(default={})
@@ -40,4 +56,14 @@ class EvaluateOptions(Config):
     latency: bool = True
     """Whether the time that the trained policies take to decide is measured."""
     env_config: dict[str, Any] = Field(default={})
-    """Options of the environment that differ in evaluation; rayrl's own take their evaluation split."""
+    """Options of the environment that differ in evaluation; rayrl's own take their evaluation split. What
+    shapes the reward in training does so in evaluation, and is in its returns, unless it is cleared here."""
+
+    @field_validator("levels")
+    @classmethod
+    def _are_of_a_file(cls, levels: int | None, info: ValidationInfo) -> int | None:
+        if levels is not None and not isinstance(info.data.get("suite", Path()), Path):
+            raise ValueError(
+                "has no effect without a file of levels; name one in evaluate.suite, or leave it out"
+            )
+        return levels

@@ -28,6 +28,8 @@ STEP_LIMIT = "max_steps"
 """Steps after which the environment cuts an episode, where it tells them."""
 OPTIMAL_STEPS = "optimal_steps"
 """Steps of the shortest way to success, where the environment knows them."""
+OF_LEVEL = frozenset({STEP_LIMIT, OPTIMAL_STEPS})
+"""What tells of the episode's level, and nothing of who played it."""
 _PER_EPISODE = ("category", "levels", "errors")
 """Fields that are empty, or hold something of each episode."""
 _WHAT = "the evaluation's results"

@@ -86,7 +86,7 @@ def _of_suite(env: EnvSpec, suite: str | None) -> Categories:
         return {}
     if suite not in _SUITES:
         raise ConfigError(
-            f"there is no suite {suite!r}", where="evaluate.suite", remedy=nearest(suite, _SUITES)
+            f"there is no suite and no file {suite!r}", where="evaluate.suite", remedy=nearest(suite, _SUITES)
         )
     env_id, categories = _SUITES[suite]
     if env_id != env.id:

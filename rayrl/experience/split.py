@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,6 +45,54 @@ def split(episode_ids: NDArray[np.uint64], val_fraction: float, seed: int) -> ND
     return codes[episode_of_trajectory.reshape(-1)]
 
 
+def split_by_stratum(
+    episode_ids: NDArray[np.uint64], strata: Sequence[str], val_fraction: float, seed: int
+) -> NDArray[np.uint8]:
+    """As ``split``, with a part of each stratum on both sides where it is large enough.
+
+    A stratum of n episodes of which ``round(val_fraction * n)`` is at least 1 is split on its own. The others
+    are too small for that: were one episode taken of each, far more than the fraction would be held out. They
+    are split together: of their m episodes ``round(val_fraction * m)`` are for validation, of each stratum
+    at most one, the first in its ranking. Those strata come first that have others left, then those with a
+    single episode, both by rank. At least one is taken where a stratum among them has another left, and never
+    all m. So strata of one episode each are held out whole, ``val_fraction`` of them, and none where that
+    rounds to 0.
+
+    Args:
+        episode_ids: ``(trajectories, 2)``; trajectories of one episode share their id.
+        strata: ``(trajectories,)`` names.
+        val_fraction: share of the episodes to validate on, in (0, 1), or 0 for none.
+        seed: another seed gives another split.
+
+    Returns:
+        ``(trajectories,)`` codes ``Split.train`` and ``Split.val``.
+
+    Raises:
+        ValueError: ``val_fraction`` is not in [0, 1).
+    """
+    names, codes = np.array(strata, np.str_), np.full(len(strata), Split.train, np.uint8)
+    pooled: list[tuple[bool, int, NDArray[np.intp]]] = []
+    num_pooled = 0
+    for name in np.unique(names):
+        rows = np.flatnonzero(names == name)
+        episodes, episode_of_row = np.unique(episode_ids[rows], axis=0, return_inverse=True)
+        n = len(episodes)
+        if n > 1 and round(val_fraction * n) >= 1:
+            codes[rows] = split(episode_ids[rows], val_fraction, seed)
+            continue
+        ranking = _hash(episodes, seed)
+        first = int(np.argmin(ranking))
+        pooled.append((n == 1, int(ranking[first]), rows[episode_of_row.reshape(-1) == first]))
+        num_pooled += n
+    if not pooled or not val_fraction:
+        return codes
+    at_least = 0 if all(is_last for is_last, _, _ in pooled) else 1
+    num_val = min(max(round(val_fraction * num_pooled), at_least), num_pooled - 1)
+    for _, _, rows in sorted(pooled, key=lambda each: each[:2])[:num_val]:
+        codes[rows] = Split.val
+    return codes
+
+
 def uniform_of(episode_ids: NDArray[np.uint64], seed: int) -> NDArray[np.float64]:
     """A number in [0, 1) for each episode, the same in every run: a hash of (seed, id) without the run.
 
@@ -66,8 +116,8 @@ def with_split(
         batch: what to split.
         val_fraction: share of the episodes to validate on, in (0, 1), or 0 for none.
         seed: another seed gives another split.
-        strata: a text trajectory column whose values are split each on their own, so that both sides have
-            their part of every one.
+        strata: a text trajectory column of which each value is to have its part on both sides, as
+            ``split_by_stratum`` says.
 
     Raises:
         DataError: the batch has no episode ids, or no such column.
@@ -81,11 +131,7 @@ def with_split(
     column = batch.trajectory_columns.get(strata)
     if not isinstance(column, Ragged):
         raise DataError("is no text column of the batch, and cannot divide it", where=strata)
-    values = np.array(column.to_text())
-    codes = np.empty(batch.num_trajectories, np.uint8)
-    for value in np.unique(values):
-        members = values == value
-        codes[members] = split(episode_ids[members], val_fraction, seed)
+    codes = split_by_stratum(episode_ids, column.to_text(), val_fraction, seed)
     return batch.with_trajectory_columns(**{SPLIT: codes})
 
 

@@ -20,6 +20,8 @@ from rayrl.models.model_config import ActivationField, ModelConfig
 
 _GROUP = "rayrl.architectures"
 _ARCHITECTURES: dict[str, type[ModelConfig]] = {}
+_SECTIONS: dict[str, Modality] = {"graph": "graph", "visual": "image", "state": "vector"}
+"""By section of options, what it is about."""
 
 
 def register_architecture(name: str, config: type[ModelConfig]) -> None:
@@ -80,7 +82,7 @@ def model_config(name: str, *options: Mapping[str, Any] | None) -> dict[str, Any
         options: what replaces its options, the last first; of a section, only what is given is replaced.
 
     Raises:
-        ConfigError: there is no such architecture, or an option is unknown or wrong.
+        ConfigError: there is no such architecture, or an option is unknown or wrong, or has no effect.
     """
     kind = architecture(name)
     values = kind().model_dump()
@@ -90,7 +92,35 @@ def model_config(name: str, *options: Mapping[str, Any] | None) -> dict[str, Any
                 f"model_config = {each!r}", where=f"architecture {name}", remedy="give a mapping"
             )
         values = _replaced(values, each or {}, kind)
-    return kind.from_rllib(values).model_dump()
+    made = kind.from_rllib(values)
+    _check_effect(made, kind())
+    return made.model_dump()
+
+
+def _check_effect(made: ModelConfig, of_architecture: ModelConfig) -> None:
+    """Refuses sections that read what the network does not.
+
+    Args:
+        made: the options.
+        of_architecture: those that the architecture has by itself, which may stay as they are.
+    """
+    if made.modalities is None:
+        return  # ``ModelConfig`` refuses them all
+    changed = [name for name in _SECTIONS if getattr(made, name) != getattr(of_architecture, name)]
+    for name in changed:
+        if _SECTIONS[name] not in made.modalities.values():
+            raise ConfigError(
+                f"{name} = {getattr(made, name).model_dump(mode='json')} has no effect: nothing is read as "
+                f"{_SECTIONS[name]}",
+                where="model_config",
+                remedy=f"leave {name} out, or name such a part in modalities",
+            )
+    if made.fusion.kind == "concat" and made.fusion.width != of_architecture.fusion.width:
+        raise ConfigError(
+            f"fusion.width = {made.fusion.width} has no effect with kind = concat",
+            where="model_config",
+            remedy="leave it out, or choose another kind of fusion",
+        )
 
 
 def _replaced(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from rayrl.errors import ConfigError
 from rayrl.models.fusion import FUSIONS
 from rayrl.models.model_config import ModelConfig
 from rayrl.models.networks import ACTIVATIONS, CNN, MLP, Encoder, Initializer
@@ -107,6 +108,12 @@ class ImageEncoder(nn.Module):
 def _graph_encoders(layout: ObservationLayout, config: ModelConfig) -> list[GraphEncoder]:
     if not layout.graphs:
         return []
+    if config.graph.edge_types and not any(space.edge_types for space in layout.graphs.values()):
+        raise ConfigError(
+            f"edge_types = true has no effect: {', '.join(layout.graphs)} has no array edge_types",
+            where="model_config.graph",
+            remedy="leave it out, or observe the types of edges",
+        )
     # torch-geometric takes seconds to import, which only networks that read graphs are to wait for.
     from rayrl.models.graph_encoder import GraphEncoder
 

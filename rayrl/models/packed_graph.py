@@ -58,8 +58,9 @@ def pack(parts: Mapping[str, torch.Tensor], name: str, space: GraphSpace) -> Pac
         space: its form.
 
     Raises:
-        DataError: an edge names a node that is not there. It is looked for on the CPU, where rollouts run;
-            elsewhere, where looking would stall the device, such an edge is left out.
+        DataError: an edge names a node that is not there, or a node or an edge is of a type that the space
+            does not have. They are looked for on the CPU, where rollouts run; elsewhere, where looking would
+            stall the device, such an edge is left out, and such a type is taken for the nearest.
     """
     mask = parts[f"{name}/node_mask"].reshape(-1) != 0
     nodes = mask.nonzero().squeeze(1)
@@ -79,7 +80,6 @@ def pack(parts: Mapping[str, torch.Tensor], name: str, space: GraphSpace) -> Pac
     source, target = (index[:, end].reshape(-1)[edges].long() for end in (0, 1))
     if index.is_cpu:
         _check(source, target, first, mask, space, name)
-    types = parts.get(f"{name}/edge_types")
     focus = parts.get(f"{name}/focus")
     return PackedGraph(
         x=features,
@@ -87,8 +87,8 @@ def pack(parts: Mapping[str, torch.Tensor], name: str, space: GraphSpace) -> Pac
         counts=parts[f"{name}/node_mask"].ne(0).sum(1),
         source=position[first + source],
         target=position[first + target],
-        node_types=_types(parts.get(f"{name}/node_types"), nodes),
-        edge_types=_types(types, edges),
+        node_types=_types(parts, f"{name}/node_types", nodes, space.node_types),
+        edge_types=_types(parts, f"{name}/edge_types", edges, space.edge_types),
         focus=None if focus is None else position[((focus.reshape(-1) != 0) & mask).nonzero().squeeze(1)],
     )
 
@@ -98,8 +98,21 @@ def _rows(part: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     return part.reshape(-1, part.shape[2]).index_select(0, rows).float()
 
 
-def _types(part: torch.Tensor | None, rows: torch.Tensor) -> torch.Tensor | None:
-    return None if part is None else part.reshape(-1).index_select(0, rows).long()
+def _types(
+    parts: Mapping[str, torch.Tensor], name: str, rows: torch.Tensor, count: int
+) -> torch.Tensor | None:
+    """Those of the nodes or edges that are there, each in [0, count); None where they have none."""
+    if name not in parts:
+        return None
+    types = parts[name].reshape(-1).index_select(0, rows).long()
+    if not types.is_cpu:
+        return types.clamp(0, count - 1)
+    outside = (types < 0) | (types >= count)
+    if bool(outside.any()):
+        raise DataError(
+            f"there is no type {int(types[outside][0])}", where=name, remedy=f"types: 0 to {count - 1}"
+        )
+    return types
 
 
 def _both_ends(index: torch.Tensor, mask: torch.Tensor, space: GraphSpace) -> torch.Tensor:

@@ -43,7 +43,7 @@ def policy_facts(path: Path) -> dict[str, Any]:
         "distribution": description.distribution,
         "observations normalized by": int(normalizer.count) if normalizer.enabled else None,
         "parameters of the policy": description.parameters,
-        "operations for an observation": description.flops,
+        "operations for the largest observation": description.flops,
         "numbers remembered": network.state_size,
         "has a value network": not description.inference_only,
         "provenance": description.provenance,

@@ -42,7 +42,8 @@ class PolicyDescription(Config):
         weights_sha256: digest of ``weights.safetensors``.
         provenance: where the policy comes from, as plain JSON values.
         parameters: numbers that the policy is computed from; None where it was saved without.
-        flops: floating point operations of acting on one observation; None where it was saved without.
+        flops: floating point operations of acting on one observation, the largest that the space has room
+            for; None where it was saved without.
         created: ISO 8601, UTC.
     """
 

@@ -30,7 +30,9 @@ def held_out_agreements(
 
 
 def warnings_of(summary: Mapping[str, Any], *, in_replays: bool = False) -> Iterator[str]:
-    """What to change where a clone of discrete actions is worse than it could be, one sentence each.
+    """What to change where nothing was held out, or a clone of discrete actions is worse than it could be.
+
+    One sentence each.
 
     Args:
         summary: ``val_accuracy``, ``ceiling_accuracy`` and ``agreement`` of a pretrained policy.
@@ -39,6 +41,13 @@ def warnings_of(summary: Mapping[str, Any], *, in_replays: bool = False) -> Iter
     reached, ceiling = summary.get("val_accuracy"), summary.get("ceiling_accuracy")
     agreement = summary.get("agreement", {})
     commonest = agreement.get("commonest")
+    if agreement.get("all", {}).get("steps") == 0:
+        more = "give more replays (collect.replays)" if in_replays else "raise collect.steps"
+        yield (
+            "nothing is held out, since pretrain.val_fraction of so few episodes is none: the epoch with the "
+            "lowest training loss is kept, and nothing tells how well it clones: raise "
+            f"pretrain.val_fraction, or {more}"
+        )
     if reached is None:
         return
     if commonest is not None and reached < commonest + _MARGIN < 1:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from rayrl.errors import IntegrityError
 from rayrl.experience.dataset import Dataset
 from rayrl.pipeline.context import StageContext, StageOutputs
 from rayrl.pipeline.run_folder import RunFolder
@@ -67,6 +68,18 @@ def run(context: StageContext) -> StageOutputs | None:
 
 
 def _collected(context: StageContext, path: Path) -> Dataset | None:
+    """Goes on with what is there; anew if that is damaged, as in a copy that was interrupted."""
+    try:
+        return _collect(context, path)
+    except IntegrityError as damaged:
+        if damaged.where is None or not Path(damaged.where).is_relative_to(path):
+            raise
+        context.warn(f"{damaged.where}: {damaged.message}: collecting the same demonstrations again")
+        shutil.rmtree(path)
+        return _collect(context, path)
+
+
+def _collect(context: StageContext, path: Path) -> Dataset | None:
     return collect_demonstrations(
         context.experiment.env,
         path,

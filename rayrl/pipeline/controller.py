@@ -159,7 +159,8 @@ def _preflight(experiment: Experiment, options: RunOptions, view: RunView) -> Cl
             view.say(f"warning: {warning}")
     preflight.check_environment(experiment)
     for check in dict.fromkeys(unit.kind.check for unit in plan(experiment) if unit.kind.check):
-        load(check)(experiment)
+        if warning := load(check)(experiment):
+            view.say(f"warning: {warning}")
     if client is None:
         return None
     from rayrl.pipeline.working_dir import package_of

@@ -25,6 +25,7 @@ from rayrl.errors import IntegrityError, RayrlError
 from rayrl.evaluation.episodes import Played
 from rayrl.evaluation.latency import LATENCY_FILE, Latency, load_latency, measure_latency, save_latency
 from rayrl.evaluation.result import EvaluationResult, load_result
+from rayrl.evaluation.seen_levels import seen_in_training
 from rayrl.evaluation.suites import AS_TRAINED
 from rayrl.models.policy_folder import read_description
 from rayrl.pipeline.context import StageContext, StageOutputs
@@ -60,6 +61,9 @@ def run(context: StageContext) -> StageOutputs | None:
     """
     experiment = context.experiment
     work = list(work_of(context.folder, experiment))
+    warnings = list(_warnings(experiment))
+    for warning in warnings:
+        context.warn(warning)
     done = {item for item in work if _is_finished(item, experiment)}
     for item in done:
         context.log.info("%s is evaluated already", item.says)
@@ -73,7 +77,14 @@ def run(context: StageContext) -> StageOutputs | None:
         return None
     summaries = context.folder.path / "all_results.json"
     write_json(summaries, _summaries(work), "all results")
-    return StageOutputs((summaries, *(item.file for item in work)))
+    return StageOutputs((summaries, *(item.file for item in work)), {"warnings": warnings})
+
+
+def _warnings(experiment: Experiment) -> Iterator[str]:
+    """What the report will warn of as well."""
+    seen = seen_in_training(experiment.env, categories_in(experiment), experiment.evaluate.env_config)
+    if seen:
+        yield seen
 
 
 def _is_finished(item: Work, experiment: Experiment) -> bool:

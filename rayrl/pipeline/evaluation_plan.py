@@ -13,12 +13,11 @@ from rayrl.envs.demonstrators import demonstrators_for
 from rayrl.envs.spec import EnvSpec
 from rayrl.evaluation.actors import actor_of
 from rayrl.evaluation.category import Category
-from rayrl.evaluation.endings import tells_success
-from rayrl.evaluation.environment import evaluation_spec
 from rayrl.evaluation.episodes import Played
-from rayrl.evaluation.evaluator import MAX_SLOTS, play_episodes, result_of, unplayed
-from rayrl.evaluation.result import ActorInfo, EvaluationResult, join_categories
-from rayrl.evaluation.suites import AS_TRAINED, categories_of
+from rayrl.evaluation.evaluator import MAX_SLOTS, play_episodes
+from rayrl.evaluation.in_categories import asked_in, joined, result_in_categories
+from rayrl.evaluation.result import ActorInfo, EvaluationResult
+from rayrl.evaluation.suites import categories_of
 from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.failure import read_failure
 from rayrl.pipeline.run_folder import RunFolder
@@ -149,21 +148,16 @@ def assemble(
     Raises:
         EnvError: most of the episodes of a category raised.
     """
-    whole = {name: Played.join(played[name]) for name in categories}
-    # Where all of a category are cut, the others say whether there is such a thing as success.
-    tells = any(map(tells_success, whole.values()))
-    return _joined(
-        {
-            name: result_of(_asked(actor, experiment, category)[1], whole[name], tells=tells)
-            for name, category in categories.items()
-        }
+    return result_in_categories(
+        {name: _asked(actor, experiment, category)[1] for name, category in categories.items()},
+        {name: Played.join(played[name]) for name in categories},
     )
 
 
 def is_of(found: EvaluationResult, work: Work, experiment: Experiment) -> bool:
     """Whether a result is of the same actor, with the same weights, in the episodes that are asked for."""
     actor = actor_of(work.actor, experiment.env.id, deterministic=work.deterministic).info
-    wanted = _joined(
+    wanted = joined(
         {name: _asked(actor, experiment, category)[1] for name, category in categories_in(experiment).items()}
     )
     bare = found.model_copy(update={"metrics": {}, "errors": ()})
@@ -171,20 +165,4 @@ def is_of(found: EvaluationResult, work: Work, experiment: Experiment) -> bool:
 
 
 def _asked(actor: ActorInfo, experiment: Experiment, category: Category) -> tuple[EnvSpec, EvaluationResult]:
-    """What is to be played in a category."""
-    options, levels = experiment.evaluate, category.levels
-    spec = evaluation_spec(experiment.env, {**options.env_config, **category.changes})
-    return spec, unplayed(
-        actor,
-        spec,
-        episodes=len(levels) or options.episodes,
-        seed=options.seed,
-        seeds=range(len(levels)) if levels else None,
-        levels=levels,
-        max_steps=options.max_steps,
-        episode_timeout_s=options.episode_timeout_s,
-    )
-
-
-def _joined(results: Mapping[str, EvaluationResult]) -> EvaluationResult:
-    return join_categories(results) if len(results) > 1 else results[AS_TRAINED]
+    return asked_in(category, actor, experiment.env, experiment.evaluate)

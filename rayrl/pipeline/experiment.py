@@ -38,6 +38,8 @@ _SMOKE = {
     "evaluate.levels": 2,
 }
 """What a smoke run does at most."""
+_SMOKE_OF = {"collect.first_replays": "replays", "evaluate.levels": "suite"}
+"""Of these, only where that option names a file."""
 
 
 class Experiment(Config):
@@ -135,6 +137,8 @@ class Experiment(Config):
         values |= {"seeds": self.seeds[:1], "architectures": values["architectures"][:1]}
         for path, most in _SMOKE.items():
             section, field = path.split(".")
+            if path in _SMOKE_OF and not isinstance(values[section][_SMOKE_OF[path]], Path):
+                continue
             given = values[section][field]
             values[section][field] = most if given is None else min(given, most)
         return Experiment.model_validate(values)

@@ -15,7 +15,7 @@ from rayrl.models.external_weights import ExternalWeights, read_external_weights
 from rayrl.models.policy_folder import read_description
 from rayrl.models.weights import LoadReport
 from rayrl.pipeline.experiment import Experiment
-from rayrl.pipeline.trial_spec import network_config
+from rayrl.pipeline.trial_config import network_config
 from rayrl.storage.spaces import Spaces
 
 

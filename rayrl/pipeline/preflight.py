@@ -85,9 +85,12 @@ def check_algorithm(experiment: Experiment) -> None:
     """Builds the algorithm's config of each architecture and condition.
 
     Raises:
-        ConfigError: the algorithm, one of its options or an architecture is unknown or wrong.
+        ConfigError: the algorithm, one of its options or an architecture is unknown or wrong, or discounts
+            otherwise than the environment's reward is shaped for.
+        EnvError: the environment cannot be built.
     """
-    from rayrl.pipeline.trial_spec import WARM_OPTIONS, build_config, trials_of
+    from rayrl.pipeline.trial_config import build_config
+    from rayrl.pipeline.trial_spec import WARM_OPTIONS, trials_of
 
     for name in WARM_OPTIONS:
         if experiment.train.options.get(name) and not experiment.pretrains:
@@ -102,6 +105,7 @@ def check_algorithm(experiment: Experiment) -> None:
             where="conditions",
             remedy=f"set {_OPTIONS}.kl_ref, or use with_pretrain",
         )
+    shaped_for = _shaping_gamma(experiment)
     of_each_kind = {(spec.architecture, spec.condition): spec for spec in trials_of(experiment)}
     for spec in of_each_kind.values():
         config = build_config(experiment, spec, run_name="", gpus=0)
@@ -111,12 +115,31 @@ def check_algorithm(experiment: Experiment) -> None:
             raise ConfigError(error.message, where=_OPTIONS, remedy=error.remedy) from None
         except ValueError as error:
             raise ConfigError(str(error), where=_OPTIONS) from None
+        if shaped_for not in (None, config.gamma):
+            raise ConfigError(
+                f"gamma = {config.gamma}, and {experiment.env.id} shapes its reward for "
+                f"gamma = {shaped_for}, under which alone that is neutral",
+                where=_OPTIONS,
+                remedy=f"give both the same: {_OPTIONS}.gamma, and the environment's by env.config",
+            )
         if experiment.pretrains and (remedy := config.refuses_clones):
             raise ConfigError(
                 f"{experiment.train.algorithm} cannot start from a cloned policy",
                 where="conditions: with_pretrain",
                 remedy=remedy,
             )
+
+
+def _shaping_gamma(experiment: Experiment) -> float | None:
+    """The discount for which an environment says that its reward is shaped."""
+    from rayrl.rollout.vector_env import declared, make_vector_env
+
+    env = make_vector_env(experiment.env.id, experiment.env.config, num_envs=1)
+    try:
+        gamma: float | None = declared(env, "shaping_gamma", None)
+    finally:
+        env.close()
+    return gamma
 
 
 def check_demonstrators(experiment: Experiment) -> None:
@@ -174,7 +197,7 @@ def check_environment(experiment: Experiment) -> Spaces:
         ConfigError: an architecture or one of its options is unknown or wrong.
     """
     from rayrl.models.actor_critic_network import ActorCriticNetwork
-    from rayrl.pipeline.trial_spec import network_config
+    from rayrl.pipeline.trial_config import network_config
     from rayrl.rollout.vector_env import make_vector_env
 
     env = make_vector_env(experiment.env.id, experiment.env.config, num_envs=1)
@@ -192,8 +215,11 @@ def check_environment(experiment: Experiment) -> Spaces:
     return spaces
 
 
-def check_evaluation(experiment: Experiment) -> None:
+def check_evaluation(experiment: Experiment) -> str | None:
     """Checks the options that the environment has in each category, and that policies fit it there.
+
+    Returns:
+        A warning where levels are played that training may play as well.
 
     Raises:
         ConfigError: the suite or an option is unknown or wrong, or a category has other spaces.
@@ -201,6 +227,7 @@ def check_evaluation(experiment: Experiment) -> None:
         EnvError: the environment cannot be built with a category's options.
     """
     from rayrl.evaluation.environment import evaluation_spec
+    from rayrl.evaluation.seen_levels import seen_in_training
     from rayrl.evaluation.suites import categories_of
     from rayrl.rollout.vector_env import make_vector_env
 
@@ -219,3 +246,4 @@ def check_evaluation(experiment: Experiment) -> None:
                 where=where,
                 remedy="leave out the options that change them",
             )
+    return seen_in_training(experiment.env, categories, options.env_config)

@@ -33,14 +33,16 @@ from rayrl.pipeline.external_policy import external_weights, network_with
 from rayrl.pipeline.failure import FAILED, Failure, forget_failure, write_failure
 from rayrl.pipeline.learner_folders import keep_faults
 from rayrl.pipeline.out_of_memory import is_out_of_memory
-from rayrl.pipeline.trial_run import FAULTS_FOLDER
-from rayrl.pipeline.trial_spec import network_config, pretrain_folder
+from rayrl.pipeline.trial_config import network_config
+from rayrl.pipeline.trial_outcome import FAULTS_FOLDER, forget_outcome
+from rayrl.pipeline.trial_spec import pretrain_folder
 from rayrl.rollout.demo_plan import spaces_of
 from rayrl.rollout.demo_share import never_taken
-from rayrl.storage.atomic import atomic_folder, remove_leftovers, write_json, write_text
-from rayrl.storage.manifest import MANIFEST_FILE, reason_to_run, write_manifest
+from rayrl.storage.atomic import atomic_folder, remove_leftovers, storage_errors, write_json, write_text
+from rayrl.storage.manifest import reason_to_run, write_manifest
 
-_OUTPUTS = ("policy/policy.json", "policy/weights.safetensors", "curve.jsonl", "summary.json")
+_SUMMARY = "summary.json"
+_OUTPUTS = ("policy/policy.json", "policy/weights.safetensors", "curve.jsonl", _SUMMARY)
 
 
 def run(context: StageContext) -> StageOutputs | None:
@@ -100,6 +102,16 @@ def _failure_of(error: Exception, name: str) -> Failure:
     return Failure(name=name, kind="out_of_memory", error=f"{text}\n  {advice}")
 
 
+def _begin(folder: Path) -> None:
+    """Makes a seed's folder ready: no policy is in it until the seed is done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    forget_outcome(folder)
+    with storage_errors(folder, "a pretrained policy's folder"):
+        (folder / _SUMMARY).unlink(missing_ok=True)
+        forget_failure(folder)
+        remove_leftovers(folder)
+
+
 class _Seed:
     """Pretrains one seed's policy."""
 
@@ -119,9 +131,7 @@ class _Seed:
         if reason is None:
             log.info("seed %d is done already", self._seed)
             return True
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / MANIFEST_FILE).unlink(missing_ok=True)
-        remove_leftovers(folder)
+        _begin(folder)
         started = time.monotonic()
         if not open_dataset(self._dataset).num_steps:
             raise DataError(
@@ -146,7 +156,7 @@ class _Seed:
         for warning in summary["warnings"]:
             self._context.warn(f"seed {self._seed}: {warning}")
         summary["seconds"] = time.monotonic() - started
-        write_json(folder / "summary.json", summary, "a summary of pretraining")
+        write_json(folder / _SUMMARY, summary, "a summary of pretraining")
         write_manifest(
             folder,
             name=f"pretrain-{self._name}-seed_{self._seed}",
@@ -299,9 +309,7 @@ def take_over(context: StageContext, name: str, seed: int, folder: Path) -> None
     if reason_to_run(folder, inputs={}, options=options) is None:
         context.log.info("seed %d is done already", seed)
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MANIFEST_FILE).unlink(missing_ok=True)
-    remove_leftovers(folder)
+    _begin(folder)
     spaces = spaces_of(experiment.env)
     weights = external_weights(experiment, spaces)
     assert weights is not None  # skip_bc is refused without pretrain.from
@@ -319,5 +327,5 @@ def take_over(context: StageContext, name: str, seed: int, folder: Path) -> None
         },
     )
     write_text(folder / "curve.jsonl", "", "a learning curve")
-    write_json(folder / "summary.json", {"taken_over": True}, "a summary of pretraining")
+    write_json(folder / _SUMMARY, {"taken_over": True}, "a summary of pretraining")
     write_manifest(folder, name=f"pretrain-{name}-seed_{seed}", inputs={}, options=options, outputs=_OUTPUTS)

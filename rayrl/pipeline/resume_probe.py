@@ -26,10 +26,11 @@ from rayrl.pipeline.ray_session import ray_session
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.stages import load, stage_kind, units_of
 from rayrl.pipeline.state_digests import algorithm_digests
+from rayrl.pipeline.trial_config import build_config
 from rayrl.pipeline.trial_evaluations import TrialEvaluations
 from rayrl.pipeline.trial_progress import PROGRESS_FILE
 from rayrl.pipeline.trial_run import TrialRun
-from rayrl.pipeline.trial_spec import build_config, pretrain_folder, trials_of
+from rayrl.pipeline.trial_spec import pretrain_folder, trials_of
 from rayrl.storage.atomic import read_json, write_json
 
 _WHAT = "the digests of a state"

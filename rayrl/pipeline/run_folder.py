@@ -147,6 +147,12 @@ class RunFolder:
         Raises:
             IntegrityError: the file is missing or damaged.
         """
+        if not self.config_file.exists():
+            raise IntegrityError(
+                "the run's experiment is missing",
+                where=str(self.config_file),
+                remedy="if this is a copy of a run, copy it again, whole; or name another folder",
+            )
         values: dict[str, Any] = read_json(self.config_file, "the run's experiment")
         return values
 

@@ -46,7 +46,8 @@ class StageKind:
     uses_ray: bool = True
     """Whether its function needs Ray."""
     check: str | None = None
-    """``module:function`` that raises what is wrong with an experiment, before anything is submitted."""
+    """``module:function`` that raises what is wrong with an experiment, before anything is submitted; it may
+    return a warning."""
     in_chunks: bool = False
     """Whether each chunk of training is a unit, and so a Ray Job, of its own."""
     script: Path | None = None

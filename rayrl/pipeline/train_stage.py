@@ -14,7 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,12 @@ from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.shared_folder import Mark
 from rayrl.pipeline.stages import Chunk
 from rayrl.pipeline.training_progress import TrainingProgress
-from rayrl.pipeline.trial import read_trial
+from rayrl.pipeline.trial import read_trial, reopen_trial
+from rayrl.pipeline.trial_config import build_config
 from rayrl.pipeline.trial_evaluations import TrialEvaluations
 from rayrl.pipeline.trial_resources import read_resources
 from rayrl.pipeline.trial_run import TrialRun
-from rayrl.pipeline.trial_spec import TrialSpec, build_config, trials_of
+from rayrl.pipeline.trial_spec import TrialSpec, trials_of
 from rayrl.pipeline.tune_callbacks import (
     ERROR,
     KIND,
@@ -99,6 +100,8 @@ def _run_chunk(context: StageContext, progress: TrainingProgress) -> StageOutput
         if spec not in unfinished:
             forget_failure(spec.folder(context.folder))
             context.log.info("%s is done already", spec.name)
+    for spec in unfinished:
+        reopen_trial(context.folder, *astuple(spec))
     known, told = {*_warnings(context, trials)}, dict[str, tuple[Kind, str]]()
     if unfinished and context.local:
         _train_here(context, list(unfinished.values()), progress)

@@ -12,7 +12,8 @@ from pydantic import NonNegativeInt
 
 from rayrl.config import Config
 from rayrl.pipeline.run_folder import RunFolder
-from rayrl.storage.atomic import read_json, write_json
+from rayrl.storage.atomic import read_json, storage_errors, write_json
+from rayrl.storage.manifest import MANIFEST_FILE
 
 TRIAL_FILE = "trial.json"
 _WHAT = "a trial's state"
@@ -81,3 +82,18 @@ def read_trials(folder: RunFolder) -> list[TrialState]:
         for file in folder.path.glob(f"*/*/seed_*/{TRIAL_FILE}")
     ]
     return sorted(states, key=lambda state: (state.architecture, state.condition, state.seed))
+
+
+def reopen_trial(folder: RunFolder, architecture: str, condition: str, seed: int) -> None:
+    """Takes back that a trial is done, which it was with other inputs or options; what it has stays for now.
+
+    Raises:
+        IntegrityError: its state is damaged.
+        StorageError: the disk is full or not writable.
+    """
+    home = trial_folder(folder, architecture, condition, seed)
+    with storage_errors(home, "a trial"):
+        (home / MANIFEST_FILE).unlink(missing_ok=True)
+    state = read_trial(folder, architecture, condition, seed)
+    if state is not None and state.state == "finished":
+        write_trial(folder, state.model_copy(update={"state": "stopped"}))

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from rayrl.algorithms.algorithm import ColumnarAlgorithm
-from rayrl.evaluation.environment import evaluation_spec
 from rayrl.evaluation.evaluator import MAX_SLOTS, evaluate
 from rayrl.evaluation.result import EvaluationResult
 from rayrl.models.policy import Policy
@@ -65,10 +64,11 @@ class TrialEvaluations:
         loaded = LoadReport(loaded=tuple(network.state_dict()), missing=(), unexpected=(), mismatched=())
         return evaluate(
             Policy(network, architecture=self._architecture, provenance={}, report=loaded),
-            evaluation_spec(self._env, self._options.env_config),
+            self._env,
             episodes=self._episodes,
             seed=self._options.seed,
             # What is most likely does not depend on how many play side by side.
             num_envs=min(self._episodes, 2 * MAX_SLOTS),
             max_steps=self._options.max_steps,
+            env_config=self._options.env_config,
         )

@@ -1,22 +1,65 @@
-"""What a trial leaves at its end: its policy, what replay kept, and what it cost."""
+"""What a trial leaves at its end (policy, replay, costs), and how that is forgotten when it trains again."""
 
 from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
 from rayrl.algorithms.algorithm import ColumnarAlgorithm
 from rayrl.algorithms.config import ColumnarConfig
+from rayrl.evaluation.latency import LATENCY_FILE
 from rayrl.models.policy_folder import save_policy
+from rayrl.pipeline import chunk_record, tensorboard
+from rayrl.pipeline.evaluation_plan import RESULTS_FILE, STOCHASTIC_FILE
+from rayrl.pipeline.trial import TRIAL_FILE
 from rayrl.pipeline.trial_progress import PROGRESS_FILE
-from rayrl.pipeline.trial_resources import read_resources
+from rayrl.pipeline.trial_resources import RESOURCES_FILE, read_resources
 from rayrl.pipeline.trial_spec import TrialSpec
+from rayrl.storage.atomic import storage_errors
+from rayrl.storage.manifest import MANIFEST_FILE
 
+FAULTS_FOLDER = "faults"
 REPLAY_FOLDER = "replay_buffer"
+_OUTCOME = (MANIFEST_FILE, RESULTS_FILE, STOCHASTIC_FILE, LATENCY_FILE, "policy")
+"""The manifest first: a process that is killed on the way leaves what is not done."""
+_PAST = (tensorboard.FOLDER, chunk_record.FOLDER, FAULTS_FOLDER, REPLAY_FOLDER, TRIAL_FILE, RESOURCES_FILE)
 
 _log = logging.getLogger(__name__)
+
+
+def forget_outcome(folder: Path) -> None:
+    """Removes the policy that training, or pretraining, has ended with, and what was found of it.
+
+    It is called before that begins anew or goes on: whoever fails then must not be taken for who it was.
+
+    Args:
+        folder: a trial's, or a seed's pretraining's.
+
+    Raises:
+        StorageError: a file cannot be removed.
+    """
+    _remove(folder, _OUTCOME)
+
+
+def forget_past(trial: Path) -> None:
+    """Removes all that tells of the steps that a trial has lost, but for the lines of its curves.
+
+    Raises:
+        StorageError: a file cannot be removed.
+    """
+    _remove(trial, _PAST)
+
+
+def _remove(folder: Path, names: tuple[str, ...]) -> None:
+    with storage_errors(folder, "what an earlier training left"):
+        for name in names:
+            if (path := folder / name).is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def save_trained(algorithm: ColumnarAlgorithm, trial: Path, spec: TrialSpec, *, run: str) -> None:

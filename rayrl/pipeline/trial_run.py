@@ -11,7 +11,7 @@
     trial.json          how far it is
     resources.json      the most memory that it took
     failure.json        why it failed, until it is tried again
-    policy/             the final policy
+    policy/             the final policy; this and what is evaluated of it goes when the trial trains again
     replay_buffer/      what was kept of the rollouts, where anything was
     manifest.json       written last: the trial is done
 """
@@ -33,7 +33,7 @@ from rayrl.algorithms.config import ColumnarConfig
 from rayrl.algorithms.options import TrainOptions
 from rayrl.algorithms.warm_start import warm_start
 from rayrl.models.policy_folder import load_policy
-from rayrl.pipeline import chunk_record, tensorboard
+from rayrl.pipeline import tensorboard
 from rayrl.pipeline.checkpoints import Checkpoints
 from rayrl.pipeline.chunk_record import ChunkRecord, memory_growth, read_record, record_file, write_record
 from rayrl.pipeline.failure import forget_failure
@@ -43,15 +43,21 @@ from rayrl.pipeline.shared_folder import Mark
 from rayrl.pipeline.stages import Chunk
 from rayrl.pipeline.trial import TrialState, read_trial, write_trial
 from rayrl.pipeline.trial_evaluations import EVALUATIONS_FILE, TrialEvaluations
-from rayrl.pipeline.trial_outcome import costs, save_replay, save_trained
+from rayrl.pipeline.trial_outcome import (
+    FAULTS_FOLDER,
+    costs,
+    forget_outcome,
+    forget_past,
+    save_replay,
+    save_trained,
+)
 from rayrl.pipeline.trial_progress import PROGRESS_FILE, append_line, cut_progress, progress_line
-from rayrl.pipeline.trial_resources import RESOURCES_FILE, MemoryWatch
+from rayrl.pipeline.trial_resources import MemoryWatch
 from rayrl.pipeline.trial_spec import TrialSpec
 from rayrl.storage.atomic import read_json, remove_leftovers, storage_errors, write_json
 from rayrl.storage.hashing import sha256_path
 from rayrl.storage.manifest import read_manifest, reason_to_run, write_manifest
 
-FAULTS_FOLDER = "faults"
 _WEIGHTS = "policy/weights.safetensors"
 _NO_OPTIMIZER = (
     "at step {:,} it went on without the optimizer's state; set train.save_optimizer_state: true to keep it"
@@ -189,17 +195,11 @@ class TrialRun:
         record = read_record(self.path, chunk.number)
         if record is None or record.end != chunk.end:
             assert state is not None  # it has checkpoints
-            policy = read_manifest(self.path).outputs[_WEIGHTS].sha256 if state.state == "finished" else None
-            write_record(
-                self.path,
-                ChunkRecord(
-                    chunk=chunk.number,
-                    end=chunk.end,
-                    step=state.step,
-                    exact=state.exact,
-                    weights_sha256=policy if chunk.is_last else None,
-                ),
+            policy = read_manifest(self.path).outputs[_WEIGHTS].sha256 if chunk.is_last else None
+            now = ChunkRecord(
+                chunk=chunk.number, end=chunk.end, step=state.step, exact=state.exact, weights_sha256=policy
             )
+            write_record(self.path, now)
         return record_file(self.path, chunk.number)
 
     def fail(self, message: str) -> None:
@@ -212,6 +212,7 @@ class TrialRun:
         failed = {
             "state": "failed",
             "step": self._checkpoints.newest,
+            "total_steps": self._total_steps,
             "error": message,
             "resumed_from": self._resumed_from or before.resumed_from,
             "incidents": tuple(dict.fromkeys([*before.incidents, *self._incidents])),
@@ -221,8 +222,8 @@ class TrialRun:
     def _prepare(self) -> Path | None:
         """Makes the folder ready; the newest intact checkpoint of this very trial."""
         self._checkpoints.prepare()
+        forget_outcome(self.path)
         with storage_errors(self.path, "a trial"):
-            (self.path / "manifest.json").unlink(missing_ok=True)
             forget_failure(self.path)
             remove_leftovers(self.path)
         if (self.path / "identity.json").exists() and not self._is_of_this_course:
@@ -268,10 +269,7 @@ class TrialRun:
         """Drops the checkpoints after a step; with none left, all that tells of the trial's past."""
         self._checkpoints.forget_after(step)
         if not self._checkpoints.newest:
-            for past in (tensorboard.FOLDER, chunk_record.FOLDER):
-                shutil.rmtree(self.path / past, ignore_errors=True)
-            for told in ("trial.json", RESOURCES_FILE):
-                (self.path / told).unlink(missing_ok=True)
+            forget_past(self.path)
 
     def _start(self, algorithm: ColumnarAlgorithm, checkpoint: Path | None) -> None:
         if checkpoint is not None:

@@ -136,14 +136,15 @@ def categories_of_rows(rows: Iterable[Outcome]) -> list[str]:
     return [name for name in names if name != AS_TRAINED]
 
 
-def outcomes_of(run: RunData, category: str = AS_TRAINED) -> Outcomes:
+def outcomes_of(run: RunData, category: str = AS_TRAINED, *, drawn: bool = False) -> Outcomes:
     """Collects what was evaluated; results of other episodes than the first ones are left out and named.
 
     Args:
         run: the run.
         category: whose episodes to take.
+        drawn: of policies whose actions were drawn, without demonstrators.
     """
-    found = within_category(candidates_of(run), category)
+    found = within_category(candidates_of(run, drawn=drawn), category)
     return pair_outcomes(found, reference=run.reference, random=RANDOM)
 
 
@@ -174,18 +175,21 @@ def within_category(rows: Iterable[Outcome], category: str) -> list[Outcome]:
     return [row for row in found if row.results]
 
 
-def candidates_of(run: RunData, *, several_architectures: bool | None = None) -> Iterable[Outcome]:
+def candidates_of(
+    run: RunData, *, several_architectures: bool | None = None, drawn: bool = False
+) -> Iterable[Outcome]:
     """All that was evaluated in a run, whatever the episodes; rows without results among it.
 
     Args:
         run: the run.
         several_architectures: whether labels name the architecture; by default where the run has several.
+        drawn: of policies whose actions were drawn, without demonstrators.
     """
     experiment = run.experiment
     for architecture in experiment.architectures:
         for condition in experiment.conditions:
             results = [
-                trial.evaluation
+                trial.drawn if drawn else trial.evaluation
                 for trial in run.trials
                 if (trial.architecture, trial.condition) == (architecture, condition)
             ]
@@ -199,7 +203,9 @@ def candidates_of(run: RunData, *, several_architectures: bool | None = None) ->
             )
     style = len(experiment.architectures) * len(experiment.conditions)
     for architecture in experiment.architectures:
-        results = [p.evaluation for p in run.pretraining if p.architecture == architecture]
+        results = [
+            p.drawn if drawn else p.evaluation for p in run.pretraining if p.architecture == architecture
+        ]
         yield Outcome(
             label=condition_label(run, architecture, "cloned", several_architectures=several_architectures),
             kind=Kind.cloned,
@@ -207,6 +213,7 @@ def candidates_of(run: RunData, *, several_architectures: bool | None = None) ->
             results=tuple(result for result in results if result is not None),
         )
         style += 1
-    for name, result in sorted(run.demonstrators.items(), key=lambda item: item[0] == RANDOM):
+    demonstrators = {} if drawn else run.demonstrators
+    for name, result in sorted(demonstrators.items(), key=lambda item: item[0] == RANDOM):
         yield Outcome(label=name, kind=Kind.demonstrator, style=style, results=(result,))
         style += 1

@@ -58,6 +58,8 @@ class EvaluateRecord(Record):
 
     env_config: dict[str, Any] = Field(default={})
     """Options of the environment that differ from those of training."""
+    stochastic: bool = False
+    """Whether policies are evaluated with drawn actions as well."""
 
 
 def _name_of(entry: Any) -> Any:
@@ -152,7 +154,7 @@ class PolicyRecord(Record):
     parameters: int | None = None
     """Numbers that the policy is computed from, without those of the value alone."""
     flops: float | None = None
-    """Floating point operations of one decision."""
+    """Floating point operations of one decision, on the largest observation that there is room for."""
 
 
 class BatchLatency(Record):
@@ -184,6 +186,19 @@ class TrialManifest(Record):
     """``manifest.json`` of a trial that has finished."""
 
     extra: TrialCosts = TrialCosts()
+
+
+class EvaluateExtra(Record):
+    """What the evaluate stage adds to its manifest."""
+
+    warnings: tuple[str, ...] = ()
+    """Why its results may say less than they seem to, without full stops."""
+
+
+class EvaluateManifest(Record):
+    """``manifest.json`` of the evaluate stage."""
+
+    extra: EvaluateExtra = EvaluateExtra()
 
 
 class PretrainSummary(Record):

@@ -3,10 +3,13 @@
 config.json                                             the experiment
 run.json, environment.json                              when, versions, hardware
 collect/manifest.json                                   demonstrations
-<architecture>/pretrain/seed_<n>/                       curve.jsonl, summary.json, eval_results.json
+<architecture>/pretrain/seed_<n>/                       curve.jsonl, summary.json, eval_results.json,
+                                                        eval_results_stochastic.json
 <architecture>/<condition>/seed_<n>/                    progress.jsonl, evaluations.jsonl, chunks/,
-                                                        trial.json, eval_results.json, failure.json
+                                                        trial.json, eval_results.json, failure.json,
+                                                        eval_results_stochastic.json
 evaluate/demonstrators/<name>.json                      results of demonstrators
+stages/evaluate/manifest.json                           what the evaluation was warned of
 """
 
 from __future__ import annotations
@@ -57,6 +60,8 @@ class Pretraining:
     """Of the pretrained policy, before its first step of training."""
     weights_sha256: str | None = None
     """Of the policy that is there now."""
+    drawn: EvaluationResult | None = None
+    """As ``evaluation``, with actions drawn instead of the most likely ones."""
 
     @property
     def name(self) -> str:
@@ -83,6 +88,8 @@ class Trial:
     """What its policy folder says of the policy."""
     latency: LatencyRecord | None = None
     costs: TrialCosts = field(default_factory=TrialCosts)
+    drawn: EvaluationResult | None = None
+    """As ``evaluation``, with actions drawn instead of the most likely ones."""
 
     @property
     def name(self) -> str:
@@ -125,6 +132,8 @@ class RunData:
     """What is missing or damaged, one sentence each."""
     failures: tuple[FailureRecord, ...] = ()
     """Pretraining and trials without which the run went on."""
+    evaluation_warnings: tuple[str, ...] = ()
+    """Why the results of the evaluation may say less than they seem to."""
 
     @property
     def versions(self) -> Mapping[str, str]:

@@ -15,6 +15,7 @@ from rayrl.report.records import (
     CollectRecord,
     DatasetRecord,
     EnvironmentRecord,
+    EvaluateManifest,
     ExperimentRecord,
     FailureRecord,
     LatencyRecord,
@@ -51,13 +52,14 @@ def read_run(path: Path) -> RunData:
         experiment = ExperimentRecord.parse(config, where=str(file))
     except ConfigError as error:
         raise IntegrityError(error.message, where=str(file)) from None
-    reader = _Reader(path)
+    reader = _Reader(path, draws=experiment.evaluate.stochastic)
     pretrains = any(condition != COLD for condition in experiment.conditions)
     info = reader.record(RunInfo, "run.json", missing=None) or RunInfo()
     if experiment.pretrain.skip_bc:  # nobody demonstrated
         experiment = experiment.model_copy(update={"collect": CollectRecord()})
     dataset = reader.dataset() if pretrains and experiment.collect.demonstrates else None
     failures = tuple(reader.failures())
+    evaluated = reader.record(EvaluateManifest, "stages/evaluate/manifest.json", missing=None)
     return RunData(
         path=path,
         experiment=experiment,
@@ -83,14 +85,21 @@ def read_run(path: Path) -> RunData:
         demonstrators=reader.demonstrators({RANDOM, *experiment.collect.demonstrators}),
         problems=tuple(reader.problems),
         failures=failures,
+        evaluation_warnings=evaluated.extra.warnings if evaluated else (),
     )
 
 
 class _Reader:
-    """Reads files of one run, and notes what is wrong with them."""
+    """Reads files of one run, and notes what is wrong with them.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the run folder.
+        draws: whether policies are to be evaluated with drawn actions as well.
+    """
+
+    def __init__(self, path: Path, *, draws: bool) -> None:
         self._path = path
+        self._draws = draws
         self.problems: list[str] = []
 
     def record(self, kind: type[R], name: str, *, missing: str | None) -> R | None:
@@ -118,24 +127,24 @@ class _Reader:
         summary = self.record(
             PretrainSummary, f"{name}/summary.json", missing=f"{name}: pretraining is not done."
         )
-        evaluation = self._evaluation(f"{name}/eval_results.json", noted=summary is not None)
+        done = not self._failed(name)
+        evaluation, drawn, policy = self._results(name, done=done, noted=summary is not None)
         curve = self._curve(f"{name}/curve.jsonl", "epoch")
-        policy = self._policy(name, evaluation)
         weights = policy.weights_sha256 if policy else None
-        return Pretraining(architecture, seed, curve, summary, evaluation, weights)
+        return Pretraining(architecture, seed, curve, summary if done else None, evaluation, weights, drawn)
 
     def trial(self, architecture: str, condition: str, seed: int) -> Trial:
         """One trial."""
         name = f"{architecture}/{condition}/seed_{seed}"
         state = self.record(TrialRecord, f"{name}/trial.json", missing=f"{name}: never started.")
-        finished = state is not None and state.state == "finished"
-        evaluation = self._evaluation(f"{name}/eval_results.json", noted=finished)
+        done = (state is None or state.state == "finished") and not self._failed(name)
+        evaluation, drawn, policy = self._results(name, done=done, noted=state is not None)
         curve = self._curve(f"{name}/progress.jsonl", "step")
-        policy = self._policy(name, evaluation)
         evaluations, damaged = read_evaluations(self._path / name / "evaluations.jsonl")
         if damaged:
             self.problems.append(f"{name}/evaluations.jsonl: {damaged} of its lines could not be read.")
-        manifest = self.record(TrialManifest, f"{name}/manifest.json", missing=None)
+        latency = self.record(LatencyRecord, f"{name}/latency.json", missing=None) if done else None
+        manifest = self.record(TrialManifest, f"{name}/manifest.json", missing=None) if done else None
         return Trial(
             architecture,
             condition,
@@ -146,8 +155,9 @@ class _Reader:
             chunks=tuple(self._chunks(name)),
             evaluations=evaluations,
             policy=policy,
-            latency=self.record(LatencyRecord, f"{name}/latency.json", missing=None),
+            latency=latency,
             costs=manifest.extra if manifest else TrialCosts(),
+            drawn=drawn,
         )
 
     def failures(self) -> Iterator[FailureRecord]:
@@ -164,14 +174,28 @@ class _Reader:
             yield record
             number += 1
 
-    def _policy(self, name: str, evaluation: EvaluationResult | None) -> PolicyRecord | None:
-        """What a policy's folder says; results that are of other weights are noted."""
+    def _failed(self, name: str) -> bool:
+        return (self._path / name / "failure.json").exists()
+
+    def _results(
+        self, name: str, *, done: bool, noted: bool
+    ) -> tuple[EvaluationResult | None, EvaluationResult | None, PolicyRecord | None]:
+        """What a policy did, by its most likely actions and drawn ones, and what it is.
+
+        None of it where the policy is not the one that the run was to come to.
+        """
+        if not done:
+            if (self._path / name / "eval_results.json").exists():
+                self.problems.append(
+                    f"{name} is not done: its results are of an earlier training, and left out."
+                )
+            return None, None, None
+        found = self._evaluations(name, noted=noted)
         policy = self.record(PolicyRecord, f"{name}/policy/policy.json", missing=None)
-        if policy is None:
-            return None
-        if evaluation is not None and evaluation.actor.weights_sha256 != policy.weights_sha256:
-            self.problems.append(f"{name}: the results are not of the weights that are there now.")
-        return policy
+        if policy and any(each and each.actor.weights_sha256 != policy.weights_sha256 for each in found):
+            self.problems.append(f"{name}: the results are not of the weights that are there now; left out.")
+            found = (None, None)
+        return *found, policy
 
     def demonstrators(self, expected: set[str]) -> dict[str, EvaluationResult]:
         """Results of demonstrators by name."""
@@ -183,11 +207,19 @@ class _Reader:
         found = {name: self._evaluation(f"evaluate/demonstrators/{name}.json", noted=True) for name in there}
         return {name: result for name, result in found.items() if result is not None}
 
-    def _evaluation(self, name: str, *, noted: bool) -> EvaluationResult | None:
+    def _evaluations(
+        self, name: str, *, noted: bool
+    ) -> tuple[EvaluationResult | None, EvaluationResult | None]:
+        """A policy's results by its most likely actions, and by drawn ones."""
+        likely = self._evaluation(f"{name}/eval_results.json", noted=noted)
+        file = f"{name}/eval_results_stochastic.json"
+        return likely, self._evaluation(file, noted=noted and self._draws, how=" with drawn actions")
+
+    def _evaluation(self, name: str, *, noted: bool, how: str = "") -> EvaluationResult | None:
         """Results; where they are missing, that is noted if they are due."""
         if not (self._path / name).exists():
             if noted:
-                self.problems.append(f"{Path(name).parent}: the policy is not evaluated.")
+                self.problems.append(f"{Path(name).parent}: the policy is not evaluated{how}.")
             return None
         try:
             return load_result(self._path / name)

@@ -147,6 +147,13 @@ class CollectOptions(Config):
                 )
         return path
 
+    @field_validator("first_replays")
+    @classmethod
+    def _are_of_replays(cls, first: int | None, info: ValidationInfo) -> int | None:
+        if first is not None and info.data.get("replays", ...) is None:
+            raise ValueError("has no effect without collect.replays; name them, or leave it out")
+        return first
+
     @property
     def demonstrates(self) -> bool:
         """Whether demonstrators or replays are named."""

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
+from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from rayrl.config.base import nearest
 from rayrl.errors import EnvError
 from rayrl.experience.columns import OBS, ColumnSpec
 from rayrl.experience.ragged import same_bits
+from rayrl.rollout.vector_env import declared
 
 Array = NDArray[Any]
 
@@ -32,9 +33,9 @@ def static_parts(env: VectorEnv, parts: Mapping[str, ColumnSpec]) -> frozenset[s
     Raises:
         EnvError: a declared part is none of the observation, or is text.
     """
-    declared = _declared(env)
     where = "static_observations"
-    for name in declared:
+    names = tuple(declared(env, where, ()))
+    for name in names:
         spec = parts.get(f"{OBS}/{name}")
         if spec is None:
             known = [part.removeprefix(f"{OBS}/") for part in parts]
@@ -43,17 +44,7 @@ def static_parts(env: VectorEnv, parts: Mapping[str, ColumnSpec]) -> frozenset[s
             )
         if spec.kind != "array":
             raise EnvError(f"{name!r} is text", where=where, remedy="text is kept with every step")
-    return frozenset(f"{OBS}/{name}" for name in declared)
-
-
-def _declared(env: VectorEnv) -> tuple[str, ...]:
-    base = env.unwrapped
-    if isinstance(base, SyncVectorEnv):
-        return tuple(getattr(base.envs[0].unwrapped, "static_observations", ()))
-    if isinstance(base, AsyncVectorEnv):
-        # Its sub-environments are in other processes, and raise for an attribute that they lack.
-        return ()
-    return tuple(getattr(base, "static_observations", ()))
+    return frozenset(f"{OBS}/{name}" for name in names)
 
 
 class EpisodeParts:

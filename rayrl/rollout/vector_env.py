@@ -80,6 +80,16 @@ def autoreset_mode(env: VectorEnv) -> Any:
     return env.metadata.get("autoreset_mode")
 
 
+def declared(env: VectorEnv, name: str, default: Any) -> Any:
+    """An attribute by which an environment declares something of itself, on the vector environment or on each
+    sub-environment; ``default`` where it does not, or its sub-environments are in other processes."""
+    base = env.unwrapped
+    if isinstance(base, AsyncVectorEnv):
+        # Its sub-environments raise for an attribute that they lack.
+        return default
+    return getattr(base.envs[0].unwrapped if isinstance(base, SyncVectorEnv) else base, name, default)
+
+
 def _vectorized(
     found: EnvSpec | EnvFactory, config: Mapping[str, Any], num_envs: int, mode: str
 ) -> VectorEnv:

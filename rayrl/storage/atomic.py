@@ -163,7 +163,7 @@ def read_json(path: Path, what: str) -> Any:
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise IntegrityError(f"there is no {what}", where=str(path)) from None
+        raise IntegrityError(f"{what} is missing", where=str(path)) from None
     except OSError as error:
         raise IntegrityError(f"{what} cannot be read: {error.strerror}", where=str(path)) from error
     except ValueError as error:

@@ -57,6 +57,16 @@ def test_verify_names_what_is_wrong(rayrl, suite, tmp_path):
     assert lines[1] == "changed.json: level 'simple_0000' is the same as simple_0000 of s.json"
 
 
+def test_verify_says_what_it_could_not_check(rayrl, suite, tmp_path):
+    values = json.loads((tmp_path / suite).read_text()) | {"generator": 99}
+    (tmp_path / "later.json").write_text(json.dumps(values))
+    code, out, _ = rayrl("verify", "later.json")
+    assert code == 0
+    unchecked, recorded = out.splitlines()
+    assert unchecked.startswith("later.json: not checked: the seeds of 6 levels, which version 99 of the gen")
+    assert recorded == "later.json: as recorded"
+
+
 def test_show_tells_of_categories_and_draws_levels(rayrl, suite):
     code, out, err = rayrl("show", suite)
     assert (code, err) == (0, "")

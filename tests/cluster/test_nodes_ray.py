@@ -25,6 +25,7 @@ from rayrl.pipeline.run_folder import RunFolder, invocation_of
 from rayrl.pipeline.stages import StageUnit, stage_kind
 from rayrl.pipeline.train_stage import run
 from rayrl.pipeline.trial import read_trial
+from tests.local_ray import end_ray
 
 NEEDS_NAMESPACE = pytest.mark.skipif(
     subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode != 0,
@@ -36,6 +37,7 @@ START_TIMEOUT_S = 90
 @pytest.fixture(scope="module")
 def cluster():
     """A head node without CPUs, to which this process belongs."""
+    end_ray()
     nodes = Cluster(
         initialize_head=True, connect=False, head_node_args={"num_cpus": 0, "include_dashboard": False}
     )

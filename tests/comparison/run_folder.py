@@ -40,7 +40,9 @@ def evaluation(success: float, *, name: str, salt: int):
             seeds=[1000 * number + episode for episode in range(EPISODES)],
             episode_success=succeeds,
             death=dies,
+            timeout=~succeeds & ~dies,
             optimal_steps=optimal,
+            max_steps=np.full(EPISODES, 60),
             episode_length=np.where(succeeds, optimal + draw.integers(0, 9, EPISODES), 60),
         )
         config = {"categories": {category: 1}}

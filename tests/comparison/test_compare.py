@@ -45,6 +45,15 @@ def test_scores_are_those_of_the_results(folder, found):
     assert candidate.mean.low < candidate.mean.value < candidate.mean.high
 
 
+def test_a_failed_trial_does_not_count_with_what_it_came_to_before(tmp_path):
+    write_run(tmp_path, seeds=(0, 1, 2, 3))
+    write_trial(tmp_path, "gcn", "no_pretrain", 1, success=1.0, state="failed", step=0)
+    found = compare(read_run(tmp_path))
+    candidate = found.candidate("gcn, cold")
+    assert (candidate.seeds, candidate.left_out) == ((0, 2, 3), (1,))
+    assert any("gcn, cold" in warning and "seed 1" in warning for warning in found.warnings)
+
+
 def test_costs_are_what_the_run_recorded(found):
     candidate = found.candidate(GCN)
     of = ARCHITECTURES["gcn"]

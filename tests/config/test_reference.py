@@ -28,6 +28,8 @@ class Outer(Config):
     """How many,
     at most."""
     share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    most: Annotated[int, Field(ge=1, le=10**6)] = 9
+    other: Inner | None = None
     from_: Literal["here", "there"] = Field(default="here", alias="from")
     sizes: tuple[PositiveInt, ...] = (1, 2)
     shares: dict[str, float] = Field(default={})
@@ -49,6 +51,8 @@ def test_each_option_has_its_values_default_and_meaning():
         "name": ("text", "required", ""),
         "count": ("integer ≥ 1", "3", "How many, at most."),
         "share": ("number > 0 and < 1 or `null`", "null", ""),
+        "most": ("integer ≥ 1 and ≤ 1_000_000", "9", ""),
+        "other": ("section or `null`", "null", ""),
         "from": ("`here`, `there`", "here", ""),
         "sizes": ("list of integer ≥ 1", "[1, 2]", ""),
         "shares": ("mapping to number", "{}", ""),
@@ -59,6 +63,7 @@ def test_each_option_has_its_values_default_and_meaning():
 
 def test_a_section_names_its_model():
     assert [option.section for option in options_of(Outer) if option.section] == [Inner]
+    assert [option.name for option in options_of(Outer) if option.section_or_null is Inner] == ["other"]
     (rate,) = options_of(Inner)
     assert (rate.values, rate.default_text, rate.meaning) == ("number ≥ 0 or `auto`", "auto", "How often.")
 

@@ -8,10 +8,11 @@ import pytest
 from rayrl.envs.spec import EnvSpec
 from rayrl.errors import EnvError
 from rayrl.evaluation.actors import actor_of
-from rayrl.evaluation.endings import tells_success, with_endings
+from rayrl.evaluation.endings import told_in, with_endings
 from rayrl.evaluation.environment import evaluation_spec
-from rayrl.evaluation.episodes import Ending, Played
+from rayrl.evaluation.episodes import Ending, Fault, Played
 from rayrl.evaluation.evaluator import evaluate, play_episodes, result_of, unplayed
+from rayrl.evaluation.level_metrics import level_metrics
 from rayrl.evaluation.result import load_result
 from tests.evaluation.walk import Ones
 
@@ -28,7 +29,7 @@ def asked(seeds, *, env=HAZARD, actor=Ones, num_envs=None, **limits):
 def play_seeds(seeds, **options):
     who, spec, wanted = asked(seeds, **options)
     played = play_episodes(who, spec, wanted)
-    return result_of(wanted, played, tells=tells_success(played))
+    return result_of(wanted, played, told=told_in(played))
 
 
 @pytest.mark.parametrize("num_envs", [1, 3, 16])
@@ -39,7 +40,7 @@ def test_each_way_to_end_is_told_from_the_others(num_envs, tells_each_step):
     assert result.metrics["episode_success"] == (1, 0, 0, 0, 0, 1)
     assert result.metrics["timeout"] == (0, 0, 1, 1, 0, 0)
     assert result.metrics["error"] == (0, 0, 0, 0, 1, 0)
-    assert result.metrics["death"] == (0, 1, 0, 0 if tells_each_step else None, None, 0)
+    assert result.metrics["death"] == (0, 1, 0, 0, 0, 0)
     assert result.metrics["episode_length"] == (4, 2, 8, 12, None, 4)
     assert result.errors == (None, None, None, None, "OSError: the floor gives way", None)
 
@@ -71,15 +72,49 @@ def test_what_the_environment_calls_a_timeout_or_stuck_stands():
         "stuck": np.array([1.0, 1.0, 0.0]),
     }
     endings = np.full(3, Ending.truncated, np.int8)
-    found = with_endings(Played(metrics, endings, (None,) * 3), tells=True)
+    played = Played(metrics, endings, (None,) * 3)
+    found = with_endings(played, told=told_in(played))
     assert found["timeout"].tolist() == [0.0, 0.0, 1.0]
 
 
-def test_where_all_are_cut_another_category_tells_that_there_is_success():
+def test_means_of_causes_are_shares_of_all_episodes():
+    # Of five, the environment tells of the two that it ended itself: one died, one was stuck.
+    played = Played(
+        {
+            "episode_return": np.zeros(5),
+            "episode_length": np.array([3.0, 8.0, 6.0, 6.0, 6.0]),
+            "episode_success": np.array([0.0, 0.0, np.nan, np.nan, np.nan]),
+            "death": np.array([1.0, 0.0, np.nan, np.nan, np.nan]),
+            "stuck": np.array([0.0, 1.0, np.nan, np.nan, np.nan]),
+        },
+        np.array([Ending.terminated, Ending.truncated, Ending.cut, Ending.cut, Ending.raised], np.int8),
+        (None, None, None, None, Fault("OSError: the floor gives way", "")),
+    )
+    _, _, wanted = asked(range(5), max_steps=6)
+    result = result_of(wanted, played, told=told_in(played))
+    means = {name: summary.mean for name, summary in result.summary().items()}
+    # 1 of 5 each; the two that were cut are 2 of 5
+    assert (means["death"], means["stuck"], means["timeout"], means["error"]) == (0.2, 0.2, 0.4, 0.2)
+    micro = level_metrics(result).micro
+    assert micro["safety"].value == 1 - means["death"]
+    assert micro["failed_by_death"].value == means["death"]
+
+
+def test_what_an_environment_without_success_tells_is_left_as_it_is():
+    played = Played(
+        {"death": np.array([1.0, np.nan])}, np.array([Ending.terminated, Ending.cut], np.int8), ()
+    )
+    found = with_endings(played, told=told_in(played))
+    assert found.keys() == {"death"}
+    np.testing.assert_array_equal(found["death"], [1.0, np.nan])
+
+
+def test_where_all_are_cut_another_category_tells_what_there_is():
     played = Played({"episode_length": np.array([9.0])}, np.array([Ending.cut], np.int8), (None,))
-    assert set(with_endings(played, tells=False)) == {"episode_length"}
-    found = with_endings(played, tells=True)
-    assert (found["episode_success"], found["timeout"]) == ([0.0], [1.0])
+    assert set(with_endings(played, told=told_in(played))) == {"episode_length"}
+    found = with_endings(played, told=frozenset({"episode_success", "death"}))
+    assert (found["episode_success"], found["timeout"], found["death"]) == ([0.0], [1.0], [0.0])
+    assert "stuck" not in found
 
 
 @pytest.mark.parametrize("actor", [Ones, "random"])
@@ -89,7 +124,7 @@ def test_parts_hold_what_the_whole_does(actor):
     cuts = [0, 8, 12, 36, 37]
     parts = [play_episodes(who, spec, wanted, start=a, stop=b) for a, b in itertools.pairwise(cuts)]
     joined = Played.join(parts)
-    assert result_of(wanted, joined, tells=True) == result_of(wanted, whole, tells=True)
+    assert result_of(wanted, joined, told=told_in(joined)) == result_of(wanted, whole, told=told_in(whole))
 
 
 def test_errors_and_levels_are_kept_on_disk(tmp_path):

@@ -84,7 +84,8 @@ def test_the_command_says_it(folder, tmp_path):
     assert re.fullmatch(r"batch    2: p50 \S+ ms, p99 \S+ ms \([\d,]+ calls\)", second)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_device_that_is_not_there_is_refused(folder):
-    with pytest.raises(ConfigError, match="there is no GPU"):
-        measure_latency(folder[0], CARTPOLE, device="cuda")
+@pytest.mark.parametrize("device", ["cuda:99", "meta", "mps", "cup", ""])
+def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(device, tmp_path):
+    with pytest.raises(ConfigError) as error:
+        measure_latency(tmp_path / "no_policy", CARTPOLE, device=device)
+    assert f"device = {device!r}: there is no such device here\n  known: cpu" in str(error.value)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rayrl.evaluation.level_metrics import failure_causes, level_metrics, step_limits
+from rayrl.evaluation.level_metrics import failure_causes, level_metrics, mean_level_metrics, step_limits
 from rayrl.evaluation.result import join_categories
 from rayrl.evaluation.suites import AS_TRAINED
 from tests.evaluation.results import result_of
@@ -150,3 +150,35 @@ def test_the_step_limit_is_the_lower_one_of_each_episode():
     unlimited = played([1], [1], limit=None)
     assert np.isnan(step_limits(unlimited)).all()
     assert "efficiency" not in level_metrics(unlimited).micro
+
+
+def test_of_several_policies_it_is_the_mean_of_theirs():
+    way = {"optimal_steps": [10, 10, 20, 20]}
+    first = played([1, 1, 0, 0], [10, 20, 100, 30], death=[0, 0, 0, 1], **way)
+    second = played([0, 0, 0, 0], [100, 100, 100, 100], death=[0, 0, 0, 0], **way)
+    found = mean_level_metrics({"small": [first, second]})
+    assert values(found.micro) == pytest.approx(
+        {
+            "success_rate": (2 / 4 + 0) / 2,
+            "steps": (160 / 4 + 100) / 2,
+            "return": 1.0,
+            "efficiency": ((2 / 4) / (40 / 100) + 0) / 2,
+            "spl": ((1 + 1 / 2) / 4 + 0) / 2,
+            # the second has no success, and so no path
+            "path_optimality": (1 + 1 / 2) / 2,
+            "safety": (3 / 4 + 1) / 2,
+            "failed_by_death": (1 / 4 + 0) / 2,
+            "failed_by_other": (1 / 4 + 1) / 2,
+        }
+    )
+    assert found.micro["success_rate"].n == 4
+    assert found.micro["path_optimality"].n == 2
+
+
+def test_the_same_episodes_are_drawn_for_all_policies():
+    # Each succeeds where the other does not: their mean is a half whatever is drawn.
+    one, other = (played(success, [10.0] * 40) for success in ([1, 0] * 20, [0, 1] * 20))
+    found = mean_level_metrics({"a": [one, other], "b": [one, other]}).macro["success_rate"]
+    assert (found.low, found.value, found.high) == pytest.approx((0.5, 0.5, 0.5))
+    alone = level_metrics(join_categories({"a": one, "b": one}))
+    assert mean_level_metrics({"a": [one, one], "b": [one, one]}) == alone

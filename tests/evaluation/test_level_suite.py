@@ -57,9 +57,53 @@ def test_mazes_are_evaluated_on_levels_that_training_never_sees():
     assert evaluation_spec(MAZE).config["split"] == "test"
 
 
+def test_evaluation_takes_the_test_levels_of_a_file_from_which_training_takes_the_others(tmp_path):
+    suite = generate_suite("mixed", {"simple": 20}, split="any")
+    mixed = tmp_path / "mixed.json"
+    mixed.write_text(json.dumps(suite.to_json()))
+    only = tmp_path / "train.json"
+    only.write_text(json.dumps(generate_suite("train", {"simple": 2}, split="train").to_json()))
+
+    def split(path, trained):
+        spec = EnvSpec(id=MAZE.id, config={"level_file": str(path), "split": trained})
+        (once, twice) = evaluation_spec(spec), evaluation_spec(evaluation_spec(spec))
+        assert once == twice
+        return once.config["split"]
+
+    assert [split(mixed, trained) for trained in ("train", "any", None)] == ["test", "any", None]
+    assert [split(only, trained) for trained in ("train", "any", None)] == ["train", "any", None]
+    played = evaluate("random", EnvSpec(id=MAZE.id, config={"level_file": str(mixed), "split": "train"}))
+    tests = {level.level.optimal_steps for level in suite.levels if level.level.split == "test"}
+    assert set(played.metrics["optimal_steps"]) == tests
+
+
+def test_levels_for_training_are_evaluated_on_where_a_suite_has_them(tmp_path):
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps(generate_suite("train", {"simple": 2}, split="train").to_json()))
+    (_, category) = categories_of(MAZE, path, {}).values()
+    assert evaluate("planner", MAZE, episodes=2, env_config=category.changes).values("episode_success").all()
+
+
+def test_a_suite_that_training_has_no_room_for_says_what_would_make_it(tmp_path):
+    path = tmp_path / "large.json"
+    path.write_text(json.dumps(generate_suite("large", {"simple": 1, "complex": 1, "medium": 1}).to_json()))
+    with pytest.raises(ConfigError) as raised:
+        categories_of(MAZE, path, {})
+    assert raised.value.where == "evaluate.suite"
+    assert "large.json has levels of complex, medium, with up to 13 rows and 3 doors" in raised.value.message
+    assert raised.value.remedy == "set env.config.sized_for: [simple, medium, complex], and train with it"
+    sized = EnvSpec(id=MAZE.id, config={**MAZE.config, "sized_for": ["simple", "medium", "complex"]})
+    assert list(categories_of(sized, path, {})) == [AS_TRAINED, "simple", "complex", "medium"]
+
+
 def test_a_suite_is_named_or_is_a_file_that_is_there(file, monkeypatch):
     monkeypatch.chdir(file.parent)
     assert EvaluateOptions.parse({"suite": "small.json"}, where="").suite == file
+    other = file.rename(file.with_suffix(".levels"))
+    for name in ("small.levels", "./small.levels", str(other)):
+        assert EvaluateOptions.parse({"suite": name}, where="").suite == other
+    with pytest.raises(ConfigError, match=r"suite = '\./tall': there is no such file or folder"):
+        EvaluateOptions.parse({"suite": "./tall"}, where="")
     assert EvaluateOptions.parse({"suite": "router_standard"}, where="").suite == "router_standard"
     with pytest.raises(ConfigError, match=r"suite = 'tall\.json': there is no such file or folder"):
         EvaluateOptions.parse({"suite": "tall.json"}, where="")

@@ -12,10 +12,12 @@ import ray
 
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.ragged import Ragged, offsets_of
+from tests.local_ray import end_ray
 
 
 @pytest.fixture(scope="module")
 def own_ray() -> Iterator[None]:
+    end_ray()
     # A socket's path is at most 107 bytes, and pytest's own folders are longer than Ray leaves room for.
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
     before = os.environ.get("RAY_AUTH_MODE")

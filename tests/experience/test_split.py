@@ -1,3 +1,5 @@
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from rayrl.errors import DataError
 from rayrl.experience.batch import TrajectoryBatch
 from rayrl.experience.columns import Split
 from rayrl.experience.ragged import Ragged, offsets_of
-from rayrl.experience.split import select_split, split, uniform_of, with_split
+from rayrl.experience.split import select_split, split, split_by_stratum, uniform_of, with_split
 from rayrl.rollout.origin import Origin
 
 
@@ -77,6 +79,88 @@ def test_each_stratum_has_its_part_on_both_sides() -> None:
         assert (np.asarray(codes)[10:] == Split.val).sum() == 1
     with pytest.raises(DataError, match="where"):
         with_split(batch, 0.2, 0, strata="where")
+
+
+def held_out(counts: list[int], val_fraction: float, seed: int) -> list[int]:
+    """How many of each stratum's episodes are for validation."""
+    strata = [f"person {number}" for number, count in enumerate(counts) for _ in range(count)]
+    codes = split_by_stratum(ids(list(range(len(strata)))), strata, val_fraction, seed)
+    sides = np.split(codes == Split.val, np.cumsum(counts)[:-1])
+    return [int(side.sum()) for side in sides]
+
+
+@pytest.mark.parametrize(
+    ("counts", "val_fraction", "total"),
+    [
+        ([1] * 20, 0.1, 2),
+        ([2] * 20, 0.1, 4),
+        ([1] * 8, 0.1, 1),  # 0.8 episodes
+        ([4] * 10, 0.1, 4),
+        ([3] * 10 + [1] * 10, 0.1, 4),
+        ([26, 5, 5], 0.1, 4),  # 2.6 and 1.0 episodes
+        ([1] * 20, 0.9, 18),
+        ([1] * 4, 0.9, 3),  # 3.6 episodes, but never all
+    ],
+)
+def test_small_strata_together_give_the_fraction(counts: list[int], val_fraction: float, total: int) -> None:
+    for seed in range(10):
+        found = held_out(counts, val_fraction, seed)
+        assert sum(found) == total
+        assert all(held <= 1 for held, count in zip(found, counts, strict=True) if count <= 5)
+
+
+def test_a_stratum_keeps_its_last_episode_where_another_can_give_one() -> None:
+    for seed in range(20):
+        # 0.1 · 23 = 2.3: two, and three have one to spare
+        assert held_out([1] * 17 + [2] * 3, 0.1, seed)[:17] == [0] * 17
+        # 0.1 · 12 = 1.2: one
+        assert held_out([1] * 10 + [2], 0.1, seed) == [0] * 10 + [1]
+        # 0.1 · 22 = 2.2: two, of which one is of somebody who has no other
+        found = held_out([1] * 20 + [2], 0.1, seed)
+        assert (found[-1], sum(found)) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([10, 4], [1, 1]),  # the only one that is too small for 0.1 still has one on each side
+        ([40, 8, 8], [4, 1, 1]),
+        ([36, 1], [4, 0]),
+        ([1], [0]),
+        ([1, 1, 1, 1, 1], [0] * 5),  # 0.5 episodes, rounded to even
+    ],
+)
+def test_large_strata_are_split_as_if_they_were_alone(counts: list[int], expected: list[int]) -> None:
+    for seed in range(10):
+        assert held_out(counts, 0.1, seed) == expected
+    strata = ["a"] * 10 + ["b"] * 4
+    apart = [split(ids(list(range(10))), 0.1, 3), split(ids(list(range(10, 14))), 0.1, 3)]
+    assert split_by_stratum(ids(list(range(14))), strata, 0.1, 3).tolist() == np.concatenate(apart).tolist()
+
+
+@given(
+    st.lists(st.integers(1, 6), min_size=1, max_size=12), st.sampled_from([0.0, 0.1, 0.3, 0.6]), st.randoms()
+)
+def test_strata_are_split_alike_in_any_order_and_nobody_loses_all_without_need(
+    counts: list[int], val_fraction: float, random: Random
+) -> None:
+    strata = [f"person {number}" for number, count in enumerate(counts) for _ in range(count)]
+    codes = split_by_stratum(ids(list(range(len(strata)))), strata, val_fraction, seed=1)
+    order = list(range(len(strata)))
+    random.shuffle(order)
+    shuffled = split_by_stratum(ids(order), [strata[i] for i in order], val_fraction, seed=1)
+    assert shuffled.tolist() == codes[order].tolist()
+    assert (codes == Split.train).any()
+    found = [int((codes[np.array(strata) == name] == Split.val).sum()) for name in dict.fromkeys(strata)]
+    assert all(held < count for held, count in zip(found, counts, strict=True) if count > 1)
+    if not val_fraction:
+        assert sum(found) == 0
+
+
+def test_parts_of_an_episode_stay_together_in_a_small_stratum() -> None:
+    codes = split_by_stratum(ids([1, 1, 2, 2, 3, 3]), ["a", "a", "a", "a", "b", "b"], 0.1, seed=0)
+    assert codes[0] == codes[1] != codes[2] == codes[3]
+    assert codes[4] == codes[5] == Split.train
 
 
 def test_another_seed_gives_another_split() -> None:

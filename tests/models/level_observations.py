@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
+from rayrl.models.architectures import architecture
+
 FEATURES, STATE, NODE_TYPES, EDGE_TYPES = 4, 3, 6, 4
 ACTION = spaces.Discrete(5)
 
@@ -117,3 +119,10 @@ def row(parts: Any, index: int) -> Any:
 def without(graph: Graph, **arrays: Any) -> Graph:
     """The graph with some of its arrays replaced."""
     return replace(graph, **arrays)
+
+
+def used_by(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Of some options, those that have an effect on an architecture that reads modalities."""
+    of = architecture(name)()
+    unused = {"visual": "image" not in of.modalities.values(), "fusion": of.fusion.kind == "concat"}
+    return {key: value for key, value in options.items() if not unused.get(key)}

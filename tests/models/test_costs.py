@@ -63,4 +63,4 @@ def test_a_policy_folder_says_what_it_costs(tmp_path):
     assert (description.parameters, description.flops) == (85, 144)
     facts = policy_facts(tmp_path / "policy")
     assert facts["parameters of the policy"] == 85
-    assert facts["operations for an observation"] == 144
+    assert facts["operations for the largest observation"] == 144

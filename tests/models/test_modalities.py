@@ -17,7 +17,7 @@ from rayrl.models.model_config import ModelConfig
 from rayrl.models.policy_folder import load_policy, save_policy
 from rayrl.models.sequences import Sequences
 from rayrl.models.soft_actor_critic import squashed
-from tests.models.level_observations import ACTION, graph, level_space, levels, row
+from tests.models.level_observations import ACTION, graph, level_space, levels, row, used_by
 
 IMAGES, VECTORS = {"player_frame", "global_view"}, {"game_state", "reachability"}
 READS = {
@@ -47,7 +47,8 @@ def parts():
 
 def small(name, **options):
     torch.manual_seed(0)
-    config = ModelConfig.from_rllib(model_config(name, SMALL | options if name in SEVERAL else options))
+    sizes = used_by(name, SMALL) if name in SEVERAL else {}
+    config = ModelConfig.from_rllib(model_config(name, sizes | options))
     return ActorCriticNetwork(level_space(), ACTION, config)
 
 
@@ -71,7 +72,7 @@ def test_each_architecture_reads_its_modalities_and_no_others(name, parts):
 @pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize("name", SEVERAL)
 def test_every_fusion_of_every_architecture_learns_with_all_its_parameters(name, fusion, parts):
-    net = small(name, fusion={"kind": fusion, "width": 16})
+    net = small(name, fusion={"kind": fusion} | ({} if fusion == "concat" else {"width": 16}))
     with torch.no_grad():  # gates that are all alike say nothing about what they are computed from
         for parameter in net.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape))
@@ -293,6 +294,42 @@ def test_options_that_are_wrong_or_contradict_are_named(options, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("vision_free", {"visual": {"output_dim": 64}}, "has no effect: nothing is read as image"),
+        (
+            "full_hgt",
+            {"modalities": {"player_frame": "image"}, "graph": {"num_layers": 9}},
+            "'num_layers': 9, ",
+        ),
+        ("gcn", {"modalities": {"graph": "graph"}, "state": {"output_dim": 8}}, "nothing is read as vector"),
+        ("gcn", {"fusion": {"width": 64}}, "fusion.width = 64 has no effect with kind = concat"),
+    ],
+)
+def test_options_without_effect_on_an_architecture_are_refused(name, options, message):
+    with pytest.raises(ConfigError) as caught:
+        model_config(name, options)
+    assert message in str(caught.value)
+
+
+def test_what_an_architecture_has_by_itself_may_be_without_effect():
+    made = model_config("simplified_hgt", {"modalities": {"graph": "graph"}, "fusion": {"kind": "concat"}})
+    assert made["visual"]["output_dim"] == 128
+
+
+def test_edge_types_that_are_not_there_cannot_be_asked_for(parts):
+    space = level_space()
+    del space["graph"].spaces["edge_types"]
+    ActorCriticNetwork(space, ACTION, ModelConfig.from_rllib(model_config("gat", SMALL)))
+    asked = model_config("gat", SMALL | {"graph": SMALL["graph"] | {"edge_types": True}})
+    ActorCriticNetwork(level_space(), ACTION, ModelConfig.from_rllib(asked))
+    with pytest.raises(
+        ConfigError, match="edge_types = true has no effect: obs/graph has no array edge_types"
+    ):
+        ActorCriticNetwork(space, ACTION, ModelConfig.from_rllib(asked))
+
+
 def test_sacs_critics_read_no_modalities():
     with pytest.raises(ConfigError, match="the critics of SAC read vectors"):
         squashed(architecture("gcn")(), ACTION)
@@ -326,6 +363,18 @@ def test_an_edge_to_nowhere_is_an_error(parts, end, message):
     with pytest.raises(DataError) as caught:
         small("gcn").policy(parts)
     assert re.search(message.replace("; ", ".*"), str(caught.value), re.DOTALL)
+
+
+@pytest.mark.parametrize("kind", ["gcn", "gat", "full_hgt", "simplified_hgt"])
+@pytest.mark.parametrize(("part", "wrong", "most"), [("node_types", 6, 5), ("edge_types", 200, 3)])
+def test_a_type_beyond_the_space_is_an_error(parts, kind, part, wrong, most):
+    network = small(kind)
+    parts[f"obs/graph/{part}"][0, -1] = wrong  # padding, which nobody reads
+    network.policy(parts)
+    parts[f"obs/graph/{part}"][1, 0] = wrong
+    with pytest.raises(DataError) as caught:
+        network.policy(parts)
+    assert str(caught.value) == f"obs/graph/{part}: there is no type {wrong}\n  types: 0 to {most}"
 
 
 def test_images_of_a_plain_network_are_read_where_it_has_convolutions(parts):

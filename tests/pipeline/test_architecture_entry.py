@@ -13,7 +13,8 @@ from rayrl.pipeline.architecture_entry import options_of
 from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.preflight import check_algorithm, check_environment
 from rayrl.pipeline.stages import plan
-from rayrl.pipeline.trial_spec import TrialSpec, build_config, network_config, trials_of
+from rayrl.pipeline.trial_config import build_config, network_config
+from rayrl.pipeline.trial_spec import TrialSpec, trials_of
 from rayrl.report.records import ExperimentRecord
 
 SMALL = "{name: gcn_small, base: gcn, graph: {num_layers: 4, hidden_dim: 48}}"

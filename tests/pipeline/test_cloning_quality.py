@@ -44,6 +44,15 @@ def test_continuous_actions_have_no_accuracy():
     assert list(warnings_of({"val_accuracy": None, "agreement": {"all": {"steps": 9, "value": 0.1}}})) == []
 
 
+def test_nothing_held_out_is_warned_of():
+    nothing = {"val_accuracy": None, "val_loss": None, "agreement": {"all": {"steps": 0, "value": None}}}
+    (text,) = warnings_of(nothing)
+    assert text.startswith("nothing is held out, since pretrain.val_fraction of so few episodes is none")
+    assert text.endswith("raise pretrain.val_fraction, or raise collect.steps")
+    (text,) = warnings_of(nothing, in_replays=True)
+    assert text.endswith("raise pretrain.val_fraction, or give more replays (collect.replays)")
+
+
 def test_actions_that_nobody_took_are_counted_over_all():
     facts = {"a": {"actions": [3, 0, 0, 1]}, "b": {"actions": [0, 0, 5, 0]}}
     assert never_taken(facts) == [1]

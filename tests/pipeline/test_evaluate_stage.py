@@ -10,6 +10,7 @@ from run_fixtures import prepare_run
 from rayrl.envs.mine_maze.suite import generate_suite
 from rayrl.errors import EnvError
 from rayrl.evaluation.environment import episode_seed
+from rayrl.evaluation.in_categories import evaluate_in_categories
 from rayrl.evaluation.latency import LATENCY_FILE, load_latency
 from rayrl.evaluation.result import load_result
 from rayrl.models.actor_critic_network import ActorCriticNetwork
@@ -20,6 +21,9 @@ from rayrl.pipeline.context import StageContext
 from rayrl.pipeline.evaluate_stage import run
 from rayrl.pipeline.preflight import check_evaluation
 from rayrl.pipeline.stages import StageUnit, stage_kind
+from rayrl.report.run_reader import read_run
+from rayrl.report.sections.warnings import warnings_of
+from rayrl.storage.manifest import write_manifest
 from tests.evaluation.hazard import Hazard
 
 ROUTER = {"replicas": 2, "requests": 16, "pending_requests": 0}
@@ -234,6 +238,8 @@ def test_a_suite_of_levels_is_copied_and_each_level_has_its_result(tmp_path):
     planner = load_result(folder.path / "evaluate" / "demonstrators" / "planner.json")
     assert planner.category == ("as_trained",) * 4 + ("very_simple",) * 3 + ("simple",) * 2
     assert planner.levels == (None,) * 4 + tuple(level.id for level in suite.levels)
+    experiment = folder.experiment()
+    assert evaluate_in_categories("planner", experiment.env, experiment.evaluate) == planner
     assert planner.seeds[4:] == (0, 1, 2, 0, 1)
     assert planner.metrics["episode_success"] == (1.0,) * 9
     steps = tuple(float(level.level.optimal_steps) for level in suite.levels)
@@ -241,3 +247,30 @@ def test_a_suite_of_levels_is_copied_and_each_level_has_its_result(tmp_path):
     found = json.loads((folder.path / "all_results.json").read_text())["planner"]["levels"]
     assert found["macro"]["spl"]["value"] == found["macro"]["success_rate"]["value"] == 1.0
     assert found["categories"]["simple"]["efficiency"]["value"] > 0
+
+
+def test_levels_that_training_may_play_are_warned_of_before_the_run_and_in_its_report(tmp_path, caplog):
+    suite = generate_suite("seen", {"simple": 2}, split="train")
+    (tmp_path / "seen.json").write_text(json.dumps(suite.to_json()))
+    maze = {"observations": ["game_state"], "categories": {"simple": 1}}
+    values = {
+        "name": "mazes",
+        "seeds": [0],
+        "env": {"id": "rayrl/MineMaze-v0", "config": maze},
+        "conditions": ["no_pretrain"],
+        "evaluate": {"suite": "seen.json", "episodes": 1, "latency": False},
+    }
+    folder = prepare_run(tmp_path / "run", values)
+    env = gym.make("rayrl/MineMaze-v0", **maze)
+    network = ActorCriticNetwork(env.observation_space, env.action_space, ModelConfig(fcnet_hiddens=(4,)))
+    save_policy(policy(tmp_path, 0), network, architecture="mlp_baseline", provenance={"step": 0})
+    warning = check_evaluation(folder.experiment())
+    assert warning.startswith("the evaluation plays levels that training may play as well, in simple (2 of 2")
+    unit = StageUnit(stage_kind("evaluate"))
+    context = StageContext(folder.experiment(), folder, unit, local=True)
+    outputs = run(context)
+    assert caplog.messages[0] == warning
+    write_manifest(
+        folder.stage(unit.name), name="evaluate", inputs={}, options={}, outputs=[], extra=outputs.extra
+    )
+    assert f"T{warning[1:]}." in warnings_of(read_run(folder.path))

@@ -60,6 +60,8 @@ def test_it_survives_json(file):
         ("collect.demonstrators=null", "collect.demonstrators = None"),
         ("collect.demonstrators.random=-1", "collect.demonstrators.random = -1: must be a share"),
         ("pretrain.skip_bc=true", "skip_bc is about the weights of from, which is not given"),
+        ("evaluate.levels=3", "evaluate.levels = 3: has no effect without a file of levels"),
+        ("collect.first_replays=3", "collect.first_replays = 3: has no effect without collect.replays"),
         ("name=a b", "name = 'a b': String should match pattern"),
         ("artifacts=s3://x", "artifacts = 's3://x': Input should be None"),
     ],
@@ -87,3 +89,12 @@ def test_a_smoke_run_is_small_and_never_larger_than_the_experiment(file):
     assert (small.seeds, small.train.total_steps, small.evaluate.episodes) == ((0,), 1024, 2)
     assert small.conditions == load_experiment(file).conditions
     assert load_experiment(file, ["train.total_steps=64"], smoke=True).train.total_steps == 64
+    assert (small.collect.first_replays, small.evaluate.levels) == (None, None)
+
+
+def test_a_smoke_run_plays_few_levels_of_a_file(file, tmp_path):
+    (tmp_path / "levels.json").write_text("{}")
+    suite = f"evaluate.suite={tmp_path / 'levels.json'}"
+    assert load_experiment(file, [suite]).evaluate.levels is None
+    assert load_experiment(file, [suite], smoke=True).evaluate.levels == 2
+    assert load_experiment(file, [suite, "evaluate.levels=1"], smoke=True).evaluate.levels == 1

@@ -17,7 +17,8 @@ from rayrl.pipeline.forced_warm_start import forget, set_aside
 from rayrl.pipeline.preflight import check_pretraining
 from rayrl.pipeline.run_folder import RunFolder, invocation_of
 from rayrl.pipeline.stages import plan
-from rayrl.pipeline.trial_spec import build_config, pretrain_folder, trials_of
+from rayrl.pipeline.trial_config import build_config
+from rayrl.pipeline.trial_spec import pretrain_folder, trials_of
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from rayrl.pipeline.hardware import hardware, record_environment
 from rayrl.storage.atomic import read_json
 
 
-def test_this_machine_is_described_where_there_is_no_ray():
+def test_this_machine_is_described_where_there_is_no_ray(no_ray):
     found = hardware()
     assert found["processor"]
     assert 1 <= float(found["CPUs"]) <= (os.cpu_count() or 1)

@@ -2,6 +2,7 @@
 
 import gymnasium
 import pytest
+from gymnasium.envs.registration import EnvSpec
 
 from rayrl.errors import ConfigError, EnvError, IntegrityError, PolicyError, ResourceError, SpaceError
 from rayrl.experience.dataset import EnvInfo
@@ -11,7 +12,8 @@ from rayrl.models.architectures import MLPBaseline
 from rayrl.models.policy_folder import save_policy
 from rayrl.pipeline import preflight
 from rayrl.pipeline.experiment import load_experiment
-from rayrl.pipeline.trial_spec import build_config, trials_of
+from rayrl.pipeline.trial_config import build_config
+from rayrl.pipeline.trial_spec import trials_of
 from rayrl.storage.spaces import Spaces
 from tests.algorithms.offpolicy.demonstrations import sevens
 
@@ -124,6 +126,30 @@ def test_what_holds_a_policy_is_for_trials_that_start_from_one(cart, conditions)
     wrong = load_experiment(cart, [f"conditions={conditions}", "train.options.kl_ref.inital=0.1"])
     with pytest.raises(ConfigError, match=r"kl_ref.inital: unknown key; did you mean 'initial'"):
         preflight.check_algorithm(wrong)
+
+
+class Shaped(gymnasium.Env):
+    """Shapes its reward for a discount, and says so."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+    action_space = gymnasium.spaces.Discrete(2)
+    shaping_gamma = 0.9
+
+
+@pytest.mark.parametrize(
+    ("env", "config", "gamma"),
+    [("Shaped-v0", "{}", 0.9), ("rayrl/MineMaze-v0", "{shaping: {gamma: 0.5}}", 0.5)],
+)
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_training_discounts_as_the_reward_is_shaped(cart, monkeypatch, env, config, gamma, algorithm):
+    monkeypatch.setitem(gymnasium.registry, "Shaped-v0", EnvSpec("Shaped-v0", Shaped))
+    given = [f"env={{id: {env}, config: {config}}}", f"train.algorithm={algorithm}"]
+    given += ["conditions=[no_pretrain]"]
+    with pytest.raises(ConfigError) as raised:
+        preflight.check_algorithm(load_experiment(cart, given))
+    assert raised.value.where == "train.options"
+    assert f"gamma = 0.99, and {env} shapes its reward for gamma = {gamma}," in raised.value.message
+    preflight.check_algorithm(load_experiment(cart, [*given, f"train.options.gamma={gamma}"]))
 
 
 def test_the_ablation_starts_from_a_policy_and_is_not_held_to_it_by_kl(cart):

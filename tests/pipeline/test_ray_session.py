@@ -6,7 +6,7 @@ from rayrl.errors import ResourceError
 from rayrl.pipeline import ray_session
 
 
-def test_where_ray_does_not_start_it_is_said_and_nothing_stays(tmp_path, monkeypatch):
+def test_where_ray_does_not_start_it_is_said_and_nothing_stays(no_ray, tmp_path, monkeypatch):
     temp = tmp_path / "ray"
     temp.mkdir()
     monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)

@@ -1,18 +1,22 @@
 """An experiment that is taught by replays, from the file to the report."""
 
 import csv
+import io
 import json
 import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
 from rayrl.errors import ConfigError, DataError
 from rayrl.experience.dataset import open_dataset
 from rayrl.pipeline.execution import run_unit
 from rayrl.pipeline.experiment import load_experiment
+from rayrl.pipeline.local import local_runner
 from rayrl.pipeline.preflight import check_demonstrators
-from rayrl.pipeline.run_folder import RunFolder
+from rayrl.pipeline.progress import RunView
+from rayrl.pipeline.run_folder import RunFolder, invocation_of
 from rayrl.pipeline.stages import plan
 from rayrl.report.run_reader import read_run
 from rayrl.report.sections.verdict import SECTION as VERDICT
@@ -83,6 +87,32 @@ def test_from_a_folder_of_replays_to_the_report(experiment, tmp_path):
     assert run_unit(plan(loaded)[0], folder, loaded)
     assert open_dataset(run / "collect").sha256 == dataset.sha256
     assert not (run / ".collect.0badcafe.tmp").exists()
+
+
+def test_where_so_few_gave_one_replay_each_that_none_is_held_out_it_is_warned_of(experiment, tmp_path):
+    level = {"category": "very_simple", "content": ["S.E", "..."]}
+    replays = [
+        {"id": f"of{k}", "actions": "D" * k + "U" * k + "RR", "level": level, "ended": "success"}
+        | {"demonstrator": f"person{k}"}
+        for k in range(5)
+    ]
+    for file in (tmp_path / "recorded").iterdir():
+        file.unlink()
+    document = {"format": "rayrl-replays", "version": 1, "env": "rayrl/MineMaze-v0", "replays": replays}
+    (tmp_path / "recorded" / "people.json").write_text(json.dumps(document))
+    folder, printed = RunFolder(tmp_path / "run"), io.StringIO()
+    loaded = load_experiment(experiment)
+    folder.prepare(loaded, invocation_of(experiment, (), smoke=False))
+    view = RunView(Console(file=printed, highlight=False, soft_wrap=True))
+    collect, pretrain, *_ = plan(folder.experiment())
+    with local_runner(folder, folder.experiment(), view) as run_one:
+        assert run_one(collect)
+        assert run_one(pretrain)
+    summary = json.loads((folder.path / "mlp_baseline/pretrain/seed_0/summary.json").read_text())
+    assert "seed 0: nothing is held out, since pretrain.val_fraction" in printed.getvalue()
+    (warning,) = summary["warnings"]
+    assert warning.startswith("nothing is held out")
+    assert (summary["val_loss"], summary["agreement"]["demonstrators"]) == (None, {})
 
 
 def test_what_is_refused_before_anything_is_submitted(experiment, tmp_path):

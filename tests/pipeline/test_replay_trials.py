@@ -15,7 +15,8 @@ from rayrl.experience.replay import ReplayBuffer
 from rayrl.models.actor_critic_network import ActorCriticNetwork
 from rayrl.models.policy_folder import save_policy
 from rayrl.pipeline.preflight import check_algorithm, check_environment
-from rayrl.pipeline.trial_spec import TrialSpec, network_config, pretrain_folder
+from rayrl.pipeline.trial_config import network_config
+from rayrl.pipeline.trial_spec import TrialSpec, pretrain_folder
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 

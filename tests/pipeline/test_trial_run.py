@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -10,12 +11,16 @@ from run_fixtures import prepare_run
 
 from rayrl.errors import EnvError, PolicyError
 from rayrl.evaluation.evaluator import evaluate
+from rayrl.evaluation.latency import LATENCY_FILE
 from rayrl.models.policy_folder import load_policy
+from rayrl.pipeline.evaluation_plan import RESULTS_FILE, STOCHASTIC_FILE
+from rayrl.pipeline.failure import Failure, read_failure, write_failure
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.train_stage import make_run
-from rayrl.pipeline.trial import read_trial
+from rayrl.pipeline.trial import read_trial, reopen_trial
+from rayrl.pipeline.trial_config import build_config
 from rayrl.pipeline.trial_progress import progress_line
-from rayrl.pipeline.trial_spec import TrialSpec, build_config, pretrain_folder, trials_of
+from rayrl.pipeline.trial_spec import TrialSpec, pretrain_folder, trials_of
 from rayrl.storage.atomic import atomic_folder
 from tests.algorithms.stateful_env import StatefulCartPole
 
@@ -195,6 +200,56 @@ def test_other_options_start_the_trial_anew(prepare):
     folder = prepare(options=options, total_steps=64)
     assert train(folder) == (True, [64])
     assert [line["step"] for line in lines_of(folder)] == [64]
+
+
+def leave_results(folder: RunFolder) -> None:
+    for name in (RESULTS_FILE, STOCHASTIC_FILE, LATENCY_FILE):
+        (SPEC.folder(folder) / name).write_text("{}")
+
+
+def outcome_of(folder: RunFolder) -> set[str]:
+    names = ("policy", "manifest.json", RESULTS_FILE, STOCHASTIC_FILE, LATENCY_FILE)
+    return {name for name in names if (SPEC.folder(folder) / name).exists()}
+
+
+@pytest.mark.parametrize("changed", [{"lr": 0.01}, {}], ids=["anew", "on"])
+def test_what_it_came_to_before_is_gone_before_it_trains_again(prepare, changed):
+    train(prepare())
+    leave_results(prepare())
+    write_failure(SPEC.folder(prepare()), Failure(name=SPEC.name, kind="error", error="no"))
+    again = prepare(options=EXPERIMENT["train"]["options"] | changed, total_steps=400)
+    assert train(again, stop_after=0) == (False, [])
+    assert outcome_of(again) == set()
+    assert read_failure(SPEC.folder(again)) is None
+    assert read_trial(again, "mlp_baseline", "no_pretrain", 0).state == "stopped"
+    train(again)
+    assert outcome_of(again) == {"policy", "manifest.json"}
+
+
+def test_killed_while_that_is_removed_it_is_not_done(prepare, monkeypatch):
+    train(prepare())
+    leave_results(prepare())
+    longer = prepare(total_steps=400)
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rayrl.pipeline.trial_outcome.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(longer)
+    assert make_run(prepare(), SPEC).reason_to_run() == "it has not finished yet"
+    assert train(prepare()) == (True, [])
+    assert outcome_of(prepare()) == {"policy", "manifest.json"}
+
+
+def test_a_trial_that_is_to_train_again_is_not_done_from_then_on(prepare):
+    train(prepare())
+    reopen_trial(prepare(total_steps=400), *astuple(SPEC))
+    assert read_trial(prepare(), "mlp_baseline", "no_pretrain", 0).state == "stopped"
+    # It was a mistake: nothing is trained again.
+    assert train(prepare()) == (True, [])
+    assert read_trial(prepare(), "mlp_baseline", "no_pretrain", 0).state == "finished"
 
 
 def test_a_checkpoint_that_was_not_finished_is_not_used(prepare):

@@ -13,6 +13,7 @@ from rayrl.pipeline.execution import run_unit
 from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.local import local_runner
 from rayrl.pipeline.progress import RunView
+from rayrl.pipeline.records import last_records
 from rayrl.pipeline.run_folder import RunFolder, invocation_of
 from rayrl.pipeline.stages import StageKind, StageUnit
 
@@ -63,3 +64,15 @@ def test_collecting_again_keeps_what_is_there(folder):
     before = {file: file.stat().st_mtime_ns for file in (folder.path / "collect").iterdir()}
     assert run_unit(StageUnit(kind), folder, folder.experiment())
     assert {file: file.stat().st_mtime_ns for file in (folder.path / "collect").iterdir()} == before
+
+
+def test_what_a_copy_brought_in_part_is_collected_again(folder):
+    kind = StageKind("collect", run=f"{collect_stage.__name__}:run", reads=("env", "collect"), uses_ray=False)
+    assert run_unit(StageUnit(kind), folder, folder.experiment())
+    (part,) = (folder.path / "collect").glob("part-*")
+    whole = part.read_bytes()
+    part.write_bytes(whole[:100])
+    assert run_unit(StageUnit(kind), folder, folder.experiment())
+    assert part.read_bytes() == whole
+    told = [record["message"] for record in last_records(folder.logs / "collect.jsonl") if "event" in record]
+    assert f"{part}: has 100 bytes, not {len(whole)}: collecting the same demonstrations again" in told

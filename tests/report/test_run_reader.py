@@ -5,7 +5,13 @@ import pytest
 
 from rayrl.errors import IntegrityError, RunError
 from rayrl.report.run_reader import read_run
-from tests.report.run_folder import write_demonstrators, write_experiment, write_run
+from tests.report.run_folder import (
+    write_demonstrators,
+    write_experiment,
+    write_json,
+    write_run,
+    write_trial,
+)
 
 
 def test_a_complete_run(tmp_path):
@@ -51,6 +57,29 @@ def test_finished_policies_without_results_are_named(tmp_path):
     assert set(read_run(tmp_path).problems) == {
         "mlp_baseline/no_pretrain/seed_1: the policy is not evaluated.",
         "mlp_baseline/pretrain/seed_1: the policy is not evaluated.",
+    }
+
+
+def test_results_of_an_earlier_training_are_left_out_and_named(tmp_path):
+    write_run(tmp_path)
+    failure = {"name": "mlp_baseline-no_pretrain-seed_0", "kind": "lost", "error": "its processes were lost"}
+    for part in ("no_pretrain", "pretrain"):  # the trial finished once, with other options, and then failed
+        write_json(tmp_path / "mlp_baseline" / part / "seed_0" / "failure.json", failure)
+    write_trial(tmp_path, "with_pretrain", 1, state="stopped")
+    file = tmp_path / "mlp_baseline" / "with_pretrain" / "seed_2" / "policy" / "policy.json"
+    write_json(file, {"weights_sha256": "0" * 64})
+    run = read_run(tmp_path)
+    trials = {trial.name.removeprefix("mlp_baseline/"): trial for trial in run.trials}
+    left_out = ["no_pretrain/seed_0", "with_pretrain/seed_1", "with_pretrain/seed_2"]
+    assert [name for name, trial in trials.items() if trial.evaluation is None] == left_out
+    assert trials["no_pretrain/seed_0"].policy is None
+    assert [policy.evaluation is None for policy in run.pretraining] == [True, False, False]
+    of_before = "is not done: its results are of an earlier training, and left out."
+    assert set(run.problems) == {
+        f"mlp_baseline/pretrain/seed_0 {of_before}",
+        f"mlp_baseline/no_pretrain/seed_0 {of_before}",
+        f"mlp_baseline/with_pretrain/seed_1 {of_before}",
+        "mlp_baseline/with_pretrain/seed_2: the results are not of the weights that are there now; left out.",
     }
 
 

@@ -139,6 +139,8 @@ def test_caveats_and_warnings(tmp_path):
     write_run(tmp_path)
     write_trial(tmp_path, "no_pretrain", 0, state="failed", step=4096, evaluated=False, error="disk full")
     write_trial(tmp_path, "no_pretrain", 1, state="running", step=8192)
+    for seed in (0, 1):
+        (tmp_path / "mlp_baseline" / "no_pretrain" / f"seed_{seed}" / "eval_results.json").unlink()
     write_trial(tmp_path, "with_pretrain", 1, resumed_from=[2048, 6144], exact=False)
     write_trial(tmp_path, "with_pretrain", 2, resumed_from=[2048])
     run = read_run(tmp_path)

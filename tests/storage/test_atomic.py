@@ -88,7 +88,7 @@ def test_json_keeps_its_order_and_comes_back(tmp_path: Path) -> None:
     assert read_json(tmp_path / "file", "a file") == value
 
 
-@pytest.mark.parametrize(("data", "words"), [(None, "there is no plan"), (b"{", "plan is not valid JSON")])
+@pytest.mark.parametrize(("data", "words"), [(None, "plan is missing"), (b"{", "plan is not valid JSON")])
 def test_json_that_cannot_be_read_is_named(tmp_path: Path, data: bytes | None, words: str) -> None:
     path = tmp_path / "plan.json"
     if data is not None:

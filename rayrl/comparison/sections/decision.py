@@ -159,7 +159,8 @@ def _costs(comparison: Comparison) -> Html:
     caption = (
         "Means over training seeds. Latency: the median of decisions for one observation. Wall time: of "
         "training, and of the pretraining before it. Memory: the most that a trial's processes are known to "
-        "have had." + (f" {NOTHING}: not recorded." if unknown else "")
+        "have had. FLOPs: of one observation, the largest that there is room for; smaller graphs cost less."
+        + (f" {NOTHING}: not recorded." if unknown else "")
     )
     return table(header, rows, caption=caption)
 

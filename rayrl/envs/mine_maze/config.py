@@ -13,7 +13,8 @@ from rayrl.envs.mine_maze.categories import RECIPES
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(gt=0, le=1e9)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
 Modality = Literal["game_state", "reachability", "player_frame", "global_view", "graph", "action_mask"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 DEFAULT_MIX = {"very_simple": 1.0, "simple": 1.0, "medium": 1.0}
@@ -41,7 +42,7 @@ class Shaping(Config):
     """
 
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.99
-    """Discount of the training; with another one the best policy may change."""
+    """Discount of the training, `train.options.gamma`; with another one the best policy may change."""
     scale: Positive = 1.0
     """Potential right beside the exit, about."""
 
@@ -49,17 +50,17 @@ class Shaping(Config):
 class MineMazeConfig(Config):
     """Keyword arguments of ``gymnasium.make("rayrl/MineMaze-v0")``."""
 
-    categories: dict[str, Positive] | None = Field(default=None, min_length=1)
+    categories: dict[str, Weight] | None = Field(default=None, min_length=1)
     """Categories that are played, and how often by weight. Null plays very_simple, simple and medium alike,
     or all that the file of levels has."""
-    split: Literal["train", "test", "any"] = "train"
-    """Which generated levels are played. A level is in one of the parts by the hash of what it holds, so that
-    no level is in both."""
+    split: Literal["train", "test", "any"] | None = None
+    """Which levels are played: a level is in one of the parts by the hash of what it holds, so that no level
+    is in both. Null plays all levels of a file, and where there is none those for training."""
     levels: Count | None = None
     """Levels of each category that episodes draw from; null draws a new one each time."""
     level_file: InputPath | None = None
     """Suite file whose levels are played in the file's order, instead of generated ones: after
-    ``reset(seed=s)`` level s modulo their number."""
+    ``reset(seed=s)`` level s modulo their number. `split` takes some of them."""
     sized_for: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Categories whose largest levels fit into the observations, all that are played among them; null takes
     those that are played. Environments with the same have the same spaces."""
@@ -75,6 +76,11 @@ class MineMazeConfig(Config):
     max_steps: Count | None = None
     """Steps after which an episode is truncated; null takes twice the cells of the level."""
 
+    @property
+    def played_split(self) -> Literal["train", "test", "any"]:
+        """``split``, or what null stands for."""
+        return self.split or ("train" if self.level_file is None else "any")
+
     @field_validator("categories", "sized_for")
     @classmethod
     def _known(cls, names: dict[str, float] | tuple[str, ...] | None) -> object:
@@ -88,6 +94,11 @@ class MineMazeConfig(Config):
     def _one_source(cls, path: Path | None, info: ValidationInfo) -> Path | None:
         if path is not None and info.data.get("levels") is not None:
             raise ValueError(f"the file has its own levels; leave levels = {info.data['levels']} out")
+        weights = info.data.get("categories") or {}
+        if path is not None and len({*weights.values()}) > 1:
+            raise ValueError(
+                f"the file's levels are played in its order; give categories = {weights} equal weights"
+            )
         return path
 
     @field_validator("observations")

@@ -37,6 +37,7 @@ class MineMazeEnv(gymnasium.Env[Observation, np.int64]):
 
     Attributes:
         static_observations: parts of the observation that do not change within an episode.
+        shaping_gamma: the discount that the reward is shaped for; None without shaping.
 
     Raises:
         ConfigError: a field is unknown or wrong.
@@ -52,13 +53,14 @@ class MineMazeEnv(gymnasium.Env[Observation, np.int64]):
         self.observation_space = observation_space(config, self.episodes.room)
         self.action_space = ACTIONS
         self.static_observations = static_observations(config)
+        self.shaping_gamma = config.shaping and config.shaping.gamma
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Begins the first episode of ``seed``, or without a seed the next one."""
+        seeds = None if seed is None else seeds_of(seed, 1, where=ENV_ID)
         super().reset(seed=seed)
-        seeds = None if seed is None else np.array([seed], np.uint64)
         return _first(self.episodes.reset(seeds)), {}
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -102,6 +104,7 @@ class MineMazeVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]])
 
     Attributes:
         static_observations: parts of the observation that do not change within an episode.
+        shaping_gamma: the discount that the reward is shaped for; None without shaping.
 
     Raises:
         ConfigError: a field is unknown or wrong.
@@ -120,6 +123,7 @@ class MineMazeVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]])
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.static_observations = static_observations(config)
+        self.shaping_gamma = config.shaping and config.shaping.gamma
 
     def reset(
         self,
@@ -130,7 +134,7 @@ class MineMazeVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]])
         """Begins the first episodes of seeds ``seed + i`` or of those listed; without any, the next ones."""
         if seed is None:
             return self.episodes.reset(), {}
-        return self.episodes.reset(seeds_of(seed, self.num_envs)), {}
+        return self.episodes.reset(seeds_of(seed, self.num_envs, where=ENV_ID)), {}
 
     def step(
         self, actions: NDArray[np.int64]

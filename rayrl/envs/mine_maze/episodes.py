@@ -36,11 +36,14 @@ from rayrl.envs.mine_maze.simulator import (
     RewardScale,
     Simulation,
     step,
+    step_limit,
 )
-from rayrl.envs.side_by_side import check_one_each, check_state
+from rayrl.envs.side_by_side import Bounds, check_bounds, check_one_each, check_state
 from rayrl.errors import DataError, EnvError
 
 _WHERE = "rayrl/MineMaze-v0"
+_COUNTED: dict[str, Bounds] = {"begun": (0, np.iinfo(np.int64).max)}
+"""Of a saved state, what the numbers of every slot may be."""
 
 
 class StepResult(NamedTuple):
@@ -153,12 +156,15 @@ class MineMazeEpisodes:
         """Restores what ``get_state`` returned.
 
         Raises:
-            DataError: the state is of another configuration, number of environments, or other levels.
+            DataError: the state is of another configuration, number of environments, or other levels, or a
+                number in it is none that an episode on its level comes to.
         """
         arrays = self._arrays()
         check_state(state, arrays)
+        check_bounds(state, _COUNTED, range(self.num_envs), where=_WHERE)
         begun = [b for b in range(self.num_envs) if state["begun"][b]]
         levels = {b: self._named_level(state, b) for b in begun}
+        check_bounds(state, self._bounds(state, levels), begun, where=_WHERE)
         for name, array in arrays.items():
             array[...] = state[name]
         for b, level in levels.items():
@@ -175,6 +181,20 @@ class MineMazeEpisodes:
         if level is None or not np.array_equal(hash_bytes(level), state["hashes"][b]):
             raise DataError("the state is on a level that these options do not have", where=_WHERE)
         return level
+
+    def _bounds(
+        self, state: Mapping[str, NDArray[np.generic]], levels: Mapping[int, Level]
+    ) -> dict[str, Bounds]:
+        """What the numbers of episodes on these levels, by slot, may be."""
+        limits = [step_limit(level, self.config.max_steps) for level in levels.values()]
+        return {
+            "visited": (0, 1),
+            "episodes/cell": (0, [len(level.maze.kinds) - 1 for level in levels.values()]),
+            "episodes/doors": (0, [(1 << level.maze.doors) - 1 for level in levels.values()]),
+            "episodes/steps": (0, limits),
+            "episodes/newest": (0, state["episodes/steps"][list(levels)]),
+            "episodes/ended": (0, STUCK),
+        }
 
     def _arrays(self) -> dict[str, NDArray[np.generic]]:
         """Views of all that the state consists of."""

@@ -39,6 +39,8 @@ from rayrl.errors import DataError
 
 VERSION = 1
 """Of what the generator makes: the same version, category and seed give the same level."""
+SEEDS = 1 << 64
+"""Seeds that there are."""
 _MOST_ATTEMPTS = 10_000
 _KINDS = DOOR + MOST_DOORS
 
@@ -67,6 +69,16 @@ def generate_level(category: str, seed: int) -> Level:
         if level.optimal_steps >= recipe.least_steps:
             return level
     raise DataError(f"no level of {category} with seed {seed} can be solved")
+
+
+def check_seed(level: Level, where: str) -> None:
+    """Makes sure that a level is what its seed gives; one that was written by hand has none.
+
+    Raises:
+        DataError: it is another one.
+    """
+    if level.seed is not None and generate_level(level.category, level.seed).sha256 != level.sha256:
+        raise DataError(f"is not what the generator makes from seed {level.seed}", where=where)
 
 
 @njit(cache=True)

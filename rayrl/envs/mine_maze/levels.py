@@ -16,7 +16,7 @@ from rayrl.envs.mine_maze.config import DEFAULT_MIX, MineMazeConfig
 from rayrl.envs.mine_maze.draws import stream
 from rayrl.envs.mine_maze.generator import generate_level
 from rayrl.envs.mine_maze.level import Level
-from rayrl.envs.mine_maze.suite import read_suite
+from rayrl.envs.mine_maze.suite import Suite, read_suite
 from rayrl.errors import ConfigError
 
 _CACHED = 2048
@@ -37,14 +37,15 @@ class LevelSource(Protocol):
         """The level of an episode, a function of the seed and the episode's number."""
 
     def level(self, place: Place) -> Level:
-        """The level itself."""
+        """The level itself; raises IndexError where there is none."""
 
 
 def level_source(config: MineMazeConfig, num_envs: int) -> LevelSource:
     """The source of levels that a configuration states.
 
     Raises:
-        ConfigError: the file has no level of a category, or one is larger than observations have room for.
+        ConfigError: the file has no level of a category or of the split, or one is larger than observations
+            have room for.
         DataError: the file is no suite.
     """
     if config.level_file is not None:
@@ -91,16 +92,51 @@ class GivenLevels:
 
 def _of_file(config: MineMazeConfig, path: Path, num_envs: int) -> GivenLevels:
     suite = read_suite(path)
-    names = list(config.categories or suite.categories)
+    levels = played_of(suite, config)
+    if not levels:
+        splits = {"train": "training", "test": "tests"}
+        other, its = next(item for item in splits.items() if item[0] != config.split)
+        raise ConfigError(
+            f"split = {config.split}: {path} has no such levels",
+            where="rayrl/MineMaze-v0",
+            remedy=f"all of them are for {its}; set split to {other}, or to any",
+        )
+    return GivenLevels(levels, _room(config, list(config.categories or suite.categories)), num_envs)
+
+
+def played_of(suite: Suite, config: MineMazeConfig) -> list[Level]:
+    """The levels of a file that a configuration plays, of its categories and split, in the file's order.
+
+    Raises:
+        ConfigError: the file has no such category.
+    """
+    names = config.categories or suite.categories
     for name in names:
         if name not in suite.categories:
             raise ConfigError(
-                f"categories.{name}: {path} has no such levels",
+                f"categories.{name}: {config.level_file} has no such levels",
                 where="rayrl/MineMaze-v0",
                 remedy=f"it has {', '.join(suite.categories)}",
             )
     levels = [entry.level for name in names for entry in suite.categories[name]]
-    return GivenLevels(levels, _room(config, names), num_envs)
+    return [level for level in levels if config.played_split in ("any", level.split)]
+
+
+def evaluation_split(config: MineMazeConfig) -> str | None:
+    """The split that an evaluation plays: ``test``.
+
+    Of a file from which training does not take a part, or that has no levels for tests, it is what training
+    plays.
+
+    Raises:
+        ConfigError: the file has no level of a category.
+        DataError: the file is no suite.
+    """
+    if config.level_file is None:
+        return "test"
+    tests = config.model_copy(update={"split": "test"})
+    divided = config.split == "train" and played_of(read_suite(config.level_file), tests)
+    return "test" if divided else config.split
 
 
 class _Generated:
@@ -110,7 +146,7 @@ class _Generated:
         mix = config.categories or DEFAULT_MIX
         self._codes = [CODES[name] for name in mix]
         self._bounds = np.cumsum(list(mix.values())) / sum(mix.values())
-        self._split = config.split
+        self._split = config.played_split
         self._pools = None if config.levels is None else {code: _Pool(code, self) for code in self._codes}
         self._levels = config.levels
         self._words = np.empty(3, np.uint64)
@@ -131,7 +167,9 @@ class _Generated:
         raise AssertionError("count() does not end")
 
     def level(self, place: Place) -> Level:
-        """The level of that category and seed."""
+        """The level of that category, which is one of those that are played, and seed."""
+        if place[0] not in self._codes:
+            raise IndexError(place[0])
         return _level(*place)
 
     def fits(self, code: int, seed: int) -> bool:

@@ -24,7 +24,7 @@ from pydantic import Field
 
 from rayrl.config import Config
 from rayrl.envs.mine_maze.categories import RECIPES, Room
-from rayrl.envs.mine_maze.config import MineMazeConfig, unknown_category
+from rayrl.envs.mine_maze.config import Count, MineMazeConfig, unknown_category
 from rayrl.envs.mine_maze.json_file import read_json_file
 from rayrl.envs.mine_maze.level import Level
 from rayrl.envs.mine_maze.simulator import NONE, RewardScale, Simulation, step, step_limit
@@ -43,7 +43,7 @@ class LevelRecord(Config):
 
     category: str
     """Whose observations it fits into."""
-    seed: int | None = Field(default=None, ge=0)
+    seed: int | None = Field(default=None, ge=0, lt=2**64)
     """From which the generator made it; null where it was written by hand."""
     content: tuple[str, ...]
     """Its rows, then its patrols."""
@@ -59,7 +59,7 @@ class ReplayRecord(Config):
     level: LevelRecord
     actions: str = Field(min_length=1, pattern=r"^[.URDL]+$")
     """A letter each."""
-    max_steps: int | None = Field(default=None, ge=1)
+    max_steps: Count | None = None
     """Steps after which the episode was truncated; null where these were twice the level's cells."""
     ended: Ended | None = None
     """How the episode ended after the last action; null where it went on."""

@@ -28,7 +28,7 @@ from pydantic import Field
 from rayrl.config import Config
 from rayrl.envs.mine_maze.categories import RECIPES
 from rayrl.envs.mine_maze.config import unknown_category
-from rayrl.envs.mine_maze.generator import VERSION, generate_level
+from rayrl.envs.mine_maze.generator import SEEDS, VERSION, check_seed, generate_level
 from rayrl.envs.mine_maze.json_file import read_json_file
 from rayrl.envs.mine_maze.level import Level
 from rayrl.errors import ConfigError, DataError
@@ -44,7 +44,7 @@ class LevelEntry(Config):
 
     id: str = Field(min_length=1)
     """Its name, which no other level of the file has."""
-    seed: int | None = Field(default=None, ge=0)
+    seed: int | None = Field(default=None, ge=0, lt=SEEDS)
     """From which the generator made it; null where it was written by hand."""
     content: tuple[str, ...]
     """Its rows, then its patrols."""
@@ -125,12 +125,15 @@ class Suite:
 def generate_suite(
     name: str, counts: Mapping[str, int], *, split: Literal["train", "test", "any"] = "test", seed: int = 0
 ) -> Suite:
-    """The first levels of each category after ``seed`` that are of the split, none of them twice.
+    """The first levels of each category after ``seed`` that are of the split, none of them twice in all.
 
     Raises:
-        ConfigError: a category is unknown, or its number of levels is below 1.
+        ConfigError: a category is unknown, its number of levels is below 1, or the seed not in [0, 2³²).
     """
+    if not 0 <= seed < _SEEDS:
+        raise ConfigError(f"seed = {seed}", where="suite", remedy=f"give one from 0 to {_SEEDS - 1}")
     categories: dict[str, tuple[SuiteLevel, ...]] = {}
+    known: set[str] = set()
     for category, wanted in counts.items():
         if category not in RECIPES:
             raise ConfigError(unknown_category(category), where="categories")
@@ -139,10 +142,11 @@ def generate_suite(
         found: dict[str, Level] = {}
         for number in count(seed * _SEEDS):
             level = generate_level(category, number)
-            if split in ("any", level.split):
+            if split in ("any", level.split) and level.sha256 not in known:
                 found.setdefault(level.sha256, level)
             if len(found) == wanted:
                 break
+        known.update(found)
         categories[category] = tuple(
             SuiteLevel(f"{category}_{index:04d}", level) for index, level in enumerate(found.values())
         )
@@ -153,8 +157,9 @@ def read_suite(path: Path | str) -> Suite:
     """Reads a suite, and checks every level of it.
 
     Raises:
-        DataError: the file cannot be read, is no suite or of another version, or has two levels of one id, a
-            level that cannot be solved or is not what its hash or numbers say, or an unknown category.
+        DataError: the file cannot be read, is no suite or of another version, or has two levels of one id or
+            of one content, an unknown category, or a level that cannot be solved, is of another split than
+            the file's, or is not what its hash, its numbers or its seed say.
     """
     suite, problems = check_suite(path)
     if problems:
@@ -172,6 +177,7 @@ def check_suite(path: Path | str) -> tuple[Suite, list[str]]:
     file = _read(Path(path))
     problems: list[str] = []
     ids: set[str] = set()
+    contents: dict[str, str] = {}
     categories: dict[str, tuple[SuiteLevel, ...]] = {}
     for category, entries in file.categories.items():
         if category not in RECIPES:
@@ -185,44 +191,60 @@ def check_suite(path: Path | str) -> tuple[Suite, list[str]]:
                 problems.append(f"there are two levels {entry.id!r}")
             ids.add(entry.id)
             try:
-                level = _level(category, entry)
+                level = _level(category, entry, file)
             except DataError as error:
                 problems.append(str(error).replace("\n ", ";"))
-            else:
-                good.append(SuiteLevel(entry.id, level))
+                continue
+            if (other := contents.setdefault(level.sha256, entry.id)) != entry.id:
+                problems.append(f"level {entry.id!r} is the same as {other}")
+                continue
+            good.append(SuiteLevel(entry.id, level))
         categories[category] = tuple(good)
     if not file.categories:
         problems.append("has no levels")
     return Suite(file.name, file.env, file.generator, file.split, categories), problems
 
 
-def verify_suites(paths: Sequence[Path]) -> dict[str, list[str]]:
-    """What is wrong with each file, and with the files together, a line each.
+class Verified(NamedTuple):
+    """What became of the check of a file."""
 
-    Beyond what reading checks: levels that are not of the file's split, that the generator of the same
-    version does not make from their seed, and that stand twice, in one file or in two.
+    problems: list[str]
+    """What is wrong, a line each."""
+    unchecked: list[str]
+    """What could not be checked, and why."""
+
+
+def verify_suites(paths: Sequence[Path]) -> dict[str, Verified]:
+    """Checks each file, and that no level stands in two of them.
 
     Raises:
         DataError: as ``check_suite``.
     """
-    found: dict[str, list[str]] = {}
+    found: dict[str, Verified] = {}
     known: dict[str, str] = {}
     for path in paths:
         suite, problems = check_suite(path)
-        found[str(path)] = problems
-        for category, levels in suite.categories.items():
-            for name, level in levels:
-                place = f"{name} of {path}"
-                if level.sha256 in known:
-                    problems.append(f"level {name!r} is the same as {known[level.sha256]}")
-                known.setdefault(level.sha256, place)
-                if suite.split not in ("any", level.split):
-                    problems.append(f"level {name!r} is a {level.split} level in a {suite.split} suite")
-                if level.seed is None or suite.generator != VERSION:
-                    continue
-                if generate_level(category, level.seed).sha256 != level.sha256:
-                    problems.append(f"level {name!r} is not what the generator makes from seed {level.seed}")
+        found[str(path)] = Verified(problems, list(_unchecked(suite)))
+        for name, level in suite.levels:
+            if level.sha256 in known:
+                problems.append(f"level {name!r} is the same as {known[level.sha256]}")
+            known.setdefault(level.sha256, f"{name} of {path}")
     return found
+
+
+def _unchecked(suite: Suite) -> Iterator[str]:
+    seeds = [level.seed for _, level in suite.levels]
+    if by_hand := seeds.count(None):
+        yield f"where {_levels(by_hand)} came from, having no seed"
+    if (seeded := len(seeds) - by_hand) and suite.generator != VERSION:
+        yield (
+            f"the seeds of {_levels(seeded)}, which version {suite.generator} of the generator made: this is "
+            f"version {VERSION}"
+        )
+
+
+def _levels(number: int) -> str:
+    return f"{number} level" if number == 1 else f"{number} levels"
 
 
 def _read(path: Path) -> SuiteFile:
@@ -231,7 +253,7 @@ def _read(path: Path) -> SuiteFile:
     )
 
 
-def _level(category: str, entry: LevelEntry) -> Level:
+def _level(category: str, entry: LevelEntry, file: SuiteFile) -> Level:
     where = f"level {entry.id!r}"
     level = Level.parse(category, entry.content, seed=entry.seed, where=where)
     if level.sha256 != entry.sha256:
@@ -247,4 +269,8 @@ def _level(category: str, entry: LevelEntry) -> Level:
         )
     if level.difficulty != entry.difficulty:
         raise DataError(f"difficulty is {entry.difficulty:g}, not {level.difficulty:g}", where=where)
+    if file.split not in ("any", level.split):
+        raise DataError(f"is a {level.split} level, and the suite's split is {file.split}", where=where)
+    if file.generator == VERSION:
+        check_seed(level, where)
     return level

@@ -47,8 +47,8 @@ class RouterEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begins the first episode of ``seed``, or without a seed the next one."""
+        seeds = None if seed is None else seeds_of(seed, 1, where=ENV_ID)
         super().reset(seed=seed)
-        seeds = None if seed is None else np.array([seed], np.uint64)
         return self.episodes.reset(seeds)[0], {}
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
@@ -107,7 +107,7 @@ class RouterVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
         """Begins the first episodes of seeds ``seed + i`` or of those listed; without any, the next ones."""
         if seed is None:
             return self.episodes.reset(), {}
-        return self.episodes.reset(seeds_of(seed, self.num_envs)), {}
+        return self.episodes.reset(seeds_of(seed, self.num_envs, where=ENV_ID)), {}
 
     def step(
         self, actions: NDArray[np.int64]

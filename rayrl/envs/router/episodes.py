@@ -19,8 +19,12 @@ from rayrl.envs.router.reward import RewardFormula, RewardMemory, reward
 from rayrl.envs.router.simulator import NONE, Serving, Simulation, drain, route
 from rayrl.envs.router.telemetry import Telemetry, measure
 from rayrl.envs.router.workload import Workload
-from rayrl.envs.side_by_side import check_one_each, check_state
+from rayrl.envs.side_by_side import Bounds, check_bounds, check_one_each, check_state
 from rayrl.errors import EnvError
+
+_LATEST = 2.0**52
+"""Seconds of a request: a second earlier is another number still, so that the telemetry, which looks for the
+first request of the last second, finds one."""
 
 
 class StepResult(NamedTuple):
@@ -136,13 +140,33 @@ class RouterEpisodes:
         """Restores what ``get_state`` returned.
 
         Raises:
-            DataError: the state is of another configuration or number of environments.
+            DataError: the state is of another configuration or number of environments, or has a number that
+                names no request or replica.
         """
         arrays = self._arrays()
         check_state(state, arrays)
+        check_bounds(state, self._bounds(state), range(self.num_envs), where="rayrl/Router-v0")
         for name, array in arrays.items():
             array[...] = state[name]
         self._over = self._last_decision_made() if self._begun.all() else None
+
+    def _bounds(self, state: Mapping[str, NDArray[np.generic]]) -> dict[str, Bounds]:
+        """What those numbers of a state may be by which compiled code finds its way."""
+        last = self.config.requests
+        return {
+            "begun": (0, np.iinfo(np.int64).max),
+            "simulation/requests/arrived": (0, _LATEST),
+            "simulation/requests/replica": (NONE, self.config.replicas - 1),
+            "simulation/requests/behind": (NONE, last),
+            "simulation/replicas/head": (NONE, last),
+            "simulation/replicas/tail": (NONE, last),
+            "simulation/replicas/waiting": (0, last),
+            "simulation/replicas/running": (0, self.config.batching.max_sequences),
+            "simulation/running": (0, last),
+            "simulation/episodes/decision": (0, last),
+            "telemetry/fleet/samples": (0, last + 1),
+            "telemetry/fleet/recent": (0, state["simulation/episodes/decision"]),
+        }
 
     def _arrays(self) -> dict[str, NDArray[np.generic]]:
         """Views of the whole state, one per array or field of a record."""

@@ -7,9 +7,11 @@ from rayrl.report.sections import (
     cloning,
     demonstrations,
     divergence,
+    drawn,
     drops,
     failures,
     learning_curves,
+    levels,
     results,
     setup,
     target,
@@ -20,7 +22,7 @@ from rayrl.report.sections import (
 from rayrl.report.sections.registry import register_section
 
 for _module in (
-    failures, verdict, learning_curves, target, drops, results, categories, demonstrations, cloning, actions,
-    divergence, timing, chunks, setup, warnings,
+    failures, verdict, learning_curves, target, drops, results, categories, levels, drawn, demonstrations,
+    cloning, actions, divergence, timing, chunks, setup, warnings,
 ):  # fmt: skip
     register_section(_module.SECTION)

@@ -16,7 +16,8 @@ from rayrl.report.several_runs import SeveralRuns
 from rayrl.report.text import NOTHING, count, interval, listed, mean
 
 ByCategory = Mapping[str, Outcomes]
-Cell = Callable[[Outcomes, Outcome], str]
+Cell = Callable[[str, Outcomes, Outcome], str]
+"""What stands in the table's cell of a category, of those who played in it, and of one of these."""
 
 
 def build(run: RunData) -> Sequence[Block]:
@@ -32,17 +33,17 @@ def compare(comparison: SeveralRuns) -> Sequence[Block]:
 
 def _blocks(categories: ByCategory) -> Sequence[Block]:
     scored = all(found.reference and found.random for found in categories.values())
-    blocks: list[Block] = [_chart(categories), _table("score", categories, _score)] if scored else []
+    blocks: list[Block] = [_chart(categories), category_table("score", categories, _score)] if scored else []
     blocks.append(_note(categories))
     metrics = dict.fromkeys(name for found in categories.values() for name in further_metrics(found))
     for name in (RETURN, *metrics):
-        blocks.append(details(metric_heading(name), _table("", categories, _of_metric(name))))
+        blocks.append(details(metric_heading(name), category_table("", categories, of_metric(name))))
     return blocks
 
 
 def _chart(categories: ByCategory) -> IntervalChart:
     rows = [
-        IntervalRow(label=f"{_words(name)}, {row.label}", estimate=score, style=row.style)
+        IntervalRow(label=f"{category_words(name)}, {row.label}", estimate=score, style=row.style)
         for name, found in categories.items()
         for row in found.of(Kind.trained)
         if (score := found.score(row)) is not None
@@ -57,19 +58,22 @@ def _chart(categories: ByCategory) -> IntervalChart:
     )
 
 
-def _table(title: str, categories: ByCategory, cell: Cell) -> Html:
+def category_table(title: str, categories: ByCategory, cell: Cell, *, caption: str | None = None) -> Html:
     """A row for each category, a column for each policy and demonstrator."""
     labels = dict.fromkeys(row.label for found in categories.values() for row in found.rows)
     body = []
     for name, found in categories.items():
         rows = {row.label: row for row in found.rows}
         body.append(
-            [_words(name), *(cell(found, rows[label]) if label in rows else NOTHING for label in labels)]
+            [
+                category_words(name),
+                *(cell(name, found, rows[label]) if label in rows else NOTHING for label in labels),
+            ]
         )
-    return table([title, *labels], body)
+    return table([title, *labels], body, caption=caption)
 
 
-def _score(found: Outcomes, row: Outcome) -> str:
+def _score(category: str, found: Outcomes, row: Outcome) -> str:
     score = found.score(row)
     if score is None:
         return NOTHING
@@ -77,8 +81,10 @@ def _score(found: Outcomes, row: Outcome) -> str:
     return mean(score) if fixed else join([mean(score), element("small", interval(score))])
 
 
-def _of_metric(metric: str) -> Cell:
-    def cell(found: Outcomes, row: Outcome) -> str:
+def of_metric(metric: str) -> Cell:
+    """Cells of a metric's mean over its interval."""
+
+    def cell(category: str, found: Outcomes, row: Outcome) -> str:
         if not row.has(metric):
             return NOTHING
         estimate = row.mean(metric)
@@ -129,7 +135,7 @@ def _by_sign(categories: ByCategory, label: str) -> dict[int, list[str]]:
     for name, found in categories.items():
         row = next((row for row in found.rows if row.label == label), None)
         if row is not None and found.reference is not None:
-            place = "the environment as trained" if name == AS_TRAINED else _words(name)
+            place = "the environment as trained" if name == AS_TRAINED else category_words(name)
             by_sign[row.difference(found.reference, RETURN).sign].append(place)
     return by_sign
 
@@ -154,7 +160,8 @@ def _ahead(categories: ByCategory, label: str) -> str:
     return listed(clauses)
 
 
-def _words(category: str) -> str:
+def category_words(category: str) -> str:
+    """A category's name in words."""
     return category.replace("_", " ")
 
 

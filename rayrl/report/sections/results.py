@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from rayrl.evaluation.result import LENGTH, RETURN, SUCCESS
+from rayrl.evaluation.result import LENGTH, OF_LEVEL, RETURN, SUCCESS
 from rayrl.evaluation.statistics import Estimate
 from rayrl.evaluation.suites import AS_TRAINED
 from rayrl.report.episodes import FILE as EPISODES
@@ -173,10 +173,13 @@ def _note(outcomes: Outcomes) -> Html:
 
 
 def further_metrics(outcomes: Outcomes) -> list[str]:
-    """Metrics besides the return, of which at least one is known of all; a constant length tells nothing."""
+    """Metrics besides the return, of which at least one is known of all.
+
+    A constant length tells nothing, and what tells of the level nothing of who played it.
+    """
     names = dict.fromkeys(name for row in outcomes.rows for result in row.results for name in result.metrics)
     lengths = {value for row in outcomes.rows if row.has(LENGTH) for value in row.values(LENGTH)}
-    dull = {RETURN} | ({LENGTH} if len(lengths) == 1 else set())
+    dull = {RETURN, *OF_LEVEL} | ({LENGTH} if len(lengths) == 1 else set())
     return [name for name in names if name not in dull]
 
 

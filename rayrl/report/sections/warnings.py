@@ -74,7 +74,8 @@ def _of_trial(trial: Trial) -> Iterator[str]:
 
 
 def _of_evaluations(run: RunData) -> Iterator[str]:
-    """Episodes that raised, by their level where it has a name."""
+    """What is said of the whole, and episodes that raised, by their level where it has a name."""
+    yield from (f"{text[0].upper()}{text[1:]}." for text in run.evaluation_warnings)
     results = {
         **{trial.name: trial.evaluation for trial in run.trials},
         **{pretraining.name: pretraining.evaluation for pretraining in run.pretraining},

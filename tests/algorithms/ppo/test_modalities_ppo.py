@@ -13,6 +13,7 @@ from rayrl.experience.dataset import open_dataset
 from rayrl.models.architectures import model_config
 from tests.algorithms.bc.test_bc import epochs
 from tests.algorithms.learners import FirstRatios
+from tests.models.level_observations import used_by
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 MAZE = EnvSpec(id="rayrl/MineMaze-v0", config={"categories": {"very_simple": 1}})
@@ -30,7 +31,7 @@ def on_maze(config, name, learners=0, **options):
     config.environment(MAZE.id, env_config=dict(MAZE.config))
     config.env_runners(num_envs_per_env_runner=4, num_cpus_per_env_runner=0.2)
     config.learners(num_learners=learners, num_cpus_per_learner=0.2 if learners else "auto")
-    return config.rl_module(model_config=model_config(name, SMALL, options))
+    return config.rl_module(model_config=model_config(name, used_by(name, SMALL), options))
 
 
 def ppo(name, learners=0, **options):

@@ -30,6 +30,9 @@ KNOWN = "very_simple, simple, medium, complex, mine_heavy, exploration"
         ({"observations": []}, "observations = []"),
         ({"rewards": {"win": 1}}, "rewards.win: unknown key"),
         ({"shaping": {"gamma": 1.1}}, "shaping.gamma = 1.1"),
+        ({"max_steps": 2**70}, "max_steps = 1180591620717411303424: Input should be less than or equal to"),
+        ({"levels": 10**10}, "levels = 10000000000"),
+        ({"categories": {"simple": 1e308}}, "categories.simple = 1e+308"),
         ({"max_step": 10}, "did you mean 'max_steps'?"),
     ],
 )
@@ -43,6 +46,9 @@ def test_a_file_has_its_own_levels(tmp_path: Path) -> None:
     file = str(write_suite(tmp_path / "levels.json", level("SE", "..")))
     with pytest.raises(ConfigError, match="the file has its own levels; leave levels = 5 out"):
         MineMazeConfig.parse({"level_file": file, "levels": 5}, where="test")
+    weights = {"simple": 1, "complex": 2}
+    with pytest.raises(ConfigError, match=r"played in its order; give categories = .* equal weights"):
+        MineMazeConfig.parse({"level_file": file, "categories": weights}, where="test")
     with pytest.raises(ConfigError, match=r"categories\.simple: .* has no such levels\n  it has complex"):
         single(level_file=file, categories={"simple": 1})
     with pytest.raises(ConfigError, match="has room for 9 rows and 1 doors, and complex need 13 and 3"):

@@ -12,7 +12,7 @@ from rayrl.envs.demonstrators import make_demonstrator
 from rayrl.envs.mine_maze.categories import RECIPES
 from rayrl.envs.mine_maze.suite import ENV_ID
 from rayrl.errors import DataError, EnvError
-from tests.envs.mine_maze.mazes import RIGHT, STAY, level, playing, single, vector, write_suite
+from tests.envs.mine_maze.mazes import DOWN, RIGHT, STAY, level, playing, single, vector, write_suite
 
 EVERY = dict.fromkeys(RECIPES, 1)
 SMALL = {"categories": {"simple": 1, "mine_heavy": 1}, "levels": 20}
@@ -158,6 +158,59 @@ def test_a_state_of_another_configuration_is_refused(tmp_path: Path) -> None:
     del state["seeds"]
     with pytest.raises(DataError, match="seeds"):
         vector(2, **SMALL).set_state(state)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "most"),
+    [
+        ("episodes/cell", 10**9, 3),
+        ("episodes/cell", -1, 3),
+        ("episodes/doors", 1, 0),  # the level has none
+        ("episodes/steps", 9, 8),
+        ("episodes/newest", 2, 1),
+        ("episodes/ended", 6, 5),
+        ("begun", -1, 2**63 - 1),
+    ],
+)
+def test_a_state_that_no_episode_comes_to_is_refused(
+    tmp_path: Path, name: str, wrong: int, most: int
+) -> None:
+    envs = vector(2, level_file=str(write_suite(tmp_path / "levels.json", level("SE", ".."))))
+    envs.reset(seed=0)
+    envs.step(np.array([STAY, DOWN]))
+    state = envs.get_state()
+    envs.set_state(state)
+    state[name][1] = wrong
+    with pytest.raises(DataError) as error:
+        envs.set_state(state)
+    assert f"the state has {name} = {wrong} in environment 1\n  it must be in 0 to {most};" in str(
+        error.value
+    )
+
+
+def test_a_state_of_numbers_of_another_kind_is_refused() -> None:
+    envs = vector(2, **SMALL)
+    envs.reset(seed=0)
+    state = envs.get_state()
+    state["episodes/cell"] = state["episodes/cell"] + 0.5
+    with pytest.raises(DataError, match="episodes/cell is of float64, not int64"):
+        envs.set_state(state)
+
+
+def test_a_state_on_a_level_of_a_category_that_is_not_played_is_refused() -> None:
+    large = vector(2, categories={"medium": 1}, sized_for=["medium"], observations=["game_state"])
+    large.reset(seed=0)
+    small = vector(2, categories={"simple": 1}, sized_for=["medium"], observations=["game_state"])
+    with pytest.raises(DataError, match="a level that these options do not have"):
+        small.set_state(large.get_state())
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.5])
+def test_a_seed_that_is_none_is_refused(seed: float) -> None:
+    for env, given in ((single(**SMALL), seed), (vector(2, **SMALL), seed), (vector(2, **SMALL), [1, seed])):
+        with pytest.raises(EnvError) as error:
+            env.reset(seed=given)
+        assert f"seed = {seed}\n  give a whole number from 0 to 2**64 - 1" in str(error.value)
 
 
 def test_misuse_is_an_error(tmp_path: Path) -> None:

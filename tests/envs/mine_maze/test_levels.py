@@ -7,6 +7,7 @@ import pytest
 
 from rayrl.envs.mine_maze.config import MineMazeConfig
 from rayrl.envs.mine_maze.levels import LevelSource, level_source
+from rayrl.errors import ConfigError
 from tests.envs.mine_maze.mazes import level, single, vector, write_suite
 
 
@@ -53,6 +54,24 @@ def test_seed_and_episode_decide_the_level() -> None:
 def file(tmp_path: Path) -> str:
     made = [level("S" + "." * n + "E", "." * (n + 2)) for n in range(5)]
     return str(write_suite(tmp_path / "levels.json", *made))
+
+
+def test_a_split_takes_levels_of_a_file(tmp_path: Path) -> None:
+    made = [level("S" + "." * n + "E", "." * (n + 2)) for n in (4, 5, 6, 7)]
+    assert [each.split for each in made] == ["train", "train", "test", "train"]
+    file = str(write_suite(tmp_path / "levels.json", *made))
+
+    def steps(count: int, **options: Any) -> list[int]:
+        return [each.optimal_steps for each in drawn(source(level_file=file, **options), count)]
+
+    assert steps(5) == steps(5, split="any") == [5, 6, 7, 8, 5]
+    assert steps(4, split="train") == [5, 6, 8, 5]
+    assert steps(2, split="test") == [7, 7]
+    only = str(write_suite(tmp_path / "tests.json", made[2]))
+    with pytest.raises(ConfigError) as error:
+        source(level_file=only, split="train")
+    assert f"split = train: {only} has no such levels" in str(error.value)
+    assert "all of them are for tests; set split to test, or to any" in str(error.value)
 
 
 def columns(observations: Any) -> list[int]:

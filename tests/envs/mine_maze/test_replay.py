@@ -112,3 +112,13 @@ def test_a_record_says_all_of_a_replay() -> None:
     record = Replay("x", made, (DOWN, STAY), 9, None, "me").to_record()
     assert (record.actions, record.max_steps, record.demonstrator) == ("D.", 9, "me")
     assert record.level.sha256 == made.sha256
+
+
+def test_numbers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"max_steps = 1000000000000000000000000000000: .* equal to 1000000000"
+    ):
+        read_replays(written(tmp_path, max_steps=10**30))
+    level = {"category": "simple", "content": ["S*E", "..."], "seed": 2**64}
+    with pytest.raises(DataError, match=r"level\.seed = 18446744073709551616: .* less than"):
+        read_replays(written(tmp_path, level=level))

@@ -30,7 +30,7 @@ def test_a_suite_is_read_as_it_was_generated(file: Path) -> None:
     assert suite.to_json() == made.to_json() == json.loads(file.read_text())
     assert [entry.id for entry in suite.levels][4:6] == ["very_simple_0004", "medium_0000"]
     assert {entry.level.split for entry in suite.levels} == {"test"}
-    assert verify_suites([file]) == {str(file): []}
+    assert verify_suites([file]) == {str(file): ([], [])}
 
 
 def test_seeds_and_splits_give_other_levels() -> None:
@@ -59,6 +59,13 @@ CHANGES = {
     ),
     "level 'medium_0001': difficulty is 99, not": lambda c: c["medium"][1].update(difficulty=99),
     "there is no category 'middle'": lambda c: c.update(middle=c.pop("medium")),
+    "level 'medium_0001': is not what the generator makes from seed 1": lambda c: c["medium"][1].update(
+        seed=1
+    ),
+    "level 'again' is the same as medium_0001": lambda c: (
+        c["very_simple"].append(c["medium"][1] | {"id": "again", "seed": None})
+        or c["medium"].append(c["very_simple"].pop())
+    ),
     "level 'medium_0001': row 0 has a cell '!'": lambda c: c["medium"][1]["content"].__setitem__(
         0, "!" + c["medium"][1]["content"][0][1:]
     ),
@@ -114,18 +121,38 @@ def test_verification_compares_files_and_asks_the_generator(file: Path, tmp_path
     other = tmp_path / "other.json"
     other.write_text(file.read_text())
     found = verify_suites([file, other])
-    assert found[str(file)] == []
-    assert found[str(other)][0] == f"level 'very_simple_0000' is the same as very_simple_0000 of {file}"
-    assert len(found[str(other)]) == 8
-    changed(other, lambda c: c["medium"].append({**c["medium"][0], "id": "again", "seed": None}))
-    assert f"level 'again' is the same as medium_0000 of {other}" in verify_suites([other])[str(other)]
-    changed(file, lambda c: c["medium"][0].update(seed=1))
-    assert verify_suites([file])[str(file)] == [
-        "level 'medium_0000' is not what the generator makes from seed 1"
+    assert found[str(file)].problems == []
+    problems = found[str(other)].problems
+    assert problems[0] == f"level 'very_simple_0000' is the same as very_simple_0000 of {file}"
+    assert len(problems) == 8
+
+
+def test_a_level_of_another_split_is_refused(file: Path) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"split": "train"}))
+    with pytest.raises(DataError) as error:
+        read_suite(file)
+    assert "level 'very_simple_0000': is a test level, and the suite's split is train" in str(error.value)
+    assert len(check_suite(file)[1]) == 8
+
+
+def test_verification_says_what_it_could_not_check(file: Path) -> None:
+    changed(file, lambda c: c["medium"][0].update(seed=None))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"generator": 99}))
+    problems, unchecked = verify_suites([file])[str(file)]
+    assert problems == []
+    assert unchecked == [
+        "where 1 level came from, having no seed",
+        "the seeds of 7 levels, which version 99 of the generator made: this is version 1",
     ]
-    train = json.loads(other.read_text()) | {"split": "train"}
-    other.write_text(json.dumps(train))
-    assert "level 'medium_0000' is a test level in a train suite" in verify_suites([other])[str(other)]
+
+
+def test_no_level_stands_in_two_categories() -> None:
+    counts = {"very_simple": 349, "simple": 1098}
+    alone = [generate_suite("s", {name: count}) for name, count in counts.items()]
+    # Both make a level of 7 by 7 cells without a wall; here it is the last of each.
+    assert len({list(suite.levels)[-1].level.sha256 for suite in alone}) == 1
+    together = generate_suite("s", counts)
+    assert len({entry.level.sha256 for entry in together.levels}) == 349 + 1098
 
 
 @pytest.mark.parametrize(
@@ -136,3 +163,12 @@ def test_wrong_numbers_are_refused(counts: dict[str, int], message: str) -> None
     with pytest.raises(ConfigError) as error:
         generate_suite("s", counts)
     assert message in str(error.value)
+
+
+def test_seeds_that_the_generator_does_not_have_are_refused(file: Path) -> None:
+    for seed in (-1, 2**32):
+        with pytest.raises(ConfigError, match=f"seed = {seed}\n  give one from 0 to 4294967295"):
+            generate_suite("s", {"simple": 1}, seed=seed)
+    changed(file, lambda c: c["medium"][0].update(seed=2**64))
+    with pytest.raises(DataError, match=r"categories\.medium\.0\.seed = 18446744073709551616"):
+        read_suite(file)

@@ -138,6 +138,39 @@ def test_a_state_of_another_shape_is_refused() -> None:
         vector(2).set_state(state)
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong", "bounds"),
+    [
+        ("simulation/running", 41, "0 to 40"),
+        ("simulation/replicas/head", -2, "-1 to 40"),
+        ("simulation/replicas/running", 65, "0 to 64"),
+        ("simulation/requests/behind", 10**9, "-1 to 40"),
+        ("simulation/requests/arrived", np.nan, "0 to 4503599627370496.0"),
+        ("simulation/episodes/decision", 41, "0 to 40"),
+        ("telemetry/fleet/recent", 4, "0 to 3"),
+    ],
+)
+def test_a_state_that_names_no_request_is_refused(name: str, wrong: float, bounds: str) -> None:
+    envs = vector(2)
+    envs.reset(seed=0)
+    for _ in range(3):
+        envs.step(np.zeros(2, np.int64))
+    state = envs.get_state()
+    envs.set_state(state)
+    state[name][1] = wrong
+    with pytest.raises(DataError) as error:
+        envs.set_state(state)
+    assert f"the state has {name} = {wrong} in environment 1\n  it must be in {bounds};" in str(error.value)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.5])
+def test_a_seed_that_is_none_is_refused(seed: float) -> None:
+    for env, given in ((single(), seed), (vector(2), seed), (vector(2), [1, seed])):
+        with pytest.raises(EnvError) as error:
+            env.reset(seed=given)
+        assert f"seed = {seed}\n  give a whole number from 0 to 2**64 - 1" in str(error.value)
+
+
 def test_misuse_is_an_error() -> None:
     envs = vector(2)
     with pytest.raises(EnvError, match="before the first reset"):

@@ -18,7 +18,7 @@ from rayrl.experience.replay import PartitionOptions, ReplayOptions
 from rayrl.experience.replay.sharded import ShardedReplayBuffer, ShardOptions
 from rayrl.storage.spaces import Spaces
 from tests.experience.replay.building import ENV, OPEN, SPACES, TERMINATED, came_from
-from tests.local_ray import local_ray
+from tests.local_ray import end_ray, local_ray
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
@@ -69,6 +69,7 @@ def test_a_gigabyte_over_an_object_store_of_200_megabytes() -> None:
 @pytest.fixture
 def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """A head for this process, and nodes for shards that can be taken away."""
+    end_ray()
     with tempfile.TemporaryDirectory(prefix="rn-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         monkeypatch.setenv("RAY_TMPDIR", folder)
         cluster = Cluster(
