@@ -33,16 +33,16 @@ def compare(run: RunData) -> Comparison | None:
     entrants = entrants_of(run, measure)
     if len(entrants) < 2:
         return None
-    learning = learning_of(run, [trial for entrant in entrants for trial in entrant.trials], measure)
+    learning = learning_of(run, entrants, measure)
     values = values_of(run, entrants, measure.tasks, learning)
     candidates = tuple(candidates_of(entrants, measure, values))
-    unscaled = [Criterion.success] if measure.kind == "return" else []
-    unscaled += [Criterion.sample_efficiency] if learning.unscaled else []
+    unscaled = [Criterion.success, Criterion.sample_efficiency] if measure.kind == "return" else []
     found = Comparison(
         measure=measure.kind,
         tasks=measure.tasks,
         scales=dict(measure.scales),
-        warnings=tuple(warnings_of(run, entrants)),
+        learning=learning.record,
+        warnings=tuple(warnings_of(run, entrants, measure, learning)),
         candidates=candidates,
         pairs=pairs_of(entrants),
         effects=tuple(effects_of(entrants, values)),

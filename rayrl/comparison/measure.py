@@ -15,7 +15,7 @@ from rayrl.evaluation.suites import AS_TRAINED
 from rayrl.report.outcomes import categories_in
 from rayrl.report.run_data import RANDOM, RunData, Trial, of_category
 
-_SHARE = Scale(low=0.0, high=1.0, low_from="no episode succeeds", high_from="every episode does")
+SHARE = Scale(low=0.0, high=1.0, low_from="no episode succeeds", high_from="every episode does")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def measure_of(run: RunData) -> Measure:
     tasks = tasks_of(run)
     results = [part for trial in run.trials for part in _parts(trial, tasks)]
     if results and all(_tells_success(result) for result in results):
-        return Measure("success", tasks, dict.fromkeys(tasks, _SHARE))
+        return Measure("success", tasks, dict.fromkeys(tasks, SHARE))
     scales = {task: scale for task in tasks if (scale := return_scale(run, task))}
     return Measure("score", tasks, scales) if scales.keys() == {*tasks} else Measure("return", tasks, {})
 

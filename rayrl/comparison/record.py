@@ -20,6 +20,10 @@ MeasureKind = Literal["success", "score", "return"]
 and the reference 1; or the return as it is."""
 
 
+CurveSource = Literal["evaluations", "training"]
+"""What learning curves are of: evaluations in the course of training, or the recent episodes of training."""
+
+
 class Scale(Config):
     """How a task's returns or success rates become scores: (x − low) / (high − low)."""
 
@@ -28,6 +32,17 @@ class Scale(Config):
     low_from: str
     """What has ``low``, in words."""
     high_from: str
+
+
+class LearningCurves(Config):
+    """What sample efficiency is computed from."""
+
+    source: CurveSource
+    scale: Scale | None
+    """How what they tell becomes a score: success as it is, returns of the environment as trained. None where
+    returns stand as they are, and where scores have no such scale, so that there are no curves."""
+    missing: dict[str, tuple[int, ...]]
+    """By candidate, the training seeds whose curve does not tell what policies are scored by."""
 
 
 class Candidate(Config):
@@ -171,6 +186,7 @@ class Comparison(Config):
     """The categories of the evaluation that are compared in, each with the same weight."""
     scales: dict[str, Scale] = Field(default={})
     """By task; empty where returns stand as they are."""
+    learning: LearningCurves
     warnings: tuple[str, ...] = ()
     """What to know before one relies on it: who has too few seeds, and what was left out."""
     candidates: tuple[Candidate, ...]

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from rayrl.comparison.criteria import Criterion
 from rayrl.comparison.entrants import Entrant
+from rayrl.comparison.learning import Learning
+from rayrl.comparison.measure import Measure
 from rayrl.comparison.quantities import in_prose
 from rayrl.evaluation.statistics import ENOUGH_RUNS, FEWEST_RUNS
 from rayrl.report.groups import groups_of
-from rayrl.report.run_data import RunData
+from rayrl.report.run_data import RANDOM, RunData
 from rayrl.report.text import count, listed
 
 
-def warnings_of(run: RunData, entrants: Sequence[Entrant]) -> Iterator[str]:
-    """Sentences: who has too few training seeds or few, and which were left out."""
+def warnings_of(
+    run: RunData, entrants: Sequence[Entrant], measure: Measure, learning: Learning
+) -> Iterator[str]:
+    """Sentences: who has too few training seeds or few, which were left out, and whose curves are missing."""
     yield from _without_statistics(run, entrants)
     yield from _few(entrants)
     counted = {entrant.label: entrant.seeds for entrant in entrants}
@@ -22,6 +27,7 @@ def warnings_of(run: RunData, entrants: Sequence[Entrant]) -> Iterator[str]:
         if missing:
             seeds = ", ".join(map(str, missing))
             yield f"{group.label}: without results that can be compared, and so left out: seed {seeds}."
+    yield from _without_curves(measure, learning)
 
 
 def _without_statistics(run: RunData, entrants: Sequence[Entrant]) -> Iterator[str]:
@@ -39,6 +45,32 @@ def _without_statistics(run: RunData, entrants: Sequence[Entrant]) -> Iterator[s
                 f"{listed(names)}: {count(runs, 'training seed')} with results; statistics over seeds need "
                 f"at least {FEWEST_RUNS}, so there are no intervals and no probabilities of improvement. "
                 + remedy
+            )
+
+
+def _without_curves(measure: Measure, learning: Learning) -> Iterator[str]:
+    """Why sample efficiency is not known of somebody, or of anybody."""
+    record = learning.record
+    name = Criterion.sample_efficiency.words
+    told = {
+        "evaluations": "evaluations in the course of training",
+        "training": "recent episodes of training",
+    }[record.source]
+    start, end = learning.steps
+    if measure.kind == "score" and record.scale is None:
+        yield (
+            f"The {name} is not known: {RANDOM} actions and the reference make no scale of the environment "
+            "as trained, so learning curves of returns have no score."
+        )
+    elif not learning.curves:
+        yield f"The {name} is not known: no trial's {told} tell the {measure.kind} at two steps or more."
+    elif start >= end:
+        yield f"The {name} is not known: there are no steps over which all learning curves reach."
+    else:
+        for label, seeds in record.missing.items():
+            yield (
+                f"{label}: {told} do not tell the {measure.kind} at two steps or more, and so left out of "
+                f"its {name}: seed {', '.join(map(str, seeds))}."
             )
 
 
