@@ -52,7 +52,7 @@ def memory_used(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int | None:
 
 
 def oom_kills(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int:
-    """Processes of the innermost group that the kernel ended for want of memory; 0 where it does not count."""
+    """Processes of the innermost group that the kernel ended for want of memory; 0 where it is not told."""
     files = (
         file
         for group in _groups(root, membership, "memory")
