@@ -146,7 +146,7 @@ def _answer(reference: ray.ObjectRef) -> Any:
 
 
 def _measure_latency(context: StageContext) -> list[Path] | None:
-    """Times a policy of each architecture and condition, one after the other; their files, None if stopped."""
+    """Times a policy of each architecture and condition in turn; gives their files, None if asked to stop."""
     experiment = context.experiment
     if not experiment.evaluate.latency:
         return []
