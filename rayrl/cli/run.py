@@ -49,7 +49,12 @@ def run(
     cluster: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The cluster launcher's YAML file of that cluster.")
     ] = None,
-    local: Annotated[bool, typer.Option("--local", help="Runs all stages in this process.")] = False,
+    local: Annotated[
+        bool,
+        typer.Option(
+            "--local", help="Runs all stages in this process, for debugging: stops at the first failure."
+        ),
+    ] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Cuts the experiment down to seconds.")] = False,
     external_pretrain: Annotated[
         Path | None,

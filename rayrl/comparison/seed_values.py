@@ -17,7 +17,6 @@ from rayrl.report.run_data import COLD, RunData, Trial
 
 _UNKNOWN = float("nan")
 _MIB = 2**20
-_S_PER_H = 3600.0
 
 
 def values_of(run: RunData, entrants: Sequence[Entrant], tasks: Sequence[str], learning: Learning) -> Values:
@@ -27,7 +26,7 @@ def values_of(run: RunData, entrants: Sequence[Entrant], tasks: Sequence[str], l
         Criterion.safety: lambda trial: _level_metric(trial, tasks, "safety"),
         Criterion.sample_efficiency: learning.sample_efficiency,
         Criterion.wall_time: lambda trial: _wall_time(run, trial),
-        Criterion.gpu_hours: lambda trial: _gpus(run, trial) * _wall_time(run, trial) / _S_PER_H,
+        Criterion.gpu_hours: lambda trial: _gpu_hours(run, trial),
         Criterion.parameters: lambda trial: _known(trial.policy.parameters if trial.policy else None),
         Criterion.latency: lambda trial: latency_ms(trial, "p50_ms"),
         Criterion.memory: _memory_mib,
@@ -53,8 +52,6 @@ def latency_ms(trial: Trial, percentile: str) -> float:
 
 def wall_time(trial: Trial) -> float:
     """Seconds of training by the clock."""
-    if trial.costs.train_seconds is not None:
-        return trial.costs.train_seconds
     seconds = trial.curve["seconds/total"]
     return float(np.nansum(seconds)) if np.isfinite(seconds).any() else _UNKNOWN
 
@@ -71,10 +68,10 @@ def _wall_time(run: RunData, trial: Trial) -> float:
     return wall_time(trial) + sum(pretraining)
 
 
-def _gpus(run: RunData, trial: Trial) -> float:
-    """GPUs that it held: as its manifest says, and none where the machines have none."""
-    if trial.costs.gpus is not None:
-        return trial.costs.gpus
+def _gpu_hours(run: RunData, trial: Trial) -> float:
+    """As its manifest says, and none where the machines have no GPU; pretraining takes none."""
+    if trial.costs.gpu_hours is not None:
+        return trial.costs.gpu_hours
     return 0.0 if str(run.environment.hardware.get("GPUs")) == "0" else _UNKNOWN
 
 

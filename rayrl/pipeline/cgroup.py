@@ -51,6 +51,18 @@ def memory_used(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int | None:
     return None
 
 
+def oom_kills(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int:
+    """Processes of the innermost group that the kernel ended for want of memory; 0 where it is not told."""
+    files = (
+        file
+        for group in _groups(root, membership, "memory")
+        for name in ("memory.events", "memory.oom_control")
+        if (file := group / name).is_file()
+    )
+    innermost = next(files, None)
+    return 0 if innermost is None else _statistic(innermost, "oom_kill")
+
+
 def _groups(root: Path, membership: Path, controller: str) -> Iterator[Path]:
     """Folders of this process's group and those above it, for a controller, innermost first."""
     try:

@@ -73,11 +73,11 @@ def run(context: StageContext) -> StageOutputs | None:
             # First, since who has a file of results is not evaluated again.
             write_evaluation(item.file.parent, _last_step(item), _by_category(result))
         result.save(item.file)
-    if len(done) < len(work) or not _measure_latency(context):
+    if len(done) < len(work) or (latencies := _measure_latency(context)) is None:
         return None
     summaries = context.folder.path / "all_results.json"
     write_json(summaries, _summaries(work), "all results")
-    return StageOutputs((summaries, *(item.file for item in work)), {"warnings": warnings})
+    return StageOutputs((summaries, *(item.file for item in work), *latencies), {"warnings": warnings})
 
 
 def _warnings(experiment: Experiment) -> Iterator[str]:
@@ -156,18 +156,20 @@ def _answer(reference: ray.ObjectRef) -> Any:
         raise error.cause if isinstance(error.cause, RayrlError) else error from None
 
 
-def _measure_latency(context: StageContext) -> bool:
-    """Times a policy of each architecture and condition, one after the other; whether all of them are."""
+def _measure_latency(context: StageContext) -> list[Path] | None:
+    """Times a policy of each architecture and condition in turn; gives their files, None if asked to stop."""
     experiment = context.experiment
     if not experiment.evaluate.latency:
-        return True
+        return []
     there = [spec for spec in trials_of(experiment) if read_failure(spec.folder(context.folder)) is None]
     chosen = {(spec.architecture, spec.condition): spec for spec in reversed(there)}
+    files = []
     for spec in chosen.values():
         if context.stop_requested():
-            return False
+            return None
         home = spec.folder(context.folder)
         policy, file = home / "policy", home / LATENCY_FILE
+        files.append(file)
         if _is_measured(file, policy):
             continue
         if context.local:
@@ -177,7 +179,7 @@ def _measure_latency(context: StageContext) -> bool:
             latency = _answer(task.remote(str(policy), experiment.env))
         save_latency(latency, file)
         context.log.info("%s: %s", spec.name, _words(latency))
-    return True
+    return files
 
 
 def _is_measured(file: Path, policy: Path) -> bool:

@@ -37,6 +37,10 @@ from rayrl.storage.manifest import MANIFEST_FILE
 _UNREACHABLE_TIMEOUT_S = 60.0
 """Seconds for which the dashboard may fail to answer, before the run fails."""
 _POLL_S = 0.3
+_RETRIES = 3
+"""How often a job of one architecture is submitted again whose process was killed."""
+_SIGNALLED = 128
+"""Exit code of a shell whose command was ended by a signal, less the signal's number."""
 _log = logging.getLogger(__name__)
 
 
@@ -113,7 +117,20 @@ class JobRunner:
         if found and info.status == JobStatus.STOPPED and not self._folder.stop_file.exists():
             # Whoever stopped it did so before this controller came.
             info = self._wait(unit, self._submit(unit, signature))
+        for _ in range(_RETRIES):
+            # What one architecture's job leaves undone, the others must not pay for.
+            if unit.architecture is None or not self._was_killed(info):
+                break
+            self._view.say(f"{unit.name}: its process was killed; the next attempt goes on")
+            info = self._wait(unit, self._submit(unit, signature))
         return self._outcome(unit, info)
+
+    def _was_killed(self, info: JobDetails) -> bool:
+        """Whether a job's process was ended by a signal that nobody of this run sent."""
+        failed = info.status == JobStatus.FAILED and not self._folder.stop_file.exists()
+        code = info.driver_exit_code or 0
+        # Negative as Python tells it, above 128 as a shell does.
+        return failed and (code < 0 or code > _SIGNALLED)
 
     def _wait(self, unit: StageUnit, submission_id: str) -> JobDetails:
         try:

@@ -56,6 +56,19 @@ def memory_advice(train: TrainOptions, resources: TrialResources) -> str:
     )
 
 
+def pretraining_advice(batch_size: int, resources: TrialResources) -> str:
+    """What a seed's pretraining took, and what makes it take less.
+
+    Args:
+        batch_size: ``pretrain.batch_size`` as it is.
+        resources: the most that was seen.
+    """
+    return (
+        f"it ran out of memory{_most(resources)}: lower pretrain.batch_size (now {batch_size}), clone fewer "
+        "demonstrations (collect.steps), or take a smaller architecture"
+    )
+
+
 def _most(resources: TrialResources) -> str:
     seen = [
         f"{size / 2**20:,.0f} MiB{where}"

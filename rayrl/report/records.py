@@ -174,12 +174,12 @@ class LatencyRecord(Record):
 class TrialCosts(Record):
     """What a trial's manifest adds of what it cost."""
 
-    train_seconds: float | None = None
-    """In which it collected and learned."""
-    gpus: float | None = None
-    """GPUs that it asked for."""
+    gpu_hours: float | None = None
+    """The GPUs that it asked for × the hours in which it collected and learned."""
     peak_memory_bytes: int | None = None
     """The most memory that its processes had."""
+    peak_gpu_memory_bytes: int | None = None
+    """The most that was allocated on a learner's GPU."""
 
 
 class TrialManifest(Record):

@@ -72,6 +72,16 @@ def test_costs_are_what_the_run_recorded(found):
     assert cold == pytest.approx(of["seconds"])
 
 
+def test_gpu_hours_are_the_trials_own(tmp_path):
+    write_run(tmp_path)
+    for seed in range(3):
+        manifest = {"extra": {"seconds": 360.0, "gpus": 2.0, "gpu_hours": 0.2 + seed}}
+        write_json(tmp_path / f"gcn/with_pretrain/seed_{seed}/manifest.json", manifest)
+    criteria = compare(read_run(tmp_path)).candidate(GCN).criteria
+    # (0.2 + 1.2 + 2.2) / 3: without the 20 s of pretraining, which has no GPU.
+    assert criteria[Criterion.gpu_hours].value == pytest.approx(1.2)
+
+
 def test_safety_and_efficiency_by_hand(folder, found):
     safety, efficiency = [], []
     for seed in range(3):

@@ -162,10 +162,17 @@ def test_the_trial_table_says_why_a_trial_failed(tmp_path):
     folder = tmp_path / "gcn/no_pretrain/seed_3"
     (folder / "eval_results.json").unlink()
     failure = {"name": "gcn-no_pretrain-seed_3", "kind": "out_of_memory", "error": "it took 9 GiB; lower it"}
+    failure["resources"] = {"peak_memory_bytes": 9 * 2**30}
+    took = {"gpu_hours": 0.5, "peak_memory_bytes": 2**29, "peak_gpu_memory_bytes": 3 * 2**30}
+    write_json(tmp_path / "gcn/no_pretrain/seed_0/manifest.json", {"extra": took})
     write_json(folder / "failure.json", failure)
     page = build_report(tmp_path)
     text = sections_in(page)["trials"]
-    assert "gcn no_pretrain failed out of memory: it took 9 GiB; lower it 3 20,000 2 min 30 s –" in text
+    assert (
+        "gcn no_pretrain failed out of memory: it took 9 GiB; lower it 3 20,000 2 min 30 s – 9.00 GiB –"
+        in text
+    )
+    assert "0.50 GiB 3.00 GiB" in text
     assert (
         "cold: without results that can be compared, and so left out: seed 3."
         in sections_in(page)["decision"]
@@ -173,6 +180,9 @@ def test_the_trial_table_says_why_a_trial_failed(tmp_path):
     rows = list(csv.DictReader(lines(page, "trials.csv")))
     assert len(rows) == 8
     assert [row["why"] for row in rows if row["why"]] == ["out of memory: it took 9 GiB; lower it"]
+    costs = ("gpu_hours", "peak_memory_bytes", "peak_gpu_memory_bytes")
+    assert [rows[0][name] for name in costs] == ["0.5", str(2**29), str(3 * 2**30)]
+    assert [rows[3][name] for name in costs] == ["", str(9 * 2**30), ""]
 
 
 def test_one_condition_of_one_architecture_has_none_of_these(tmp_path):

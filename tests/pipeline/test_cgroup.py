@@ -2,7 +2,7 @@
 
 import pytest
 
-from rayrl.pipeline.cgroup import cpu_limit, memory_limit, memory_used
+from rayrl.pipeline.cgroup import cpu_limit, memory_limit, memory_used, oom_kills
 
 
 @pytest.fixture
@@ -61,3 +61,14 @@ def test_version_1(group):
 def test_without_control_groups_there_is_no_limit(tmp_path):
     where = tmp_path / "fs", tmp_path / "cgroup"
     assert (cpu_limit(*where), memory_limit(*where), memory_used(*where)) == (None, None, None)
+
+
+def test_processes_that_the_kernel_ended(group):
+    assert oom_kills(*group("0::/a/b\n", {"a/b/cpu.max": "max 100000\n"})) == 0
+    of_both = {"a/memory.events": "oom 9\noom_kill 7\n", "a/b/memory.events": "oom 4\noom_kill 3\n"}
+    assert oom_kills(*group("0::/a/b\n", of_both)) == 3
+
+
+def test_processes_that_the_kernel_ended_in_version_1(group):
+    control = "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"
+    assert oom_kills(*group("5:memory:/job\n", {"memory/job/memory.oom_control": control})) == 2

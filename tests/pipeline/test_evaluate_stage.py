@@ -99,6 +99,30 @@ def test_all_play_again_in_other_episodes(evaluated, changes):
     assert all(after[name] != when for name, when in before.items())
 
 
+def test_latency_is_among_what_the_report_builds_on(tmp_path):
+    report_inputs = []
+    for latency in (False, True, True):
+        values = {
+            "name": "two",
+            "seeds": [0],
+            "env": {"id": "rayrl/Router-v0", "config": ROUTER},
+            "conditions": ["no_pretrain"],
+            "evaluate": {"episodes": 3, "latency": latency},
+        }
+        folder = prepare_run(tmp_path / "run", values)
+        if not policy(tmp_path, 0).exists():
+            write_policy(tmp_path, 0, weights=0)
+        unit = StageUnit(stage_kind("evaluate"))
+        outputs = run(StageContext(folder.experiment(), folder, unit, local=True))
+        assert (home(tmp_path, 0) / LATENCY_FILE in outputs.files) == latency
+        names = [file.relative_to(folder.path).as_posix() for file in outputs.files]
+        report_inputs.append(
+            write_manifest(folder.path, name="evaluate", inputs={}, options={}, outputs=names).outputs_sha256
+        )
+    assert report_inputs[0] != report_inputs[1]
+    assert report_inputs[1] == report_inputs[2]
+
+
 def test_a_damaged_result_is_played_again(evaluated, tmp_path):
     path = evaluated()
     file = home(tmp_path, 0) / "eval_results.json"
