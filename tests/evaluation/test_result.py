@@ -46,7 +46,7 @@ def test_a_damaged_file_is_refused(tmp_path, changes, message):
 
 
 def test_a_missing_or_torn_file_is_refused(tmp_path):
-    with pytest.raises(IntegrityError, match="there is no"):
+    with pytest.raises(IntegrityError, match="is missing"):
         load_result(tmp_path / "eval_results.json")
     path = saved(tmp_path)
     path.write_text(path.read_text()[:100])

@@ -135,7 +135,7 @@ def flip_a_byte(folder):
         (
             lambda folder: (folder / DESCRIPTION_FILE).unlink(),
             IntegrityError,
-            "there is no policy description",
+            "policy description is missing",
         ),
         (lambda folder: (folder / WEIGHTS_FILE).unlink(), IntegrityError, "the weights cannot be read"),
         (lambda folder: (folder / DESCRIPTION_FILE).write_text("{"), IntegrityError, "not valid JSON"),

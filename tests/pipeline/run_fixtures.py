@@ -34,8 +34,8 @@ def prepare_run(path: Path, values: dict[str, Any]) -> RunFolder:
 
 
 @pytest.fixture
-def counting(monkeypatch):
-    """The counting stages as the only ones in this process."""
+def counting(monkeypatch, no_ray):
+    """The counting stages as the only ones in this process, where they count without Ray."""
     monkeypatch.setattr(stages, "_kinds", {})
     counting_stage.register()
 

@@ -68,7 +68,7 @@ def alter(file):
         (NEEDED[1], alter, "output learner_group/learner/state.pkl is altered"),
         (NEEDED[0], Path.unlink, "output algorithm_state.pkl is missing"),
         ("manifest.json", cut_short, "is not valid JSON"),
-        ("manifest.json", Path.unlink, "there is no"),
+        ("manifest.json", Path.unlink, "manifest is missing"),
     ],
 )
 def test_the_one_before_a_damaged_one_is_used(checkpoints, name, harm, told):

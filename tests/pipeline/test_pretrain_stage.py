@@ -6,10 +6,7 @@ import time
 import pytest
 from run_fixtures import prepare_run
 
-from rayrl.envs.spec import EnvSpec
 from rayrl.errors import DataError
-from rayrl.experience.dataset import EnvInfo
-from rayrl.experience.dataset_writer import DatasetWriter
 from rayrl.pipeline import collect_stage
 from rayrl.pipeline.context import StageContext
 from rayrl.pipeline.execution import run_unit
@@ -18,8 +15,8 @@ from rayrl.pipeline.pretrain_seed import SeedCloning
 from rayrl.pipeline.pretrain_stage import run
 from rayrl.pipeline.stages import plan
 from rayrl.pipeline.trial_spec import pretrain_folder
-from rayrl.rollout.demo_plan import spaces_of
 from rayrl.storage.hashing import sha256_path
+from rayrl.storage.manifest import MANIFEST_FILE
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -59,17 +56,16 @@ def test_apart_a_seed_is_what_it_is_here(prepare):
     assert digests[0] == digests[1]
 
 
-def write_no_demonstrations(folder):
-    spaces = spaces_of(EnvSpec(id="CartPole-v1"))
-    with DatasetWriter(
-        collect_stage.demonstrations_folder(folder), spaces=spaces, env=EnvInfo(id="CartPole-v1")
-    ):
-        pass
+def leave_no_demonstrations(folder, collect):
+    """The writer finishes no empty dataset; another's manifest may list no file."""
+    assert run_unit(collect, folder, folder.experiment())
+    file = collect_stage.demonstrations_folder(folder) / MANIFEST_FILE
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"files": []}))
 
 
 def test_of_no_demonstrations_each_seed_says_that_there_is_nothing_to_clone(prepare):
-    folder, (_, pretrain, *_) = prepare()
-    write_no_demonstrations(folder)
+    folder, (collect, pretrain, *_) = prepare()
+    leave_no_demonstrations(folder, collect)
     outputs = run(StageContext(folder.experiment(), folder, pretrain))
     names = [f"mlp_baseline-pretrain-seed_{seed}" for seed in (0, 1)]
     assert (outputs.files, list(outputs.extra["failed"])) == ((), names)
@@ -82,8 +78,8 @@ def test_of_no_demonstrations_each_seed_says_that_there_is_nothing_to_clone(prep
 
 @pytest.mark.parametrize("local", [False, True])
 def test_of_no_demonstrations_alone_the_stage_fails(prepare, local):
-    folder, (_, pretrain, *_) = prepare(seeds=[0], conditions=["with_pretrain"])
-    write_no_demonstrations(folder)
+    folder, (collect, pretrain, *_) = prepare(seeds=[0], conditions=["with_pretrain"])
+    leave_no_demonstrations(folder, collect)
     with pytest.raises(DataError, match="there is nothing to clone"):
         run(StageContext(folder.experiment(), folder, pretrain, local=local))
 

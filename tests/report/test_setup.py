@@ -39,5 +39,5 @@ def test_results_of_other_weights_are_named(tmp_path):
     write_run(tmp_path, seeds=[0], conditions=["no_pretrain"])
     write_json(tmp_path / "mlp_baseline/no_pretrain/seed_0/policy/policy.json", {"weights_sha256": 64 * "b"})
     assert read_run(tmp_path).problems == (
-        "mlp_baseline/no_pretrain/seed_0: the results are not of the weights that are there now.",
+        "mlp_baseline/no_pretrain/seed_0: the results are not of the weights that are there now; left out.",
     )
