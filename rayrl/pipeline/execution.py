@@ -48,6 +48,8 @@ def why_run(unit: StageUnit, folder: RunFolder, experiment: Experiment) -> str |
     )
     if reason is None and (failed := failed_in(folder.stage(unit.name))):
         return f"{', '.join(failed)} failed before"
+    if reason is None and unit.kind.lost is not None:
+        reason = load(unit.kind.lost)(unit, folder, experiment)
     return reason
 
 

@@ -48,6 +48,9 @@ class StageKind:
     check: str | None = None
     """``module:function`` that raises what is wrong with an experiment, before anything is submitted; it may
     return a warning."""
+    lost: str | None = None
+    """``module:function`` of a unit that is done, the run folder and the experiment: in words, what has gone
+    that is not among its outputs, so that it runs again; None where nothing has."""
     in_chunks: bool = False
     """Whether each chunk of training is a unit, and so a Ray Job, of its own."""
     script: Path | None = None
@@ -226,6 +229,7 @@ for _kind in (
         reads=(*_TRIALS, "train", "evaluate.seed", "evaluate.env_config", "evaluate.max_steps"),
         after=("pretrain",),
         in_chunks=True,
+        lost="rayrl.pipeline.trial_policies:lost",
         check="rayrl.pipeline.preflight:check_algorithm",
     ),
     StageKind(

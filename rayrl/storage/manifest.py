@@ -116,8 +116,22 @@ def reason_to_run(folder: Path, *, inputs: Mapping[str, str], options: Mapping[s
     manifest = read_manifest(folder)
     changed = list(_differences(manifest.inputs, inputs, "input"))
     changed += _differences(manifest.options, options, "option")
-    changed += (text for path, file in manifest.outputs.items() if (text := _size_error(folder, path, file)))
+    changed += _size_errors(folder, manifest)
     return "; ".join(changed) or None
+
+
+def lost_output(folder: Path) -> str | None:
+    """The first output of a stage that is missing, or not of its size, in words; None where all are there.
+
+    Args:
+        folder: the stage's; without a manifest there, that is what is missing.
+
+    Raises:
+        IntegrityError: the manifest is damaged or of a version that is not known.
+    """
+    if not (folder / MANIFEST_FILE).exists():
+        return f"{MANIFEST_FILE} is missing"
+    return next(_size_errors(folder, read_manifest(folder)), None)
 
 
 def verify_outputs(folder: Path) -> Manifest:
@@ -169,6 +183,10 @@ def _output_file(path: Path) -> OutputFile:
     with storage_errors(path, "a stage's output"):
         fsync_path(path)
     return OutputFile(bytes=path.stat().st_size, sha256=digest)
+
+
+def _size_errors(folder: Path, manifest: Manifest) -> Iterator[str]:
+    return (text for path, file in manifest.outputs.items() if (text := _size_error(folder, path, file)))
 
 
 def _size_error(folder: Path, path: str, file: OutputFile) -> str | None:

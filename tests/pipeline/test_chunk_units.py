@@ -205,6 +205,23 @@ def test_the_stage_trains_chunk_after_chunk_and_keeps_the_runs_progress(prepare)
     assert reasons == [None, None, "it has not finished yet"]
 
 
+def test_a_policy_that_was_lost_is_made_again(prepare):
+    folder = prepare(total_steps=64)
+    (unit,) = plan_of(folder)
+    assert run_unit(unit, folder, folder.experiment(), local=True)
+    assert why_run(unit, folder, folder.experiment()) is None
+    weights = SPEC.folder(folder) / "policy" / "weights.safetensors"
+    before = weights.read_bytes()
+    weights.unlink()
+    reason = f"{SPEC.name}: output policy/weights.safetensors is missing"
+    assert why_run(unit, folder, folder.experiment()) == reason
+    assert run_unit(unit, folder, folder.experiment(), local=True)
+    assert weights.read_bytes() == before
+    assert why_run(unit, folder, folder.experiment()) is None
+    (SPEC.folder(folder) / "manifest.json").unlink()
+    assert why_run(unit, folder, folder.experiment()) == f"{SPEC.name}: manifest.json is missing"
+
+
 def test_how_a_chunk_ended_that_was_killed_is_noted_by_who_saw_it(prepare):
     folder = prepare()
     note_end(folder, "failed", "killed")

@@ -9,6 +9,7 @@ from rayrl.storage.hashing import sha256_json
 from rayrl.storage.manifest import (
     MANIFEST_FILE,
     OutputFile,
+    lost_output,
     read_manifest,
     reason_to_run,
     verify_outputs,
@@ -90,6 +91,14 @@ def test_missing_and_shortened_outputs_are_a_reason_to_run(folder: Path) -> None
     (folder / "log").unlink()
     reason = reason_to_run(folder, inputs=INPUTS, options=OPTIONS)
     assert reason == "output log is missing; output policy/weights has 2 bytes, not 3"
+
+
+def test_what_is_lost_is_told_whatever_it_was_made_from(folder: Path) -> None:
+    assert lost_output(folder) is None
+    (folder / "log").unlink()
+    assert lost_output(folder) == "output log is missing"
+    (folder / MANIFEST_FILE).unlink()
+    assert lost_output(folder) == "manifest.json is missing"
 
 
 def test_an_altered_byte_is_found_by_verifying(folder: Path) -> None:
