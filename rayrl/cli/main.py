@@ -160,11 +160,11 @@ def report(
     debug: Debug = False,
 ) -> None:
     """Builds the report of a run anew, or one that compares several; the page's path is printed."""
-    import rayrl.comparison.sections  # noqa: F401  (registers them)
+    from rayrl.pipeline.report_stage import rebuild
     from rayrl.report import build_report, compare_runs
 
     if len(run_dirs) == 1:
-        typer.echo(build_report(run_dirs[0], out))
+        typer.echo(rebuild(run_dirs[0]) if out is None else build_report(run_dirs[0], out))
     else:
         typer.echo(compare_runs(run_dirs, out or Path("comparison")))
 

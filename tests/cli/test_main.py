@@ -13,7 +13,7 @@ from rayrl.cli.main import app, main
 from rayrl.pipeline.experiment import load_experiment
 from rayrl.pipeline.run_folder import RunFolder, invocation_of
 from rayrl.pipeline.trial import TrialState, write_trial
-from rayrl.storage.manifest import write_manifest
+from rayrl.storage.manifest import read_manifest, write_manifest
 
 EXPERIMENT = """
 name: small
@@ -317,6 +317,24 @@ def test_a_stage_by_hand_says_how_far_it_is_and_last_where_its_results_are(rayrl
     assert re.fullmatch(r"report: done after [0-9.]+ s", second)
     code, out, _ = rayrl(*by_hand)
     assert (code, out) == (0, f"report: done already\n{folder.report_file}\n")
+
+
+def test_a_report_that_is_built_anew_is_the_stages_own(rayrl, folder):
+    by_hand = "stage", "report", folder.config_file, "--run-dir", folder
+    for stage in ("train", "evaluate"):
+        write_manifest(folder.stage(stage), name=stage, inputs={}, options={}, outputs=())
+    rayrl(*by_hand)
+    home = folder.stage("report")
+    before = read_manifest(home)
+    folder.report_file.write_text("of an older version")
+    made = {"inputs": before.inputs, "options": before.options, "outputs": list(before.outputs)}
+    write_manifest(home, name="report", **made)
+    assert rayrl("report", folder)[:2] == (0, f"{folder.report_file}\n")
+    assert folder.report_file.stat().st_size > 1000
+    code, out, _ = rayrl(*by_hand)
+    assert (code, out) == (0, f"report: done already\n{folder.report_file}\n")
+    (home / "manifest.json").write_text("{")
+    assert rayrl("report", folder)[0] == 0
 
 
 def test_a_relative_run_folder_in_a_ray_job_is_an_error(rayrl, file, monkeypatch):
