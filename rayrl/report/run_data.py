@@ -14,6 +14,7 @@ stages/evaluate/manifest.json                           what the evaluation was 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,6 +155,13 @@ class RunData:
         if collect.replays is None:
             return collect.steps if collect.demonstrators else 0
         return int(sum(self.teachers.values())) or None
+
+    @property
+    def evaluated_in(self) -> str | None:
+        """The options of the environment that the evaluation replaces; None where it replaces none."""
+        changes = self.experiment.evaluate.env_config
+        told = [f"{name}: {json.dumps(value)}" for name, value in changes.items()]
+        return ", ".join(told) or None
 
     @property
     def reference(self) -> str | None:

@@ -1,6 +1,7 @@
 """The section on demonstrations, agreement by demonstrator, and what is warned of."""
 
 import csv
+import html
 import json
 
 import pytest
@@ -56,6 +57,16 @@ def test_the_page_says_what_was_agreed_with_and_what_was_never_shown(run):
     assert "Nobody ever took action 3." in text
     for shown in ("80.0 %", "70.0 %", "50.0 %", "33.3 %", "action 2"):
         assert shown in text
+
+
+def test_where_the_evaluation_rewards_otherwise_the_page_says_so(run):
+    assert "other options" not in build_report(run).read_text()
+    config = json.loads((run / "config.json").read_text())
+    config["evaluate"] = config.get("evaluate", {}) | {"env_config": {"shaping": None, "requests": 64}}
+    write_json(run / "config.json", config)
+    text = html.unescape(build_report(run).read_text())
+    assert "The evaluation has other options (shaping: null, requests: 64), and so other returns." in text
+    assert "environment than it was trained with (shaping: null, requests: 64)" in text
 
 
 def test_warnings_name_the_field_to_change(run):

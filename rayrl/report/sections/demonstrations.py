@@ -37,6 +37,8 @@ def build(run: RunData) -> Sequence[Block]:
         )
     rows = [[label, *(_cell(facts.get(fact)) for fact in _FACTS)] for label, facts in parts.items()]
     caption = f"{_what(run)}; a dash where no episode came to its end."
+    if run.evaluated_in is not None:
+        caption += f" The evaluation has other options ({run.evaluated_in}), and so other returns."
     blocks.append(table(["demonstrator", *_FACTS.values()], rows, caption=caption))
     if changes:
         caption = "The options of the environment that a scenario replaces, for each of its variants."

@@ -34,7 +34,14 @@ def build(run: RunData) -> Sequence[Block]:
         f"{EPISODES} beside this page has a row for every episode of all categories: who played it, its "
         "level where the suite names levels, its seed, and every number above."
     )
-    return [*_blocks(outcomes_of(run)), element("p", where, class_="note")]
+    notes = [where]
+    if run.evaluated_in is not None:
+        notes.insert(
+            0,
+            f"Evaluated with other options of the environment than it was trained with ({run.evaluated_in}): "
+            "returns of training and demonstrations cannot be held against these.",
+        )
+    return [*_blocks(outcomes_of(run)), *(element("p", note, class_="note") for note in notes)]
 
 
 def compare(comparison: SeveralRuns) -> Sequence[Block]:
