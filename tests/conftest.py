@@ -21,7 +21,8 @@ settings.load_profile("same")
 ROOT = Path(__file__).parents[1]
 STARTS_RAY = {"algorithms": "learning", "chaos": "runs", "pipeline": "runs", "rollout": "runs"}
 """Folders whose tests start Ray, and their group. Elsewhere, those in ``*_ray.py`` do, and those that use
-``ray_cluster``; they are among the ``runs``."""
+``ray_cluster``; they are among the ``runs``. Those of the documents are with ``learning``, as long as that
+group is the shorter one."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 _scratch = pytest.StashKey[Path]()

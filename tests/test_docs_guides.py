@@ -101,7 +101,7 @@ def test_the_guides_demonstrator_teaches_something(written):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("runs")
+@pytest.mark.xdist_group("learning")
 def test_the_guides_experiment_runs_to_its_report(written):
     folder = written("environments.md")
     command = [sys.executable, "-m", "rayrl.cli.main", "run", "floor.yaml", "--smoke", "--local"]
@@ -195,7 +195,7 @@ def test_the_code_of_the_guide_to_demonstrations_runs(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("runs")
+@pytest.mark.xdist_group("learning")
 def test_the_guides_warm_start_runs_to_its_report(written):
     folder = written("demonstrations.md")
     command = [sys.executable, "-m", "rayrl.cli.main", "run", "taught.yaml", "--smoke", "--local"]
@@ -206,7 +206,7 @@ def test_the_guides_warm_start_runs_to_its_report(written):
     assert "Demonstrated actions" in Path(printed.splitlines()[-1]).read_text()
 
 
-@pytest.mark.xdist_group("runs")
+@pytest.mark.xdist_group("learning")
 def test_the_replay_guide_leads_from_a_run_to_fragments(written):
     folder = written("replay.md")
     command = Path(sys.executable).parent / "rayrl"

@@ -12,7 +12,7 @@ from rayrl.models.policy_folder import load_policy
 ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "jobs" / "experiments" / "recipes"
 
-pytestmark = pytest.mark.xdist_group("runs")  # they start Ray, and two go on from what the first one made
+pytestmark = pytest.mark.xdist_group("learning")  # they start Ray, and two go on from what the first one made
 
 POLICY = Path("mlp_baseline", "with_pretrain", "seed_0", "policy")
 
@@ -56,6 +56,7 @@ def test_a_policy_from_elsewhere_is_taken_as_it_is(one_shot, tmp_path):
     assert load_policy(folder / POLICY).provenance["step"] > 0
 
 
+@pytest.mark.slow
 def test_a_policy_from_elsewhere_is_cloned_on(one_shot, tmp_path):
     folder = run("finetune.yaml", tmp_path / "run", "--external-pretrain", str(one_shot / POLICY))
     summary = json.loads((folder / "mlp_baseline" / "pretrain" / "seed_0" / "summary.json").read_text())

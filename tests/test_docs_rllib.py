@@ -43,7 +43,7 @@ def test_the_defaults_that_are_not_rllibs():
         assert getattr(ppo.PPOConfig(), name) == ast.literal_eval(theirs), name
 
 
-@pytest.mark.xdist_group("runs")
+@pytest.mark.xdist_group("learning")
 def test_the_example_runs():
     (example,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     check = "\nassert result['num_env_steps_sampled_lifetime'] == 2048\n"

@@ -130,6 +130,7 @@ def test_a_live_job_is_found_again_and_a_finished_one_is_not_repeated(held, star
     assert jobs.find_job(watch.job.removesuffix("1") + "2") is None
 
 
+@pytest.mark.slow
 def test_of_two_runs_of_a_folder_the_second_waits_and_then_finds_all_done(held, start, folder, watch):
     second = start(*HOLD)
     second.until(lambda: f"held by process {held.process.pid} on" in second.output)
