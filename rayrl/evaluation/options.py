@@ -22,7 +22,11 @@ from rayrl.evaluation.suites import names
 
 def _suite(value: Any) -> Any:
     """A path where it looks like one or there is such a file, read as every input is; else a name."""
-    if not isinstance(value, str | Path) or value in names():
+    if value is None:
+        return None
+    if not isinstance(value, str | Path):
+        raise ValueError("must be the name of a suite, or the path of a file of levels")
+    if value in names():
         return value
     if isinstance(value, Path) or value.endswith(".json") or "/" in value:
         return existing_path(value)
