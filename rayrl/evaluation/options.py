@@ -46,7 +46,7 @@ class EvaluateOptions(Config):
     """Levels of each category of such a file, its first ones; null for all."""
     categories: dict[str, dict[str, Any]] = Field(default={})
     """Further categories: by name, the options of the environment in which it differs."""
-    episodes: PositiveInt = 20
+    episodes: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """Episodes for each policy in each category, but for those of a suite of levels."""
     seed: NonNegativeInt = 0
     """Names the episodes: all policies and demonstrators play the same ones."""
