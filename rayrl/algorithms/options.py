@@ -22,6 +22,8 @@ from rayrl.config import Config
 def _gpus(value: Any) -> Any:
     if value != "auto" and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
         raise ValueError("must be 'auto' or a number of GPUs, at least 0")
+    if value != "auto" and value > 1 and value != int(value):
+        raise ValueError("Ray gives a share of one GPU, or whole ones: take a number below 1, or a whole one")
     return value
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rayrl.evaluation.actors import Act
 from rayrl.evaluation.result import LENGTH, RETURN, SUCCESS
+from rayrl.rollout.vector_env import declared
 
 _RENAMED = {"is_success": SUCCESS}
 Metrics = dict[str, NDArray[np.float64]]
@@ -71,6 +72,18 @@ class Played:
             np.concatenate([part.endings for part in parts]),
             tuple(fault for part in parts for fault in part.faults),
         )
+
+    def telling(self, names: Iterable[str]) -> Played:
+        """The same with these metrics, NaN where no episode told them: a limit may have cut them all."""
+        unknown = np.full(len(self.endings), np.nan)
+        return replace(
+            self, metrics=self.metrics | {name: unknown for name in names if name not in self.metrics}
+        )
+
+
+def tells(env: VectorEnv) -> frozenset[str]:
+    """The metrics that an environment declares to tell at each episode's end, by ``final_info``."""
+    return frozenset(_RENAMED.get(name, name) for name in declared(env, "final_info", ()))
 
 
 def play(

@@ -14,7 +14,7 @@ from rayrl.errors import ConfigError, EnvError, ResourceError
 from rayrl.evaluation.actors import Actor, Evaluable, actor_of
 from rayrl.evaluation.endings import told_in, with_endings
 from rayrl.evaluation.environment import episode_seed, evaluation_spec, make_evaluation_env
-from rayrl.evaluation.episodes import Played, play
+from rayrl.evaluation.episodes import Played, play, tells
 from rayrl.evaluation.result import ActorInfo, EvaluationResult, metric_columns
 from rayrl.experience.dataset import EnvInfo
 from rayrl.storage.versions import versions
@@ -153,7 +153,7 @@ def play_episodes(
     """
     stop, slots = asked.episodes if stop is None else stop, asked.num_envs
     env = make_evaluation_env(spec, slots)
-    parts: list[Played] = []
+    parts, told = list[Played](), tells(env)
     try:
         actor.check_fits(env, where=spec.id)
         for first in range(start, stop, slots):
@@ -175,7 +175,7 @@ def play_episodes(
                 progress(min(first + slots, stop) - start, stop - start)
     finally:
         env.close()
-    return Played.join(parts)
+    return Played.join(parts).telling(sorted(told))
 
 
 def result_of(asked: EvaluationResult, played: Played, *, told: frozenset[str]) -> EvaluationResult:

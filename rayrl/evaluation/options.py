@@ -22,7 +22,11 @@ from rayrl.evaluation.suites import names
 
 def _suite(value: Any) -> Any:
     """A path where it looks like one or there is such a file, read as every input is; else a name."""
-    if not isinstance(value, str | Path) or value in names():
+    if value is None:
+        return None
+    if not isinstance(value, str | Path):
+        raise ValueError("must be the name of a suite, or the path of a file of levels")
+    if value in names():
         return value
     if isinstance(value, Path) or value.endswith(".json") or "/" in value:
         return existing_path(value)
@@ -42,7 +46,7 @@ class EvaluateOptions(Config):
     """Levels of each category of such a file, its first ones; null for all."""
     categories: dict[str, dict[str, Any]] = Field(default={})
     """Further categories: by name, the options of the environment in which it differs."""
-    episodes: PositiveInt = 20
+    episodes: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """Episodes for each policy in each category, but for those of a suite of levels."""
     seed: NonNegativeInt = 0
     """Names the episodes: all policies and demonstrators play the same ones."""

@@ -19,8 +19,12 @@ Name = Annotated[
 ]
 """Fit for a folder and a job id."""
 
-_TAKEN = ("aside", "collect", "evaluate", "inputs", "logs", "report", "stages", "tune")
-"""Folders of a run that are not an architecture's."""
+_TAKEN = (
+    *("aside", "collect", "evaluate", "inputs", "logs", "report", "stages", "tune"),
+    *("all_results.json", "config.json", "environment.json", "run.json", "stop.json"),
+    "training_progress.json",
+)
+"""Folders and files of a run that are not an architecture's."""
 
 
 class ArchitectureEntry(Config):
@@ -44,7 +48,7 @@ class ArchitectureEntry(Config):
     @classmethod
     def _has_a_folder(cls, name: str) -> str:
         if name in _TAKEN:
-            raise ValueError("a run has a folder of that name; choose another")
+            raise ValueError("a run has a folder or a file of that name; choose another")
         return name
 
     @pydantic.model_serializer(mode="wrap")

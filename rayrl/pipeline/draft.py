@@ -22,6 +22,7 @@ from rayrl.envs.demonstrators import demonstrators_for
 from rayrl.envs.spec import options_model
 from rayrl.errors import EnvError, RunError
 from rayrl.evaluation.suites import names_for
+from rayrl.models.graph_space import is_graph
 from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.preflight import check_environment
 from rayrl.rollout.vector_env import find_env, make_vector_env
@@ -251,7 +252,13 @@ def _algorithm_options(spaces: Spaces) -> dict[str, Any]:
 
 
 def _convolutions(observation: gym.Space) -> list[list[int]] | None:
-    """Filters for the smallest image among the parts of an observation; None where there is none."""
+    """Filters for the smallest image among the parts of an observation; None where there is none.
+
+    Beside a graph none are set: the architectures that read graphs have layers of their own for images, and
+    refuse these, and ``mlp_baseline`` is there to be compared with them, on vectors alone.
+    """
+    if isinstance(observation, gym.spaces.Dict) and any(map(is_graph, observation.spaces.values())):
+        return None
     sides = [
         min(part.shape[:2])
         for part in leaf_spaces(observation, "obs").values()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from rayrl.algorithms.options import TrainOptions
 from rayrl.algorithms.pretrain_options import PretrainOptions
@@ -19,6 +19,8 @@ from rayrl.pipeline.architecture_entry import ArchitectureEntry, Entry, Name
 from rayrl.report.options import ReportOptions
 from rayrl.rollout.options import CollectOptions
 
+Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
+"""What RLlib and numpy take."""
 Condition = Literal["no_pretrain", "with_pretrain", "with_pretrain_no_kl"]
 
 
@@ -47,7 +49,7 @@ class Experiment(Config):
 
     name: Name
     """Starts the run folder's name and the ids of its Ray Jobs."""
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0, 1, 2)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2)
     """One trial each, for every architecture and condition."""
     env: EnvSpec
     entries: Annotated[tuple[Entry, ...], Field(min_length=1, alias="architectures")] = (

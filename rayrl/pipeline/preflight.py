@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rayrl.config.base import nearest
 from rayrl.errors import ConfigError
 from rayrl.pipeline.experiment import Experiment
 from rayrl.pipeline.resources import (
@@ -17,6 +18,7 @@ from rayrl.pipeline.resources import (
 from rayrl.storage.spaces import Spaces
 
 if TYPE_CHECKING:
+    from rayrl.envs.spec import EnvSpec
     from rayrl.pipeline.cluster import JobsClient
 
 BOOTSTRAP_FILE = Path("~/ray_bootstrap_config.yaml")
@@ -198,13 +200,8 @@ def check_environment(experiment: Experiment) -> Spaces:
     """
     from rayrl.models.actor_critic_network import ActorCriticNetwork
     from rayrl.pipeline.trial_config import network_config
-    from rayrl.rollout.vector_env import make_vector_env
 
-    env = make_vector_env(experiment.env.id, experiment.env.config, num_envs=1)
-    try:
-        spaces = Spaces(env.single_observation_space, env.single_action_space)
-    finally:
-        env.close()
+    spaces = _spaces_of(experiment.env)
     for name in experiment.architectures:
         config = network_config(experiment, name, spaces.action)
         try:
@@ -229,21 +226,48 @@ def check_evaluation(experiment: Experiment) -> str | None:
     from rayrl.evaluation.environment import evaluation_spec
     from rayrl.evaluation.seen_levels import seen_in_training
     from rayrl.evaluation.suites import categories_of
-    from rayrl.rollout.vector_env import make_vector_env
 
-    options, trained = experiment.evaluate, None
+    options, trained = experiment.evaluate, _spaces_of(experiment.env)
     categories = categories_of(experiment.env, options.suite, options.categories, levels=options.levels)
     for name, category in categories.items():
         where = f"evaluate, category {name}"
         spec = evaluation_spec(experiment.env, {**options.env_config, **category.changes}, where=where)
-        env = make_vector_env(spec.id, spec.config, num_envs=1)
-        spaces = Spaces(env.single_observation_space, env.single_action_space)
-        env.close()
-        trained = trained or spaces
-        if differences := trained.differences(spaces):
+        if differences := trained.differences(_spaces_of(spec)):
             raise ConfigError(
                 f"its spaces are not those of the training: {'; '.join(differences)}",
                 where=where,
                 remedy="leave out the options that change them",
             )
     return seen_in_training(experiment.env, categories, options.env_config)
+
+
+def check_report(experiment: Experiment) -> None:
+    """Makes sure that the demonstrator that is to score 1 is one that plays, and better than at random.
+
+    Raises:
+        ConfigError: there is no such demonstrator, or it is the one that scores 0.
+    """
+    from rayrl.envs.demonstrators import demonstrators_for
+    from rayrl.report.run_data import RANDOM
+
+    reference = experiment.report.reference
+    known = {*demonstrators_for(experiment.env.id), *experiment.collect.demonstrators} - {RANDOM}
+    if reference is None or reference in known:
+        return
+    why = "acts at random, and scores 0" if reference == RANDOM else "is no demonstrator that is evaluated"
+    raise ConfigError(
+        f"report.reference = {reference!r} {why}",
+        where="report",
+        remedy=nearest(reference, known) if known else f"{experiment.env.id} has none; leave it out",
+    )
+
+
+def _spaces_of(spec: EnvSpec) -> Spaces:
+    """Of an environment, which is built for it."""
+    from rayrl.rollout.vector_env import make_vector_env
+
+    env = make_vector_env(spec.id, spec.config, num_envs=1)
+    try:
+        return Spaces(env.single_observation_space, env.single_action_space)
+    finally:
+        env.close()

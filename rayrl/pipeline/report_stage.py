@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from rayrl.storage.manifest import MANIFEST_FILE, read_manifest, write_manifest
 def run(context: StageContext) -> StageOutputs | None:
     """Builds the report."""
     page = build_report(context.folder.path)
-    return StageOutputs((page,))
+    return StageOutputs(tuple(_files(page)))
 
 
 def rebuild(run_dir: Path) -> Path:
@@ -44,7 +45,12 @@ def rebuild(run_dir: Path) -> Path:
             name=before.name,
             inputs=before.inputs,
             options=before.options,
-            outputs=list(before.outputs),
+            outputs=[os.path.relpath(file, home) for file in _files(page)],
             extra=before.extra,
         )
     return page
+
+
+def _files(page: Path) -> list[Path]:
+    """The page and all that lies beside it, which `rayrl compare` and others read."""
+    return sorted(file for file in page.parent.rglob("*") if file.is_file())

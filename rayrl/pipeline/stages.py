@@ -242,6 +242,7 @@ for _kind in (
     StageKind(
         "report",
         run="rayrl.pipeline.report_stage:run",
+        check="rayrl.pipeline.preflight:check_report",
         reads=("name", *_TRIALS, "report", "compare"),
         after=("collect", "pretrain", "train", "evaluate"),
         uses_ray=False,

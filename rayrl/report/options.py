@@ -12,7 +12,7 @@ class ReportOptions(Config):
 
     reference: str | None = None
     """The demonstrator that scores 1, random actions scoring 0; null takes ``least_outstanding``, or the one
-    with the largest share of the demonstrations."""
+    with the largest share of the demonstrations. `rayrl list demonstrators` shows those of an environment."""
     target: float | None = None
     """The return up to which steps are counted, cold and warm; null takes the return at `target_score`."""
     target_score: PositiveFloat = 0.95

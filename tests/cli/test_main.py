@@ -337,6 +337,22 @@ def test_a_report_that_is_built_anew_is_the_stages_own(rayrl, folder):
     assert rayrl("report", folder)[0] == 0
 
 
+def test_a_report_that_has_lost_a_file_beside_its_page_is_built_anew(rayrl, file, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    experiment = load_experiment(file, ["architectures=[mlp_baseline, gru]"])
+    folder.prepare(experiment, invocation_of(file, (), smoke=False))
+    for stage in ("train", "evaluate"):
+        write_manifest(folder.stage(stage), name=stage, inputs={}, options={}, outputs=())
+    by_hand = "stage", "report", folder.config_file, "--run-dir", folder
+    rayrl(*by_hand)
+    trials = folder.report_file.parent / "trials.csv"
+    trials.unlink()
+    code, out, _ = rayrl(*by_hand)
+    missing = "report: runs, because output ../../report/trials.csv is missing"
+    assert (code, out.splitlines()[0]) == (0, missing)
+    assert trials.exists()
+
+
 def test_a_relative_run_folder_in_a_ray_job_is_an_error(rayrl, file, monkeypatch):
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
     code, _, err = rayrl("stage", "train", file, "--run-dir", "run")

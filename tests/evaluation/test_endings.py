@@ -2,6 +2,7 @@
 
 import itertools
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -10,7 +11,7 @@ from rayrl.errors import EnvError
 from rayrl.evaluation.actors import actor_of
 from rayrl.evaluation.endings import told_in, with_endings
 from rayrl.evaluation.environment import evaluation_spec
-from rayrl.evaluation.episodes import Ending, Fault, Played
+from rayrl.evaluation.episodes import Ending, Fault, Played, tells
 from rayrl.evaluation.evaluator import evaluate, play_episodes, result_of, unplayed
 from rayrl.evaluation.level_metrics import level_metrics
 from rayrl.evaluation.result import load_result
@@ -132,3 +133,28 @@ def test_errors_and_levels_are_kept_on_disk(tmp_path):
     result = result.model_copy(update={"levels": ("a", "b", "c", "d")})
     result.save(tmp_path / "eval_results.json")
     assert load_result(tmp_path / "eval_results.json") == result
+
+
+def test_a_policy_all_of_whose_episodes_are_cut_does_not_succeed():
+    maze = EnvSpec(id="rayrl/MineMaze-v0", config={"observations": ["game_state"]})
+    result = play_seeds([0, 1], env=maze, actor="planner", max_steps=1)
+    assert result.metrics["episode_success"] == result.metrics["stuck"] == result.metrics["death"] == (0, 0)
+    assert result.metrics["timeout"] == (1, 1)
+    assert result.metrics["optimal_steps"] == (None, None)
+    found = level_metrics(result).macro
+    assert [found[name].value for name in ("success_rate", "spl", "safety", "failed_by_timeout")] == [
+        0,
+        0,
+        1,
+        1,
+    ]
+
+
+@pytest.mark.parametrize("vectorized", [False, True])
+def test_the_mine_maze_declares_what_its_episodes_end_with(vectorized):
+    options = {"categories": {"very_simple": 1}, "max_steps": 1}
+    env = gym.make_vec("rayrl/MineMaze-v0", 1, "vector_entry_point" if vectorized else "sync", **options)
+    env.reset(seed=0)
+    infos = env.step(np.array([0]))[4]
+    assert {"is_success", "death", "stuck", "optimal_steps"} <= infos.keys()
+    assert tells(env) == {"episode_success", "death", "stuck", "optimal_steps"}

@@ -131,8 +131,9 @@ def test_what_is_wrong_is_told_before_anything_starts(experiment, entries, messa
     [
         ("[gcn, {name: gcn, features_dim: 8}]", "must not name anything twice: gcn"),
         ("[{base: gcn}]", "architectures.0.name: required, and not given"),
-        ("[{name: tune}]", "a run has a folder of that name"),
-        ("[{name: evaluate, base: gcn}]", "a run has a folder of that name"),
+        ("[{name: tune}]", "a run has a folder or a file of that name"),
+        ("[{name: evaluate, base: gcn}]", "a run has a folder or a file of that name"),
+        ("[{name: config.json, base: gcn}]", "a run has a folder or a file of that name"),
         ("['a b']", "architectures.0.name = 'a b'"),
         ("[]", "architectures"),
     ],

@@ -90,6 +90,12 @@ def test_images_and_continuous_actions(draft):
     assert experiment.train.options["normalize_rewards"] is True
 
 
+def test_architectures_that_read_graphs_can_be_added_to_the_mine_mazes(draft, tmp_path):
+    experiment, _ = draft("rayrl/MineMaze-v0")
+    assert "model_config" not in experiment.train.options
+    check_algorithm(load_experiment(tmp_path / "experiment.yaml", ["architectures=[mlp_baseline, gcn]"]))
+
+
 def test_an_environment_that_raises_now_and_then(draft):
     _, text = draft("drafted_envs:Faulty")
     assert "it raised ConnectionError: the simulator hung up when it was tried" in text

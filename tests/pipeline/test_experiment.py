@@ -64,6 +64,11 @@ def test_it_survives_json(file):
         ("collect.first_replays=3", "collect.first_replays = 3: has no effect without collect.replays"),
         ("name=a b", "name = 'a b': String should match pattern"),
         ("artifacts=s3://x", "artifacts = 's3://x': Input should be None"),
+        ("seeds=[4294967296]", "seeds.0 = 4294967296: Input should be less than 4294967296"),
+        (
+            "evaluate.episodes=2000000",
+            "evaluate.episodes = 2000000: Input should be less than or equal to 1000000",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_file_override_and_value(file, override, message):

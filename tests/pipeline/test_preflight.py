@@ -198,3 +198,44 @@ def test_the_policy_to_start_from_must_fit_each_architecture(cart, policy_of):
 def test_the_policy_to_start_from_must_be_one(cart, tmp_path):
     with pytest.raises(IntegrityError, match="policy"):
         preflight.check_pretraining(load_experiment(cart, [f"pretrain.from={tmp_path}"]))
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        (
+            "plannr",
+            "'plannr' is no demonstrator that is evaluated\n  did you mean 'planner'?",
+        ),
+        ("random", "report.reference = 'random' acts at random, and scores 0\n  known: planner"),
+    ],
+)
+def test_what_scores_one_is_a_demonstrator(tmp_path, reference, message):
+    maze = tmp_path / "maze.yaml"
+    maze.write_text("name: maze\nenv: {id: rayrl/MineMaze-v0}\n")
+    preflight.check_report(load_experiment(maze, ["report.reference=planner"]))
+    with pytest.raises(ConfigError) as caught:
+        preflight.check_report(load_experiment(maze, [f"report.reference={reference}"]))
+    assert message in str(caught.value)
+
+
+def test_the_evaluation_keeps_the_spaces_of_the_training(tmp_path):
+    maze = tmp_path / "maze.yaml"
+    maze.write_text("name: maze\nenv: {id: rayrl/MineMaze-v0, config: {categories: {very_simple: 1}}}\n")
+    preflight.check_evaluation(load_experiment(maze, ["evaluate.env_config={rewards: {exit: 2}}"]))
+    with pytest.raises(ConfigError, match="category as_trained: its spaces are not those of the training"):
+        preflight.check_evaluation(load_experiment(maze, ["evaluate.env_config={categories: {complex: 1}}"]))
+
+
+@pytest.mark.parametrize("given", ["3", "[a.json]"])
+def test_a_suite_is_a_name_or_a_path(cart, given):
+    message = "evaluate.suite = .*: must be the name of a suite, or the path of a file of levels"
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(cart, [f"evaluate.suite={given}"])
+
+
+@pytest.mark.parametrize("gpus", [0, 0.25, 1, 2.0])
+def test_a_learner_has_a_share_of_a_gpu_or_whole_ones(cart, gpus):
+    assert load_experiment(cart, [f"train.gpus_per_learner={gpus}"]).train.gpus_per_learner == gpus
+    with pytest.raises(ConfigError, match=r"train\.gpus_per_learner = 1\.5: Ray gives a share of one GPU"):
+        load_experiment(cart, ["train.gpus_per_learner=1.5"])

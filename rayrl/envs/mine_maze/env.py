@@ -24,6 +24,7 @@ from rayrl.errors import EnvError
 
 ENV_ID = "rayrl/MineMaze-v0"
 _RENDERING: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}
+_FINAL_INFO = ("is_success", "death", "stuck", "optimal_steps")
 
 Observation = dict[str, Any]
 
@@ -38,6 +39,7 @@ class MineMazeEnv(gymnasium.Env[Observation, np.int64]):
     Attributes:
         static_observations: parts of the observation that do not change within an episode.
         shaping_gamma: the discount that the reward is shaped for; None without shaping.
+        final_info: what the ``info`` of each episode's last step tells, among other things.
 
     Raises:
         ConfigError: a field is unknown or wrong.
@@ -45,6 +47,7 @@ class MineMazeEnv(gymnasium.Env[Observation, np.int64]):
     """
 
     metadata: ClassVar[dict[str, Any]] = _RENDERING
+    final_info: ClassVar[tuple[str, ...]] = _FINAL_INFO
 
     def __init__(self, *, render_mode: str | None = None, **options: Any) -> None:
         config = MineMazeConfig.parse(options, where=ENV_ID)
@@ -105,6 +108,7 @@ class MineMazeVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]])
     Attributes:
         static_observations: parts of the observation that do not change within an episode.
         shaping_gamma: the discount that the reward is shaped for; None without shaping.
+        final_info: what the ``info`` of each episode's last step tells, among other things.
 
     Raises:
         ConfigError: a field is unknown or wrong.
@@ -112,6 +116,7 @@ class MineMazeVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]])
     """
 
     metadata: ClassVar[dict[str, Any]] = {**_RENDERING, "autoreset_mode": AutoresetMode.NEXT_STEP}
+    final_info: ClassVar[tuple[str, ...]] = _FINAL_INFO
 
     def __init__(self, num_envs: int = 1, *, render_mode: str | None = None, **options: Any) -> None:
         config = MineMazeConfig.parse(options, where=ENV_ID)

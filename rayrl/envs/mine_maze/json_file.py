@@ -34,7 +34,7 @@ def read_json_file(path: Path, model: type[T], *, form: str, what: str, entry: s
         values = json.loads(path.read_text(), object_pairs_hook=partial(_each_key_once, path))
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"is no JSON: {error}", where=str(path)) from error
     if not isinstance(values, dict) or values.get("format") != form:
         raise DataError(f"is no {what}", where=str(path), remedy=remedy)

@@ -92,6 +92,7 @@ def test_all_problems_are_counted(file: Path) -> None:
     ("text", "message"),
     [
         ("{", "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
         ("[]", "is no suite of levels"),
         ('{"format": "other"}', "is no suite of levels"),
         ('{"format": "rayrl-suite", "version": 2}', "version = 2"),
