@@ -9,7 +9,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     model_validator,
@@ -39,16 +38,16 @@ class TrainOptions(Config):
 
     algorithm: str = "ppo"
     """Name of the algorithm; ``rayrl list algorithms`` shows those that are known."""
-    total_steps: PositiveInt = 100_000
+    total_steps: Annotated[int, Field(ge=1, le=10**12)] = 100_000
     """Environment steps of a trial: it ends with the first iteration at or past this."""
     chunks: ChunkOptions | None = None
     """Cuts training into chunks, each a Ray Job of its own that begins where the last one ended; null for one
     chunk. `--set train.chunks.size=5000` makes them."""
-    env_runners: NonNegativeInt = 0
+    env_runners: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Remote rollout workers; 0 collects in the trial's own process."""
-    envs_per_runner: PositiveInt = 16
+    envs_per_runner: Annotated[int, Field(ge=1, le=65_536)] = 16
     """Sub-environments that step together in each rollout worker."""
-    learners: NonNegativeInt = 0
+    learners: Annotated[int, Field(ge=0, le=1_024)] = 0
     """Remote learners; 0 learns in the trial's own process."""
     gpus_per_learner: Annotated[NonNegativeFloat | Literal["auto"], BeforeValidator(_gpus)] = "auto"
     """GPUs of each learner; ``auto`` takes one where there is one for each, else none."""
@@ -71,7 +70,7 @@ class TrainOptions(Config):
     evaluate_every: PositiveInt | None = None
     """Environment steps between a trial's evaluations in the course of training, the first before it begins;
     null for none. They play episodes of the evaluation, as trained, and leave training as it is."""
-    evaluate_episodes: PositiveInt = 20
+    evaluate_episodes: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """Episodes of each of these evaluations: the first of those that `evaluate.seed` names."""
     resource_timeout_s: PositiveFloat = 600
     """Seconds until a cluster must have given the first trial what it asks for, else the stage fails."""

@@ -17,6 +17,7 @@ from rayrl.config.base import Config, nearest
 from rayrl.errors import ConfigError
 from rayrl.models.encoder_options import FusionOptions, GraphOptions, Modality, StateOptions, VisualOptions
 from rayrl.models.model_config import ActivationField, ModelConfig
+from rayrl.models.sizes import LayerSize
 
 _GROUP = "rayrl.architectures"
 _ARCHITECTURES: dict[str, type[ModelConfig]] = {}
@@ -154,8 +155,8 @@ class GRU(ModelConfig):
     left out as by ``mlp_baseline``."""
 
     state_only: bool = True
-    fcnet_hiddens: tuple[pydantic.PositiveInt, ...] = (128,)
-    gru_cell_size: pydantic.PositiveInt | None = 128
+    fcnet_hiddens: tuple[LayerSize, ...] = (128,)
+    gru_cell_size: LayerSize | None = 128
     max_seq_len: pydantic.PositiveInt = 32
     burn_in: pydantic.NonNegativeInt = 8
     vf_share_layers: bool = True
@@ -172,7 +173,7 @@ class _Several(ModelConfig):
     """What networks that read several modalities have in common: one encoder for policy and value."""
 
     fcnet_activation: ActivationField = "relu"
-    head_fcnet_hiddens: tuple[pydantic.PositiveInt, ...] = (256, 128)
+    head_fcnet_hiddens: tuple[LayerSize, ...] = (256, 128)
     vf_share_layers: bool = True
     normalize_observations: bool = True
 
@@ -184,7 +185,7 @@ class FullHGT(_Several):
     modalities: dict[str, Modality] | None = _ALL
     graph: GraphOptions = GraphOptions(kind="hgt")
     fusion: FusionOptions = FusionOptions(kind="multi_head")
-    features_dim: pydantic.PositiveInt = 512
+    features_dim: LayerSize = 512
 
 
 class SimplifiedHGT(_Several):
@@ -205,7 +206,7 @@ class GAT(_Several):
     modalities: dict[str, Modality] | None = _ALL
     graph: GraphOptions = GraphOptions(kind="gat")
     fusion: FusionOptions = FusionOptions(kind="single_head")
-    features_dim: pydantic.PositiveInt = 512
+    features_dim: LayerSize = 512
 
 
 class GCN(_Several):
@@ -213,7 +214,7 @@ class GCN(_Several):
 
     modalities: dict[str, Modality] | None = _ALL
     graph: GraphOptions = GraphOptions(kind="gcn")
-    features_dim: pydantic.PositiveInt = 512
+    features_dim: LayerSize = 512
 
 
 class VisionFree(_Several):
@@ -221,7 +222,7 @@ class VisionFree(_Several):
 
     modalities: dict[str, Modality] | None = _BLIND
     graph: GraphOptions = GraphOptions(kind="hgt")
-    features_dim: pydantic.PositiveInt = 384
+    features_dim: LayerSize = 384
 
 
 class LocalOnly(FullHGT):

@@ -6,11 +6,13 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import pydantic
 
+from rayrl.models.sizes import MAX_LAYER_SIZE
+
 Padding = Literal["same", "valid"]
 
 _FILTER_FORM = (
     'must be [channels, kernel, stride] or [channels, kernel, stride, "same" | "valid"], '
-    "with kernel and stride positive integers or pairs of them"
+    f"with kernel and stride positive integers or pairs of them, none above {MAX_LAYER_SIZE:,}"
 )
 
 
@@ -42,7 +44,7 @@ def _extent(value: Any) -> tuple[int, int]:
 
 
 def _positive(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_LAYER_SIZE
 
 
 ConvFilterField = Annotated[

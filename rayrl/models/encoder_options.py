@@ -8,6 +8,7 @@ import pydantic
 
 from rayrl.config.base import Config
 from rayrl.models.conv_filter import ConvFilter, ConvFilterField
+from rayrl.models.sizes import LayerSize, NumLayers
 
 Modality = Literal["image", "graph", "vector"]
 GraphKind = Literal["gcn", "gat", "hgt", "simplified_hgt"]
@@ -37,9 +38,9 @@ class GraphOptions(_NoDropout):
     kind: GraphKind = "gcn"
     """Graph convolutions (`gcn`), attention with edge types (`gat`), the heterogeneous graph transformer
     (`hgt`), or one with the same weights for all types of nodes (`simplified_hgt`)."""
-    num_layers: pydantic.PositiveInt = 3
+    num_layers: NumLayers = 3
     """Layers, and so the distance in edges from which nodes know of each other."""
-    hidden_dim: pydantic.PositiveInt = 256
+    hidden_dim: LayerSize = 256
     """Numbers of each node, and of the graph's token."""
     num_heads: pydantic.PositiveInt | None = None
     """Heads of the attention, which divide `hidden_dim`; null for 8, and for `gcn`, which has none."""
@@ -81,16 +82,16 @@ class VisualOptions(_NoDropout):
 
     conv_filters: tuple[ConvFilterField, ...] = pydantic.Field(default=_FILTERS, min_length=1)
     """One for each convolution: `[channels, kernel, stride]`; `same` or `valid` may follow."""
-    output_dim: pydantic.PositiveInt = 256
+    output_dim: LayerSize = 256
     """Numbers of each image's token, from a linear layer over what the convolutions give."""
 
 
 class StateOptions(_NoDropout):
     """How the vectors of an observation are read (`modalities`): joined, by one multilayer perceptron."""
 
-    hidden_dims: tuple[pydantic.PositiveInt, ...] = (128,)
+    hidden_dims: tuple[LayerSize, ...] = (128,)
     """Sizes of the hidden layers."""
-    output_dim: pydantic.PositiveInt = 128
+    output_dim: LayerSize = 128
     """Numbers of the vectors' token."""
 
 
@@ -103,7 +104,7 @@ class FusionOptions(_NoDropout):
     by a softmax over what all of them say."""
     num_heads: pydantic.PositiveInt | None = None
     """Heads of `multi_head`, 2 or more, which divide `width`; null for 8."""
-    width: pydantic.PositiveInt = 128
+    width: LayerSize = 128
     """Numbers to which each token is brought, except with `concat`."""
 
     @pydantic.model_validator(mode="after")

@@ -12,6 +12,7 @@ from rayrl.config.base import Config
 from rayrl.errors import ConfigError
 from rayrl.models.conv_filter import ConvFilterField
 from rayrl.models.encoder_options import FusionOptions, GraphOptions, Modality, StateOptions, VisualOptions
+from rayrl.models.sizes import LayerSize
 
 Activation = Literal["tanh", "relu", "silu", "elu", "linear"]
 
@@ -51,7 +52,7 @@ class ModelConfig(Config):
 
     model_config = pydantic.ConfigDict(ser_json_inf_nan="strings")
 
-    fcnet_hiddens: tuple[pydantic.PositiveInt, ...] = (256, 256)
+    fcnet_hiddens: tuple[LayerSize, ...] = (256, 256)
     """Sizes of the hidden layers."""
     fcnet_activation: ActivationField = "tanh"
     """Activation of the hidden layers; `swish` is read as `silu`."""
@@ -85,10 +86,10 @@ class ModelConfig(Config):
     visual: VisualOptions = VisualOptions()
     state: StateOptions = StateOptions()
     fusion: FusionOptions = FusionOptions()
-    features_dim: pydantic.PositiveInt = 256
+    features_dim: LayerSize = 256
     """With `modalities`: numbers that the fused tokens are brought to, which policy and value see."""
 
-    gru_cell_size: pydantic.PositiveInt | None = None
+    gru_cell_size: LayerSize | None = None
     """Units of a gated recurrent unit (GRU) between the hidden layers and the heads: the policy remembers.
     Policy and value share it, so it needs `vf_share_layers`; null for none."""
     max_seq_len: pydantic.PositiveInt = 20
@@ -97,7 +98,7 @@ class ModelConfig(Config):
     """With a GRU: steps before a sequence that bring its memory up to date, and that nothing is learned from
     (Kapturowski et al. 2019, "Recurrent Experience Replay in Distributed Reinforcement Learning")."""
 
-    head_fcnet_hiddens: tuple[pydantic.PositiveInt, ...] = ()
+    head_fcnet_hiddens: tuple[LayerSize, ...] = ()
     """Sizes of hidden layers that policy and value have to themselves."""
     head_fcnet_activation: ActivationField = "relu"
     """Activation of the layers that policy and value have to themselves."""

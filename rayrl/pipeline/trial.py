@@ -5,18 +5,23 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Literal
 
 from pydantic import NonNegativeInt
 
 from rayrl.config import Config
+from rayrl.errors import ConfigError, IntegrityError
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.storage.atomic import read_json, storage_errors, write_json
 from rayrl.storage.manifest import MANIFEST_FILE
 
 TRIAL_FILE = "trial.json"
+NO_STATE = f"{TRIAL_FILE} is missing or damaged"
 _WHAT = "a trial's state"
+
+_log = logging.getLogger(__name__)
 
 
 class TrialState(Config):
@@ -62,33 +67,28 @@ def write_trial(folder: RunFolder, state: TrialState) -> None:
 
 
 def read_trial(folder: RunFolder, architecture: str, condition: str, seed: int) -> TrialState | None:
-    """A trial's state; None before it has written any.
-
-    Raises:
-        IntegrityError: the state is damaged.
-    """
-    file = trial_folder(folder, architecture, condition, seed) / TRIAL_FILE
-    return TrialState.parse(read_json(file, _WHAT), where=str(file)) if file.exists() else None
+    """A trial's state; None before it has written any, and where it is damaged, which is logged."""
+    return _read(trial_folder(folder, architecture, condition, seed) / TRIAL_FILE)
 
 
 def read_trials(folder: RunFolder) -> list[TrialState]:
-    """The trials that have written their state, by architecture, condition and seed.
-
-    Raises:
-        IntegrityError: a state is damaged.
-    """
-    states = [
-        TrialState.parse(read_json(file, _WHAT), where=str(file))
-        for file in folder.path.glob(f"*/*/seed_*/{TRIAL_FILE}")
-    ]
+    """The trials that have written their state, by architecture, condition and seed; not those damaged."""
+    states = [state for file in folder.path.glob(f"*/*/seed_*/{TRIAL_FILE}") if (state := _read(file))]
     return sorted(states, key=lambda state: (state.architecture, state.condition, state.seed))
+
+
+def _read(file: Path) -> TrialState | None:
+    try:
+        return TrialState.parse(read_json(file, _WHAT), where=str(file)) if file.exists() else None
+    except (ConfigError, IntegrityError) as error:
+        _log.warning("what a trial says of itself is passed over, and written anew: %s", error)
+        return None
 
 
 def reopen_trial(folder: RunFolder, architecture: str, condition: str, seed: int) -> None:
     """Takes back that a trial is done, which it was with other inputs or options; what it has stays for now.
 
     Raises:
-        IntegrityError: its state is damaged.
         StorageError: the disk is full or not writable.
     """
     home = trial_folder(folder, architecture, condition, seed)

@@ -41,7 +41,7 @@ from rayrl.pipeline.learner_folders import check_learners, keep_faults
 from rayrl.pipeline.run_folder import RunFolder
 from rayrl.pipeline.shared_folder import Mark
 from rayrl.pipeline.stages import Chunk
-from rayrl.pipeline.trial import TrialState, read_trial, write_trial
+from rayrl.pipeline.trial import NO_STATE, TrialState, read_trial, write_trial
 from rayrl.pipeline.trial_evaluations import EVALUATIONS_FILE, TrialEvaluations
 from rayrl.pipeline.trial_outcome import (
     FAULTS_FOLDER,
@@ -116,6 +116,8 @@ class TrialRun:
         """
         options = self._options | {"total_steps": self._total_steps}
         reason = reason_to_run(self.path, inputs=self._inputs(), options=options)
+        if reason is None and self._state is None:
+            return NO_STATE
         if reason is None or self._chunk.is_last or not self._is_of_this_course:
             return reason
         newest = self._checkpoints.newest
@@ -125,6 +127,10 @@ class TrialRun:
     def step(self) -> int:
         """Environment steps at the checkpoint that it goes on from; 0 if it begins anew."""
         return self._checkpoints.newest if self._is_of_this_course else 0
+
+    @property
+    def _state(self) -> TrialState | None:
+        return read_trial(self._run, *astuple(self.spec))
 
     @property
     def _identity(self) -> dict[str, Any]:
@@ -191,20 +197,23 @@ class TrialRun:
 
     def chunk_file(self) -> Path:
         """The record of the chunk, which the trial is done with; written now where it went beyond before."""
-        chunk, state = self._chunk, read_trial(self._run, *astuple(self.spec))
+        chunk, state = self._chunk, self._state
         record = read_record(self.path, chunk.number)
         if record is None or record.end != chunk.end:
-            assert state is not None  # it has checkpoints
             policy = read_manifest(self.path).outputs[_WEIGHTS].sha256 if chunk.is_last else None
             now = ChunkRecord(
-                chunk=chunk.number, end=chunk.end, step=state.step, exact=state.exact, weights_sha256=policy
+                chunk=chunk.number,
+                end=chunk.end,
+                step=state.step if state else self._checkpoints.newest,
+                exact=state is not None and state.exact,
+                weights_sha256=policy,
             )
             write_record(self.path, now)
         return record_file(self.path, chunk.number)
 
     def fail(self, message: str) -> None:
         """Notes that the trial failed; the same command tries again from its newest checkpoint."""
-        before = read_trial(self._run, *astuple(self.spec))
+        before = self._state
         if before is None:
             before = TrialState(
                 **asdict(self.spec), state="failed", step=0, total_steps=self._total_steps, metrics={}
@@ -239,10 +248,7 @@ class TrialRun:
         for name in (PROGRESS_FILE, EVALUATIONS_FILE):
             # Without a checkpoint nothing stays, of what was told before training neither.
             cut_progress(self.path / name, newest if newest else -1)
-        if (self.path / "trial.json").exists():
-            before = TrialState.parse(
-                read_json(self.path / "trial.json", "a trial's state"), where=self.spec.name
-            )
+        if (before := self._state) is not None:
             self._incidents = before.incidents
             self._metrics = before.metrics if newest else {}
             resumed = newest > 0 and newest != self._start_of_chunk()

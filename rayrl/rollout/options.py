@@ -108,11 +108,11 @@ class CollectOptions(Config):
     and change nothing then."""
     first_replays: PositiveInt | None = None
     """Takes so many replays at most, the first ones; null takes all."""
-    steps: PositiveInt = 8192
+    steps: Annotated[int, Field(ge=1, le=10**10)] = 8192
     """Environment steps, over all demonstrators; exactly."""
-    envs: PositiveInt = 8
+    envs: Annotated[int, Field(ge=1, le=65_536)] = 8
     """Episodes that a demonstrator plays side by side."""
-    workers: NonNegativeInt = 0
+    workers: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Ray actors that collect side by side, one CPU each; 0 collects in the process that asks. Whoever
     collects, the demonstrations are the same."""
     seed: NonNegativeInt = 0

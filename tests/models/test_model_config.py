@@ -49,6 +49,11 @@ def test_keys_that_are_not_supported_raise_and_name_the_value(key):
         ({"conv_filters": [[16, 4]]}, "conv_filters.0 = [16, 4]: must be [channels, kernel, stride]"),
         ({"conv_filters": [[16, 0, 1]]}, "conv_filters.0 = [16, 0, 1]"),
         ({"conv_filters": [[16, [2, 2, 2], 1]]}, "conv_filters.0 = [16, [2, 2, 2], 1]"),
+        (
+            {"fcnet_hiddens": [64, 20_000]},
+            "fcnet_hiddens.1 = 20000: Input should be less than",
+        ),
+        ({"conv_filters": [[20_000, 2, 1]]}, "none above 16,384"),
         ({"conv_filters": [[16, 2, 1, "full"]]}, "conv_filters.0 = [16, 2, 1, 'full']"),
     ],
 )

@@ -64,6 +64,11 @@ def test_it_survives_json(file):
         ("collect.first_replays=3", "collect.first_replays = 3: has no effect without collect.replays"),
         ("name=a b", "name = 'a b': String should match pattern"),
         ("artifacts=s3://x", "artifacts = 's3://x': Input should be None"),
+        (
+            "train.envs_per_runner=100000",
+            "envs_per_runner = 100000: Input should be less than",
+        ),
+        ("collect.envs=100000", "collect.envs = 100000: Input should be less than or equal to 65536"),
         ("seeds=[4294967296]", "seeds.0 = 4294967296: Input should be less than 4294967296"),
         (
             "evaluate.episodes=2000000",

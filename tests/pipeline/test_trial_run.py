@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from dataclasses import astuple
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -250,6 +251,24 @@ def test_a_trial_that_is_to_train_again_is_not_done_from_then_on(prepare):
     # It was a mistake: nothing is trained again.
     assert train(prepare()) == (True, [])
     assert read_trial(prepare(), "mlp_baseline", "no_pretrain", 0).state == "finished"
+
+
+@pytest.mark.parametrize("stop_after", [2, None])
+def test_a_damaged_state_is_written_anew(prepare, stop_after):
+    folder, whole = prepare(), prepare(name="whole")
+    train(whole)
+    train(folder, stop_after=stop_after)
+    file = SPEC.folder(folder) / "trial.json"
+    file.write_text("x")
+    assert read_trial(folder, *astuple(SPEC)) is None
+    if stop_after is None:
+        assert make_run(folder, SPEC).reason_to_run() == "trial.json is missing or damaged"
+    finished, _ = train(folder)
+    assert finished
+    assert read_trial(folder, *astuple(SPEC)).state == "finished"
+    assert make_run(folder, SPEC).reason_to_run() is None
+    weights = Path("policy", "weights.safetensors")
+    assert (SPEC.folder(folder) / weights).read_bytes() == (SPEC.folder(whole) / weights).read_bytes()
 
 
 def test_a_checkpoint_that_was_not_finished_is_not_used(prepare):
