@@ -60,11 +60,19 @@ def measure_of(run: RunData) -> Measure:
     reference, where the reference is better in every task; else the return.
     """
     tasks = tasks_of(run)
-    results = [part for trial in run.trials for part in _parts(trial, tasks)]
-    if results and all(_tells_success(result) for result in results):
+    evaluated = [trial for trial in run.trials if _parts(trial, tasks)]
+    if evaluated and all(tells_success(trial, tasks) for trial in evaluated):
         return Measure("success", tasks, dict.fromkeys(tasks, SHARE))
     scales = {task: scale for task in tasks if (scale := return_scale(run, task))}
     return Measure("score", tasks, scales) if scales.keys() == {*tasks} else Measure("return", tasks, {})
+
+
+def tells_success(trial: Trial, tasks: Sequence[str]) -> bool:
+    """Whether the evaluation of a trial's policy knows of success in each task that it played."""
+    return all(
+        SUCCESS in part.metrics and bool(np.isfinite(part.values(SUCCESS)).any())
+        for part in _parts(trial, tasks)
+    )
 
 
 def return_scale(run: RunData, task: str) -> Scale | None:
@@ -96,7 +104,3 @@ def _parts(trial: Trial, tasks: Sequence[str]) -> list[EvaluationResult]:
 
 def _within(result: EvaluationResult | None, task: str) -> EvaluationResult | None:
     return None if result is None else of_category(result, task)
-
-
-def _tells_success(result: EvaluationResult) -> bool:
-    return SUCCESS in result.metrics and bool(np.isfinite(result.values(SUCCESS)).any())

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rayrl.comparison.criteria import Criterion
 from rayrl.comparison.entrants import Entrant
 from rayrl.comparison.learning import Learning
-from rayrl.comparison.measure import Measure
+from rayrl.comparison.measure import Measure, tells_success
 from rayrl.comparison.quantities import in_prose
 from rayrl.evaluation.statistics import ENOUGH_RUNS, FEWEST_RUNS
 from rayrl.report.groups import groups_of
@@ -19,6 +19,7 @@ def warnings_of(
     run: RunData, entrants: Sequence[Entrant], measure: Measure, learning: Learning
 ) -> Iterator[str]:
     """Sentences: who has too few training seeds or few, which were left out, and whose curves are missing."""
+    yield from _without_success(run, measure)
     yield from _without_statistics(run, entrants)
     yield from _few(entrants)
     counted = {entrant.label: entrant.seeds for entrant in entrants}
@@ -28,6 +29,22 @@ def warnings_of(
             seeds = ", ".join(map(str, missing))
             yield f"{group.label}: without results that can be compared, and so left out: seed {seeds}."
     yield from _without_curves(measure, learning)
+
+
+def _without_success(run: RunData, measure: Measure) -> Iterator[str]:
+    """Who keeps policies from being compared by success, where others' episodes tell it."""
+    evaluated = [trial for trial in run.trials if trial.evaluation is not None]
+    silent = [trial for trial in evaluated if not tells_success(trial, measure.tasks)]
+    if silent and len(silent) < len(evaluated):
+        seeds = {
+            group.label: [trial.seed for trial in group.trials if trial in silent] for group in groups_of(run)
+        }
+        names = [f"{in_prose(label)}, seed {listed([*map(str, of)])}" for label, of in seeds.items() if of]
+        yield (
+            f"Policies are compared by {measure.kind}, since success is not known of all: in some category a "
+            f"limit cut every episode of {'; '.join(names)}. Raise evaluate.max_steps, or let the "
+            "environment declare final_info."
+        )
 
 
 def _without_statistics(run: RunData, entrants: Sequence[Entrant]) -> Iterator[str]:

@@ -33,6 +33,21 @@ def test_the_suites_categories_are_the_tasks_and_success_needs_no_scale(found):
     assert {(scale.low, scale.high) for scale in found.scales.values()} == {(0.0, 1.0)}
 
 
+def test_who_keeps_policies_from_being_compared_by_success_is_named(tmp_path):
+    write_run(tmp_path)
+    file = tmp_path / "gcn/with_pretrain/seed_1/eval_results.json"
+    stored = json.loads(file.read_text())
+    success = stored["metrics"]["episode_success"]
+    cut = [category == "medium" for category in stored["category"]]
+    stored["metrics"]["episode_success"] = [None if gone else s for s, gone in zip(success, cut, strict=True)]
+    write_json(file, stored)
+    found = compare(read_run(tmp_path))
+    assert found.measure == "return"
+    (warning,) = [text for text in found.warnings if "success is not known of all" in text]
+    assert "compared by return" in warning
+    assert "a limit cut every episode of gcn warm, seed 1. Raise evaluate.max_steps" in warning
+
+
 def test_scores_are_those_of_the_results(folder, found):
     stored = json.loads((folder / "gcn/with_pretrain/seed_1/eval_results.json").read_text())
     of_category = np.array(stored["category"]) == "medium"
