@@ -31,14 +31,17 @@ def never_demonstrated(actions: Sequence[int], *, in_replays: bool = False) -> s
         in_replays: whether the demonstrations are replays.
     """
     named = ", ".join(map(str, actions))
-    if in_replays:
-        return (
-            f"no replay ever takes action {named}: a clone will not take it either; "
-            "add to collect.replays some that do, if there is a use for it"
+    who, more = (
+        ("no replay ever takes", "add to collect.replays some that do")
+        if in_replays
+        else (
+            "no demonstrator ever took",
+            "add to collect.demonstrators one that does, or to collect.scenarios one in which it is taken",
         )
+    )
     return (
-        f"no demonstrator ever took action {named}: a clone will not take it either; "
-        "add to collect.demonstrators one that does (such as random), or to collect.scenarios"
+        f"{who} action {named}: a policy cloned from these will not take it either, which is fine if there "
+        f"is no use for it; otherwise {more}"
     )
 
 
