@@ -107,8 +107,8 @@ def test_an_option_for_all_that_one_cannot_take_is_named_with_its_path_and_where
     assert str(caught.value) == (
         "architectures: gcn: train.options.model_config.fcnet_hiddens = (16,) has no effect with modalities\n"
         "  train.options.model_config is of all architectures: give fcnet_hiddens in the entries of those "
-        "that it has an effect on, as {name: mlp_baseline, fcnet_hiddens: [16]}; of the registered ones: gru, "
-        "mlp_baseline"
+        "that it has an effect on, as {name: mlp_baseline, fcnet_hiddens: [16]}; of the registered ones: "
+        "gru, mlp_baseline"
     )
     # Its own option is wrong, not the one for all.
     both = "architectures=[{name: g, base: gcn, fcnet_hiddens: [8]}]"
