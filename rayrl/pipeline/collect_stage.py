@@ -31,17 +31,14 @@ def never_demonstrated(actions: Sequence[int], *, in_replays: bool = False) -> s
         in_replays: whether the demonstrations are replays.
     """
     named = ", ".join(map(str, actions))
-    who, more = (
-        ("no replay ever takes", "add to collect.replays some that do")
-        if in_replays
-        else (
-            "no demonstrator ever took",
-            "add to collect.demonstrators one that does, or to collect.scenarios one in which it is taken",
-        )
-    )
+    if in_replays:
+        what, more = f"no replay ever takes action {named}", "add to collect.replays some that do"
+    else:
+        what = f"no demonstrator ever took action {named}"
+        more = "add to collect.demonstrators one that does, or to collect.scenarios one in which it is taken"
     return (
-        f"{who} action {named}: a policy cloned from these will not take it either, which is fine if there "
-        f"is no use for it; otherwise {more}"
+        f"{what}: a policy cloned from these will not take it either, which is fine if there is no use for it; "
+        f"otherwise {more}"
     )
 
 

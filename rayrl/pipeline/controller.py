@@ -39,7 +39,6 @@ from rayrl.pipeline.run_folder import RUNS, RunFolder, invocation_of, lasting, n
 from rayrl.pipeline.stages import StageUnit, load, plan
 from rayrl.pipeline.stop import first_signal, request_stop, who_requested_stop
 from rayrl.pipeline.trial_spec import trials_of
-from rayrl.report.text import count
 
 if TYPE_CHECKING:
     # Ray takes a second to import, and reads its environment then: a run imports it where it is needed.
@@ -135,13 +134,13 @@ def require_all(folder: RunFolder) -> None:
     pretrainings, trials = _failed_in(folder, pretraining=True), _failed_in(folder, pretraining=False)
     if pretrainings or trials:
         units = sum(unit.kind.name == "pretrain" for unit in plan(experiment))
-        parts = (
-            (len(pretrainings), units * len(experiment.seeds), "pretraining"),
-            (len(trials), len([*trials_of(experiment)]), "trial"),
-        )
-        what = " and ".join(f"{failed} of {count(of, name)}" for failed, of, name in parts if failed)
+        parts = []
+        if pretrainings:
+            parts.append(f"{len(pretrainings)} of {units * len(experiment.seeds)} pretrainings failed")
+        if trials:
+            parts.append(f"{len(trials)} of {len([*trials_of(experiment)])} trials failed")
         raise StageError(
-            f"{what} failed:\n{paragraphs({**pretrainings, **trials})}",
+            f"{', '.join(parts)}:\n{paragraphs({**pretrainings, **trials})}",
             remedy=f"the rest is done, and reported in {folder.report_file}; mend the cause, and the same "
             "command tries just these again",
         )

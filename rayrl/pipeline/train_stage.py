@@ -58,7 +58,6 @@ from rayrl.pipeline.tune_callbacks import (
     spec_of,
 )
 from rayrl.pipeline.tune_memory import memory_is_lost_like_a_process
-from rayrl.report.text import count
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +122,7 @@ def _run_chunk(context: StageContext, progress: TrainingProgress) -> StageOutput
         write_failure(spec.folder(context.folder), failures[spec])
     if len(failures) == len(trials):
         raise StageError(
-            f"{len(failures)} of {count(len(trials), 'trial')} failed:\n"
+            f"{len(failures)} of {len(trials)} trials failed:\n"
             + paragraphs({spec.name: failure.error for spec, failure in failures.items()}),
             remedy="mend the cause; the same command goes on from their newest checkpoints",
         )

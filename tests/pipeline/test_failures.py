@@ -200,6 +200,6 @@ def test_the_end_of_a_run_counts_pretrainings_and_trials(tmp_path):
         require_all(folder)
     text = str(caught.value)
     assert text.startswith(
-        "1 of 2 pretrainings and 1 of 4 trials failed:\n  mlp_baseline-pretrain-seed_0: env"
+        "1 of 2 pretrainings failed, 1 of 4 trials failed:\n  mlp_baseline-pretrain-seed_0: env"
     )
     assert text.count("Traceback") == 1
