@@ -37,8 +37,8 @@ def never_demonstrated(actions: Sequence[int], *, in_replays: bool = False) -> s
         what = f"no demonstrator ever took action {named}"
         more = "add to collect.demonstrators one that does, or to collect.scenarios one in which it is taken"
     return (
-        f"{what}: a policy cloned from these will not take it either, which is fine if there is no use for it; "
-        f"otherwise {more}"
+        f"{what}: a policy cloned from these will not take it either, which is fine if there is no use for "
+        f"it; otherwise {more}"
     )
 
 
