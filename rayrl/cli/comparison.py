@@ -13,6 +13,7 @@ from rayrl.comparison.criteria import COSTS
 from rayrl.comparison.quantities import quantity
 from rayrl.comparison.record import FILE, Comparison
 from rayrl.report.build import FOLDER
+from rayrl.report.outcomes import condition_name
 from rayrl.report.text import NOTHING, interval, number, percent
 from rayrl.storage.atomic import read_json
 
@@ -55,7 +56,7 @@ def _table(comparison: Comparison) -> Table:
         table.add_row(
             str(standing.rank),
             candidate.architecture,
-            candidate.condition,
+            condition_name(candidate.condition),
             number(value, decimals),
             interval(candidate.mean),
             *(quantity(cost, candidate.criteria[cost].value, comparison.measure) for cost in costs),

@@ -231,11 +231,12 @@ class Kind(StrEnum):
     algorithms = "algorithms"
     demonstrators = "demonstrators"
     scenarios = "scenarios"
+    suites = "suites"
 
 
 @app.command(name="list")
 def list_names(
-    kind: Annotated[Kind, typer.Argument(metavar="envs|architectures|algorithms|demonstrators|scenarios")],
+    kind: Annotated[Kind, typer.Argument(metavar="|".join(Kind))],
     debug: Debug = False,
 ) -> None:
     """Lists the names that an experiment file may use."""

@@ -58,3 +58,16 @@ def scenarios() -> list[str]:
     from rayrl.envs.spec import EnvSpec
 
     return [f"{env}  {name}" for env in envs() for name in sorted(scenarios_of(EnvSpec(id=env)).named)]
+
+
+def suites() -> list[str]:
+    """Registered suites, by the environment that they are for, each with its categories and what it is; the
+    file of a suite of levels will do as well."""
+    from rayrl.envs.spec import EnvSpec
+    from rayrl.evaluation.suites import names_for, suite_categories, suite_summary
+
+    return [
+        f"{env}  {name}  {', '.join(suite_categories(EnvSpec(id=env), name))} – {suite_summary(name)}"
+        for env in envs()
+        for name in names_for(env)
+    ]

@@ -73,7 +73,13 @@ def latency(
     device: Annotated[str, typer.Option(metavar="NAME", help="cpu, or cuda.")] = "cpu",
     batches: Annotated[
         list[int] | None,
-        typer.Option("--batch", metavar="N", min=1, help="Observations at once; repeatable; 1 and 64."),
+        typer.Option(
+            "--batch",
+            metavar="N",
+            min=1,
+            max=65_536,
+            help="Observations at once, 65,536 at most; repeatable; 1 and 64.",
+        ),
     ] = None,
     as_json: AsJson = False,
     debug: Debug = False,

@@ -104,15 +104,19 @@ def _counts(categories: Sequence[str]) -> dict[str, int]:
     """``simple=50`` by name.
 
     Raises:
-        ConfigError: an option is not of that form, or names a category twice.
+        ConfigError: an option is not of that form, asks for fewer levels than 1, or names a category twice.
     """
     from rayrl.errors import ConfigError
 
     counts: dict[str, int] = {}
     for given in categories:
         name, _, number = given.partition("=")
-        if not number.isdecimal():
+        if not number.removeprefix("-").isdecimal():
             raise ConfigError(f"{given!r}", where="--category", remedy="write NAME=LEVELS, as simple=50")
+        if int(number) < 1:
+            raise ConfigError(
+                f"{given!r}", where="--category", remedy="LEVELS is at least 1, as in simple=50"
+            )
         if name in counts:
             raise ConfigError(f"names {name} twice", where="--category")
         counts[name] = int(number)

@@ -84,10 +84,14 @@ def _without_curves(measure: Measure, learning: Learning) -> Iterator[str]:
     elif start >= end:
         yield f"The {name} is not known: there are no steps over which all learning curves reach."
     else:
-        for label, seeds in record.missing.items():
+        left_out = [
+            f"{in_prose(label)} ({'seed' if len(seeds) == 1 else 'seeds'} {listed([*map(str, seeds)])})"
+            for label, seeds in record.missing.items()
+        ]
+        if left_out:
             yield (
-                f"{label}: {told} do not tell the {measure.kind} at two steps or more, and so left out of "
-                f"its {name}: seed {', '.join(map(str, seeds))}."
+                f"Left out of the {name}, since their {told} do not tell the {measure.kind} at two steps or "
+                f"more: {listed(left_out)}."
             )
 
 

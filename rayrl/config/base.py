@@ -89,7 +89,7 @@ def _problems(
             # What is wrong with its items left it short of them.
             continue
         location = (*outer, *item["loc"])
-        path = ".".join(str(part) for part in location) or model.__name__
+        path = ".".join(str(part) for part in location)
         inner = item.get("ctx", {}).get("error")
         if isinstance(inner, InnerError):
             yield from _problems(inner.error, inner.model, location)
@@ -101,7 +101,8 @@ def _problems(
             yield location, f"{path}: required, and not given"
         elif not item["loc"]:
             # The value is the whole model: what is wrong lies between its fields, which the message names.
-            yield location, f"{path}: {item['msg'].removeprefix('Value error, ')}"
+            text = item["msg"].removeprefix("Value error, ")
+            yield location, f"{path}: {text}" if path else text
         else:
             yield location, f"{path} = {item['input']!r}: {item['msg'].removeprefix('Value error, ')}"
 

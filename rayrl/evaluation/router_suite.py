@@ -18,7 +18,7 @@ _SPEEDS = (1.4, 1.2, 0.8, 0.6)
 
 
 def router_standard(env: EnvSpec) -> Mapping[str, Mapping[str, Any]]:
-    """Synthetic traffic for the replicas and the observation that the experiment has.
+    """Synthetic traffic for replicas and observation as the experiment has them.
 
         steady          Poisson arrivals at 85 % of what the replicas can serve, conversations
         bursty          the same load in bursts: gaps with a coefficient of variation of 4

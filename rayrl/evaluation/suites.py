@@ -53,6 +53,12 @@ def register_suite(name: str, env_id: str, categories: Callable[[EnvSpec], Categ
     _SUITES[name] = (env_id, categories)
 
 
+def suite_summary(name: str) -> str:
+    """What a registered suite is: the first sentence of the documentation of its function."""
+    text = " ".join((_SUITES[name][1].__doc__ or "").split())
+    return text.partition(". ")[0].removesuffix(".")
+
+
 def categories_of(
     env: EnvSpec, suite: str | Path | None, further: Categories, *, levels: int | None = None
 ) -> dict[str, Category]:
@@ -72,7 +78,7 @@ def categories_of(
     if isinstance(suite, Path):
         of_suite = level_categories(env, suite, most=levels)
     else:
-        of_suite = {name: Category(dict(changes)) for name, changes in _of_suite(env, suite).items()}
+        of_suite = {name: Category(dict(changes)) for name, changes in suite_categories(env, suite).items()}
     own = {name: Category(dict(changes)) for name, changes in further.items()}
     for name, category in [*of_suite.items(), *own.items()]:
         if name in categories:
@@ -81,7 +87,12 @@ def categories_of(
     return categories
 
 
-def _of_suite(env: EnvSpec, suite: str | None) -> Categories:
+def suite_categories(env: EnvSpec, suite: str | None) -> Categories:
+    """The categories of a registered suite; none of None.
+
+    Raises:
+        ConfigError: there is no such suite, or it is for another environment.
+    """
     if suite is None:
         return {}
     if suite not in _SUITES:

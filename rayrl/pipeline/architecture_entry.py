@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
 from pydantic import Field
 
 from rayrl.config import Config
+from rayrl.config.reference import yaml_text
 from rayrl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,6 +21,9 @@ Name = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$", description="letters, digits, `.`, `_`, `-`")
 ]
 """Fit for a folder and a job id."""
+
+FOR_ALL = "train.options.model_config"
+"""Where an experiment file has options for the networks of all architectures."""
 
 _TAKEN = (
     *("aside", "collect", "evaluate", "inputs", "logs", "report", "stages", "tune"),
@@ -83,11 +89,41 @@ class ArchitectureEntry(Config):
         try:
             return model_config(self.base or self.name, given, self.options)
         except ConfigError as error:
-            if not self.options or error.where == "architectures":
+            if error.where != "model_config":
                 raise
+            lines = error.message.splitlines()
+            # A field of both may be wrong in either, and is left as it is.
+            for_all = {*given} - {*self.options} if isinstance(given, Mapping) else set()
+            keys = [key for line in lines if (key := _field(line)) in for_all]
             raise ConfigError(
-                error.message, where=f"architectures: {self.name}", remedy=error.remedy
+                "\n".join(f"{FOR_ALL}.{line}" if _field(line) in keys else line for line in lines),
+                where=f"architectures: {self.name}",
+                remedy="\n  ".join(
+                    filter(None, [error.remedy, *(_elsewhere(key, given[key]) for key in keys)])
+                ),
             ) from None
+
+
+def _field(line: str) -> str:
+    """The option that a line of an error begins with."""
+    return re.split(r"\W", line, maxsplit=1)[0]
+
+
+def _elsewhere(key: str, value: Any) -> str | None:
+    """Where an option has an effect that an architecture cannot take; None where no architecture can."""
+    from rayrl.models.architectures import model_config, names
+
+    takers = []
+    for name in names():
+        with suppress(ConfigError):
+            model_config(name, {key: value})
+            takers.append(name)
+    if not takers:
+        return None
+    return (
+        f"{FOR_ALL} is of all architectures: give {key} in the entries of those that it has an effect on, as "
+        f"{{name: {takers[-1]}, {key}: {yaml_text(value)}}}; of the registered ones: {', '.join(takers)}"
+    )
 
 
 Entry = Annotated[

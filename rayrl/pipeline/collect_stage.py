@@ -32,13 +32,13 @@ def never_demonstrated(actions: Sequence[int], *, in_replays: bool = False) -> s
     """
     named = ", ".join(map(str, actions))
     if in_replays:
-        return (
-            f"no replay ever takes action {named}: a clone will not take it either; "
-            "add to collect.replays some that do, if there is a use for it"
-        )
+        what, more = f"no replay ever takes action {named}", "add to collect.replays some that do"
+    else:
+        what = f"no demonstrator ever took action {named}"
+        more = "add to collect.demonstrators one that does, or to collect.scenarios one in which it is taken"
     return (
-        f"no demonstrator ever took action {named}: a clone will not take it either; "
-        "add to collect.demonstrators one that does (such as random), or to collect.scenarios"
+        f"{what}: a policy cloned from these will not take it either, which is fine if there is no use for "
+        f"it; otherwise {more}"
     )
 
 

@@ -24,7 +24,7 @@ from rayrl.errors import RunError, StageError
 from rayrl.pipeline import forced_warm_start, preflight
 from rayrl.pipeline.execution import signature, why_run
 from rayrl.pipeline.experiment import Experiment, load_experiment
-from rayrl.pipeline.failure import failed_in
+from rayrl.pipeline.failure import failed_in, paragraphs
 from rayrl.pipeline.local import local_runner
 from rayrl.pipeline.lock import Holder, Lock, hold
 from rayrl.pipeline.private_ray import PrivateRay
@@ -38,6 +38,7 @@ from rayrl.pipeline.resume import FORCED, RunOptions, decide
 from rayrl.pipeline.run_folder import RUNS, RunFolder, invocation_of, lasting, new_run_folder
 from rayrl.pipeline.stages import StageUnit, load, plan
 from rayrl.pipeline.stop import first_signal, request_stop, who_requested_stop
+from rayrl.pipeline.trial_spec import trials_of
 
 if TYPE_CHECKING:
     # Ray takes a second to import, and reads its environment then: a run imports it where it is needed.
@@ -114,7 +115,7 @@ def run_experiment(file: Path, options: RunOptions, view: RunView) -> RunFolder:
                         run_one = _runner_of(jobs, folder, experiment)
                 view.started(unit, reason)
                 _run(unit, folder, run_one, view)
-            if not _failed_in(folder):
+            if not (_failed_in(folder, pretraining=True) or _failed_in(folder, pretraining=False)):
                 folder.set_finished(True)
                 forced_warm_start.forget(folder)
     return folder
@@ -129,20 +130,28 @@ def require_all(folder: RunFolder) -> None:
     Raises:
         StageError: some did; names each of them, with its error.
     """
-    if failed := _failed_in(folder):
+    experiment = folder.experiment()
+    pretrainings, trials = _failed_in(folder, pretraining=True), _failed_in(folder, pretraining=False)
+    if pretrainings or trials:
+        units = sum(unit.kind.name == "pretrain" for unit in plan(experiment))
+        parts = []
+        if pretrainings:
+            parts.append(f"{len(pretrainings)} of {units * len(experiment.seeds)} pretrainings failed")
+        if trials:
+            parts.append(f"{len(trials)} of {len([*trials_of(experiment)])} trials failed")
         raise StageError(
-            "\n".join(f"{name}: {error}" for name, error in failed.items()),
-            where=f"{len(failed)} of the run failed",
+            f"{', '.join(parts)}:\n{paragraphs({**pretrainings, **trials})}",
             remedy=f"the rest is done, and reported in {folder.report_file}; mend the cause, and the same "
             "command tries just these again",
         )
 
 
-def _failed_in(folder: RunFolder) -> Mapping[str, str]:
-    """What failed, by name, with the error."""
+def _failed_in(folder: RunFolder, *, pretraining: bool) -> Mapping[str, str]:
+    """What failed of pretraining, or of training, by name, with the error."""
     failed: dict[str, str] = {}
     for unit in plan(folder.experiment()):
-        failed |= failed_in(folder.stage(unit.name))
+        if (unit.kind.name == "pretrain") == pretraining:
+            failed |= failed_in(folder.stage(unit.name))
     return failed
 
 

@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 import gymnasium as gym
+import pydantic
 import yaml
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import VectorEnv
@@ -233,12 +234,24 @@ def _arguments_text(env_id: str, arguments: Mapping[str, Any]) -> Iterator[str]:
     model = options_model(env_id)
     if model is not None:
         yield "  # Its options, with their defaults:"
-        for option in options_of(model):
-            if option.section is None:
-                yield from _line(option, option.default, "  #   ")
+        yield from _options_text(
+            model, {option.name: option.default for option in options_of(model)}, "  #   "
+        )
     elif arguments:
         yield "  # Those that it has, with their defaults:"
         yield from (f"  #   {name}: {yaml_text(value)}" for name, value in arguments.items())
+
+
+def _options_text(model: type[pydantic.BaseModel], values: Mapping[str, Any], indent: str) -> Iterator[str]:
+    """Options with their values, those of a section below its name."""
+    for option in options_of(model):
+        if option.section is None:
+            yield from _line(option, values[option.name], indent)
+        else:
+            if option.meaning:
+                yield from _comment(option.meaning.replace("``", "`"), f"{indent}# ")
+            yield f"{indent}{option.name}:"
+            yield from _options_text(option.section, values[option.name], f"{indent}  ")
 
 
 def _algorithm_options(spaces: Spaces) -> dict[str, Any]:

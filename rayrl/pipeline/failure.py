@@ -71,6 +71,31 @@ def forget_failure(folder: Path) -> None:
     (folder / FAILURE_FILE).unlink(missing_ok=True)
 
 
+def headline(error: str) -> str:
+    """An error in a line, without what to do about it; of a traceback what was raised.
+
+    Args:
+        error: a message, of one line or several.
+    """
+    lines = [line for line in error.splitlines() if line.strip() and not line[0].isspace()]
+    if not lines:
+        return error.strip()
+    return f"{lines[0]} {lines[-1]}" if any(line.startswith("Traceback") for line in lines) else lines[0]
+
+
+def paragraphs(failed: Mapping[str, str]) -> str:
+    """What failed, each in lines of its own, indented.
+
+    Args:
+        failed: by name, the error.
+    """
+    texts = []
+    for name, error in failed.items():
+        first, *others = [line for line in f"{name}: {error}".splitlines() if line.strip()]
+        texts.append("\n".join([f"  {first}", *(f"    {line}" for line in others)]))
+    return "\n".join(texts)
+
+
 def failed_in(stage: Path) -> Mapping[str, str]:
     """What failed in a unit that went on without it, by name, with the error; nothing before it is done.
 

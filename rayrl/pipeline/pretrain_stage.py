@@ -14,7 +14,7 @@ from rayrl.errors import RayrlError, StorageError
 from rayrl.experience.dataset import open_dataset
 from rayrl.pipeline.collect_stage import demonstrations_folder, never_demonstrated
 from rayrl.pipeline.context import StageContext, StageOutputs
-from rayrl.pipeline.failure import FAILED, Failure, Kind, forget_failure, write_failure
+from rayrl.pipeline.failure import FAILED, Failure, Kind, forget_failure, headline, write_failure
 from rayrl.pipeline.out_of_memory import is_out_of_memory, pretraining_advice
 from rayrl.pipeline.pretrain_process import clone_apart, was_lost
 from rayrl.pipeline.pretrain_seed import OUTPUTS, SeedCloning, take_over
@@ -54,7 +54,10 @@ def run(context: StageContext) -> StageOutputs | None:
                 raise
             failed[failure.name] = failure.error
             context.log.error("seed %d failed", seed, exc_info=True)
-            context.warn(f"seed {seed} yields no policy, and what starts from it is not trained: {error}")
+            context.warn(
+                f"seed {seed} yields no policy, and what starts from it is not trained: "
+                f"{headline(failure.error)}"
+            )
             continue
         forget_failure(folder)
         files += [folder / output for output in OUTPUTS]

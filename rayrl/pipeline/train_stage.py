@@ -29,6 +29,8 @@ from rayrl.pipeline.failure import (
     Failure,
     Kind,
     forget_failure,
+    headline,
+    paragraphs,
     read_failure,
     write_failure,
 )
@@ -120,12 +122,12 @@ def _run_chunk(context: StageContext, progress: TrainingProgress) -> StageOutput
         write_failure(spec.folder(context.folder), failures[spec])
     if len(failures) == len(trials):
         raise StageError(
-            "\n".join(f"{spec.name}: {failure.error}" for spec, failure in failures.items()),
-            where=f"{len(failures)} of {len(trials)} trials failed",
+            f"{len(failures)} of {len(trials)} trials failed:\n"
+            + paragraphs({spec.name: failure.error for spec, failure in failures.items()}),
             remedy="mend the cause; the same command goes on from their newest checkpoints",
         )
     for spec, failure in failures.items():
-        context.warn(f"{spec.name} failed, and the others go on: {failure.error}")
+        context.warn(f"{spec.name} failed, and the others go on: {headline(failure.error)}")
     return StageOutputs(
         tuple(trial.chunk_file() for spec, trial in runs.items() if spec not in failures),
         extra={FAILED: {spec.name: failure.error for spec, failure in failures.items()}} if failures else {},
@@ -142,7 +144,7 @@ def _failed_before(context: StageContext, trials: list[TrialSpec]) -> Iterator[t
             yield spec, failure
         elif start is not None and (pretraining := read_failure(start.parent)) is not None:
             # It must not begin from fresh weights: that would be another condition.
-            error = f"its pretraining failed: {pretraining.error}"
+            error = f"its pretraining failed: {headline(pretraining.error)}"
             failure = Failure(name=spec.name, kind="no_pretraining", error=error, chunk=number)
             write_failure(home, failure)
             yield spec, failure

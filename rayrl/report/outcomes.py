@@ -102,11 +102,16 @@ class Outcomes:
         return share_weighted(known, shares) if shares and shares.keys() <= known.keys() else None
 
 
+def condition_name(condition: str) -> str:
+    """A condition as texts and tables call it: ``cold`` or ``warm``."""
+    return _NAMES.get(condition, condition)
+
+
 def condition_label(
     run: RunData, architecture: str, condition: str, *, several_architectures: bool | None = None
 ) -> str:
     """``cold`` or ``warm``, after the architecture where there are several."""
-    name = _NAMES.get(condition, condition)
+    name = condition_name(condition)
     if several_architectures is None:
         several_architectures = len(run.experiment.architectures) > 1
     return f"{architecture}, {name}" if several_architectures else name

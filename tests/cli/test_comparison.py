@@ -31,7 +31,7 @@ def test_a_line_for_each_candidate_best_first_then_the_recommendation(tmp_path, 
     assert "latency (ms)" in lines[0]
     ranks = [line.split()[0] for line in lines[1:7]]
     assert ranks == ["1", "2", "3", "4", "5", "6"]
-    assert lines[1].split()[1:3] == ["gcn", "with_pretrain"]
+    assert lines[1].split()[1:3] == ["gcn", "warm"]
     assert f"{ARCHITECTURES['gcn']['parameters']:,}" in lines[1]
     assert lines[7].startswith("warning: 3 training seeds")
     assert lines[8].startswith("Take gcn warm: success ")

@@ -433,6 +433,13 @@ def test_doctor_asks_the_cluster_that_the_environment_names(rayrl, file, monkeyp
     assert "the cluster does not answer" in out
 
 
+def test_a_batch_that_no_memory_holds_is_named(rayrl, tmp_path):
+    code, _, err = rayrl("policy", "latency", tmp_path, "--for", "e.yaml", "--batch", "100000000000")
+    assert code == 2
+    assert "--batch" in err
+    assert "65536" in err
+
+
 def test_list(rayrl):
     assert rayrl("list", "envs")[1].splitlines()[-1].startswith("rayrl/")
     assert "ppo" in rayrl("list", "algorithms")[1].splitlines()
@@ -446,3 +453,6 @@ def test_list(rayrl):
     assert "``" not in " ".join(architectures.values())
     assert any(line.endswith("  random") for line in rayrl("list", "demonstrators")[1].splitlines())
     assert "rayrl/Router-v0  lost_replica" in rayrl("list", "scenarios")[1].splitlines()
+    (suite,) = rayrl("list", "suites")[1].splitlines()
+    assert suite.startswith("rayrl/Router-v0  router_standard  steady, bursty, ")
+    assert suite.endswith(" – Synthetic traffic for replicas and observation as the experiment has them")

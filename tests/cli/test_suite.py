@@ -87,7 +87,9 @@ def test_show_tells_of_categories_and_draws_levels(rayrl, suite):
     [
         (("generate", "x.json", "--category", "simpel=1"), "did you mean 'simple'? (known: very_simple, "),
         (("generate", "x.json", "--category", "simple"), "'simple'"),
-        (("generate", "x.json", "--category", "simple=0"), "0 levels of simple"),
+        (("generate", "x.json", "--category", "simple=0"), "--category: 'simple=0'\n  LEVELS is at least 1"),
+        (("generate", "x.json", "--category", "simple=-3"), "'simple=-3'\n  LEVELS is at least 1"),
+        (("generate", "x.json", "--category", "simple=x"), "write NAME=LEVELS, as simple=50"),
         (("generate", "x.json", "--category", "simple=1", "--category", "simple=2"), "simple twice"),
         (("show", "s.json", "simple_1"), "has no level 'simple_1'\n  did you mean 'simple_0001'?"),
         (("show", "missing.json"), "missing.json: cannot be read"),

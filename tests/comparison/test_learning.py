@@ -40,9 +40,19 @@ def test_a_missing_curve_is_left_out_and_named_and_the_measure_stays(tmp_path, d
     assert EFFICIENCY in found.decision.weights
     (warning,) = (each for each in found.warnings if "sample efficiency" in each)
     assert warning == (
-        "cold: recent episodes of training do not tell the success at two steps or more, and so left out of "
-        "its sample efficiency: seed 1."
+        "Left out of the sample efficiency, since their recent episodes of training do not tell the success "
+        "at two steps or more: cold (seed 1)."
     )
+
+
+def test_all_missing_curves_are_in_one_warning(tmp_path):
+    write_run(tmp_path, architectures=["gcn", "full_hgt"])
+    without_success(curve(tmp_path, 0))
+    for seed in (1, 2):
+        without_success(tmp_path / f"full_hgt/with_pretrain/seed_{seed}/progress.jsonl")
+    found = compare(read_run(tmp_path))
+    (warning,) = (each for each in found.warnings if "sample efficiency" in each)
+    assert warning.endswith("more: gcn cold (seed 0) and full_hgt warm (seeds 1 and 2).")
 
 
 def test_where_no_curve_tells_success_returns_do_not_take_its_place(tmp_path):

@@ -217,4 +217,4 @@ class Pair(Config):
 def test_what_is_wrong_between_fields_is_said_without_all_of_them(write):
     with pytest.raises(ConfigError) as caught:
         read_document(write("low: 2\nhigh: 1\n")).parse(Pair)
-    assert caught.value.message == "line 1: Pair: low = 2 exceeds high = 1"
+    assert caught.value.message == "line 1: low = 2 exceeds high = 1"

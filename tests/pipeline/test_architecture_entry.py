@@ -99,6 +99,32 @@ def test_a_policy_of_such_an_architecture_can_be_gone_on_from(experiment, tmp_pa
     assert network_config(experiment(start), "w", env.action_space) == config
 
 
+def test_an_option_for_all_that_one_cannot_take_is_named_with_its_path_and_where_it_belongs(experiment):
+    with pytest.raises(ConfigError) as caught:
+        options_of(
+            experiment("train.options.model_config={fcnet_hiddens: [16]}", "architectures=[gcn]"), "gcn"
+        )
+    assert str(caught.value) == (
+        "architectures: gcn: train.options.model_config.fcnet_hiddens = (16,) has no effect with modalities\n"
+        "  train.options.model_config is of all architectures: give fcnet_hiddens in the entries of those "
+        "that it has an effect on, as {name: mlp_baseline, fcnet_hiddens: [16]}; of the registered ones: "
+        "gru, mlp_baseline"
+    )
+    # Its own option is wrong, not the one for all.
+    both = "architectures=[{name: g, base: gcn, fcnet_hiddens: [8]}]"
+    with pytest.raises(ConfigError) as caught:
+        options_of(experiment("train.options.model_config={fcnet_activation: relu}", both), "g")
+    assert str(caught.value) == "architectures: g: fcnet_hiddens = (8,) has no effect with modalities"
+    # What no architecture takes belongs nowhere.
+    with pytest.raises(ConfigError) as caught:
+        options_of(experiment("train.options.model_config={fcnet_hidden: [8]}"), "mlp_baseline")
+    text = str(caught.value)
+    assert text.startswith(
+        "architectures: mlp_baseline: train.options.model_config.fcnet_hidden: unknown key"
+    )
+    assert "of all architectures" not in text
+
+
 def check(experiment):
     check_algorithm(experiment)
     check_environment(experiment)

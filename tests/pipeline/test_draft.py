@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from rayrl.envs.mine_maze.config import MineMazeConfig
 from rayrl.errors import EnvError, RunError, SpaceError
 from rayrl.pipeline.draft import draft_name, write_draft
 from rayrl.pipeline.experiment import Experiment, load_experiment
@@ -94,6 +95,15 @@ def test_architectures_that_read_graphs_can_be_added_to_the_mine_mazes(draft, tm
     experiment, _ = draft("rayrl/MineMaze-v0")
     assert "model_config" not in experiment.train.options
     check_algorithm(load_experiment(tmp_path / "experiment.yaml", ["architectures=[mlp_baseline, gcn]"]))
+
+
+def test_sections_of_an_environments_options_are_listed_with_their_defaults(draft):
+    _, text = draft("rayrl/MineMaze-v0")
+    start = text.index("  #   rewards:\n")
+    listed = text[start : text.index("\n\n", start)]
+    values = yaml.safe_load(re.sub("^  #   ", "", listed, flags=re.MULTILINE))
+    assert values["rewards"] == MineMazeConfig().rewards.model_dump()
+    assert "  #     exit: 1.0  # Reaching the exit.\n" in listed
 
 
 def test_an_environment_that_raises_now_and_then(draft):

@@ -8,17 +8,27 @@ import json
 import pytest
 from run_fixtures import prepare_run
 
+from rayrl.errors import StageError
 from rayrl.evaluation.latency import LATENCY_FILE
 from rayrl.pipeline import train_stage
 from rayrl.pipeline.context import StageContext
+from rayrl.pipeline.controller import require_all
 from rayrl.pipeline.execution import run_unit, why_run
-from rayrl.pipeline.failure import Failure, failed_in, read_failure, write_failure
+from rayrl.pipeline.failure import (
+    FAILED,
+    Failure,
+    failed_in,
+    headline,
+    paragraphs,
+    read_failure,
+    write_failure,
+)
 from rayrl.pipeline.records import last_records
 from rayrl.pipeline.stages import plan
 from rayrl.pipeline.status import run_status
 from rayrl.pipeline.trial import read_trial
 from rayrl.report.run_reader import read_run
-from rayrl.storage.manifest import read_manifest
+from rayrl.storage.manifest import read_manifest, write_manifest
 
 
 def values(tmp_path, env, **changes):
@@ -145,3 +155,51 @@ def test_a_trial_that_failed_in_an_earlier_chunk_is_not_tried_in_the_next(tmp_pa
         context = StageContext(experiment, folder, unit)
         found = dict(train_stage._failed_before(context, list(train_stage.trials_of(experiment))))
         assert [spec.seed for spec in found] == ([] if number == 1 else [1])
+
+
+RAISED = """environment of worker 0: raised 4 times; the last time:
+Traceback (most recent call last):
+  File "walk.py", line 7, in step
+OSError: the floor gives way
+
+  mend the environment"""
+
+
+def test_an_error_in_a_line():
+    line = "environment of worker 0: raised 4 times; the last time: OSError: the floor gives way"
+    assert headline(RAISED) == line
+    assert headline("no memory\n  take less") == "no memory"
+    assert headline("") == ""
+
+
+def test_errors_in_paragraphs():
+    assert paragraphs({"a": "no memory\n  take less", "b": RAISED}).splitlines() == [
+        "  a: no memory",
+        "      take less",
+        "  b: environment of worker 0: raised 4 times; the last time:",
+        "    Traceback (most recent call last):",
+        '      File "walk.py", line 7, in step',
+        "    OSError: the floor gives way",
+        "      mend the environment",
+    ]
+
+
+def test_the_end_of_a_run_counts_pretrainings_and_trials(tmp_path):
+    both = {"conditions": ["no_pretrain", "with_pretrain"], "collect": {"demonstrators": {"random": 1}}}
+    folder = prepare_run(tmp_path / "run", values(tmp_path, {"id": "CartPole-v1"}, **both))
+    require_all(folder)
+    failed = {
+        "pretrain-mlp_baseline": {"mlp_baseline-pretrain-seed_0": RAISED},
+        "train": {"mlp_baseline-with_pretrain-seed_0": f"its pretraining failed: {headline(RAISED)}"},
+    }
+    for unit, errors in failed.items():
+        write_manifest(
+            folder.stage(unit), name=unit, inputs={}, options={}, outputs=[], extra={FAILED: errors}
+        )
+    with pytest.raises(StageError) as caught:
+        require_all(folder)
+    text = str(caught.value)
+    assert text.startswith(
+        "1 of 2 pretrainings failed, 1 of 4 trials failed:\n  mlp_baseline-pretrain-seed_0: env"
+    )
+    assert text.count("Traceback") == 1

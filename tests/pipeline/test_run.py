@@ -67,7 +67,7 @@ def a_part_fails(in_this_process, monkeypatch):
 def test_a_run_of_which_a_part_failed_ends_with_its_report_and_is_not_finished(file, folder, capsys):
     with pytest.raises(StageError, match="trial-7: no memory") as error:
         rayrl.run(file, run_dir=folder, local=True)
-    assert "1 of the run failed" in str(error.value)
+    assert str(error.value).startswith("1 of 1 trials failed:\n  trial-7: no memory\n  the rest is done")
     assert str(folder / "report" / "report.html") in error.value.remedy
     assert (folder / "report" / "report.html").exists()
     assert RunFolder(folder).record.finished is None

@@ -39,7 +39,7 @@ def context(tmp_path):
 @pytest.mark.parametrize(
     ("env", "message"),
     [
-        (FullDisk, r"(?s)could not write .*: the file would exceed the size limit\n  raise the limit"),
+        (FullDisk, r"(?s)could not write .*: the file would exceed the size limit\n +raise the limit"),
         (Forgetful, r"ZeroDivisionError\W+cannot say"),
     ],
 )
@@ -47,6 +47,7 @@ def test_what_a_trial_fails_of_is_told_and_not_tried_again(context, env, message
     train = context(env)
     with pytest.raises(StageError, match=message) as error:
         run(train)
+    assert error.value.message.startswith("1 of 1 trials failed:\n  mlp_baseline-no_pretrain-seed_0: ")
     assert "were lost" not in error.value.message
     state = read_trial(train.folder, "mlp_baseline", "no_pretrain", 0)
     assert (state.state, state.resumed_from) == ("failed", ())

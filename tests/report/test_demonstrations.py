@@ -54,7 +54,10 @@ def test_shares_of_actions_by_demonstrator_and_scenario(run):
 def test_the_page_says_what_was_agreed_with_and_what_was_never_shown(run):
     text = build_report(run).read_text()
     assert "qps = 4.5, target_load = None" in text
-    assert "Nobody ever took action 3." in text
+    assert (
+        "Nobody ever took action 3. A policy cloned from these demonstrations will not take it either, "
+        in text
+    )
     for shown in ("80.0 %", "70.0 %", "50.0 %", "33.3 %", "action 2"):
         assert shown in text
 

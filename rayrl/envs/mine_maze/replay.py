@@ -185,6 +185,11 @@ def _read(path: Path) -> ReplayFile:
 
 
 def _replay(record: ReplayRecord, where: str) -> Replay:
+    try:
+        (record.demonstrator or "").encode()
+    except UnicodeEncodeError:
+        text = f"demonstrator = {record.demonstrator!r} is not valid Unicode"
+        raise DataError(text, where=where, remedy="write it without lone surrogates") from None
     given = record.level
     if given.category not in RECIPES:
         raise DataError(unknown_category(given.category), where=where)

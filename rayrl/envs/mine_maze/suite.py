@@ -63,7 +63,7 @@ class SuiteFile(Config):
     version: Literal[1] = 1
     name: str = Field(min_length=1)
     env: Literal["rayrl/MineMaze-v0"] = "rayrl/MineMaze-v0"
-    generator: int
+    generator: int = Field(ge=1)
     """Version of the generator that made the levels."""
     split: Literal["train", "test", "any"]
     """Which levels it has."""

@@ -45,7 +45,11 @@ def build(run: RunData) -> Sequence[Block]:
         blocks.append(table(["scenario", "options"], changes, caption=caption, text_columns=2))
     if missing := never_taken(run):
         named = listed([str(action) for action in missing])
-        blocks.append(element("p", f"Nobody ever took action {named}.", class_="note"))
+        text = (
+            f"Nobody ever took action {named}. A policy cloned from these demonstrations will not take it "
+            "either, which is fine if there is no use for it."
+        )
+        blocks.append(element("p", text, class_="note"))
     return blocks
 
 

@@ -117,6 +117,7 @@ def test_a_folder_is_all_its_files(tmp_path: Path) -> None:
             {"level": {"category": "simple", "content": ["S*E", "..."], "sha256": "0" * 64}},
             "level.sha256 is 000000000000…",
         ),
+        ({"demonstrator": "a\ud800"}, r"demonstrator = 'a\ud800' is not valid Unicode"),
     ],
 )
 def test_a_replay_that_is_wrong_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

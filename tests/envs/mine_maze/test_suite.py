@@ -96,6 +96,10 @@ def test_all_problems_are_counted(file: Path) -> None:
         ("[]", "is no suite of levels"),
         ('{"format": "other"}', "is no suite of levels"),
         ('{"format": "rayrl-suite", "version": 2}', "version = 2"),
+        (
+            '{"format": "rayrl-suite", "version": 1, "generator": -1}',
+            "generator = -1: Input should be greater",
+        ),
         ('{"format": "rayrl-suite", "version": 1, "nam": "x"}', "nam: unknown key; did you mean 'name'?"),
     ],
 )
