@@ -31,6 +31,7 @@ def test_an_experiment_that_fits(file):
         "environment": "ok",
         "stage train": "ok",
         "stage evaluate": "ok",
+        "stage report": "ok",
         "room": "ok",
         "trials' memory": "ok",
     }
@@ -62,7 +63,7 @@ def test_what_does_not_fit_is_a_problem_and_the_rest_is_looked_at_still(file, ov
     findings = found(file, override)
     assert findings[check].state == "problem"
     assert message in findings[check].message
-    assert len(findings) == 6
+    assert len(findings) == 7
 
 
 def test_a_file_that_cannot_be_read_is_one_problem(file):
