@@ -11,6 +11,7 @@ from rayrl.algorithms.algorithm import REPLAY, REPLAY_SECONDS, SAMPLING_SECONDS,
 from rayrl.storage.atomic import storage_errors, write_text
 
 PROGRESS_FILE = "progress.jsonl"
+_SHOWN = ("episode_return_mean", "episode_len_mean", "success_rate")
 
 
 def progress_line(result: dict[str, Any]) -> dict[str, Any]:
@@ -47,6 +48,11 @@ def progress_line(result: dict[str, Any]) -> dict[str, Any]:
         line["actions"] = {name: float(share) for name, share in runners["actions"].items()}
     finite: dict[str, Any] = _without_nan(line)
     return finite
+
+
+def shown_metrics(line: dict[str, Any]) -> dict[str, float]:
+    """The metrics of an iteration's line that are worth showing beside a trial's state."""
+    return {name: line[name] for name in _SHOWN if line.get(name) is not None}
 
 
 def append_line(file: Path, line: dict[str, Any]) -> None:

@@ -51,7 +51,13 @@ from rayrl.pipeline.trial_outcome import (
     save_replay,
     save_trained,
 )
-from rayrl.pipeline.trial_progress import PROGRESS_FILE, append_line, cut_progress, progress_line
+from rayrl.pipeline.trial_progress import (
+    PROGRESS_FILE,
+    append_line,
+    cut_progress,
+    progress_line,
+    shown_metrics,
+)
 from rayrl.pipeline.trial_resources import MemoryWatch
 from rayrl.pipeline.trial_spec import TrialSpec
 from rayrl.storage.atomic import read_json, remove_leftovers, storage_errors, write_json
@@ -309,11 +315,7 @@ class TrialRun:
                     return False
                 result = algorithm.train()
                 line = progress_line(result)
-                self._metrics = {
-                    name: line[name]
-                    for name in ("episode_return_mean", "episode_len_mean", "success_rate")
-                    if line.get(name) is not None
-                }
+                self._metrics = shown_metrics(line)
                 with storage_errors(self.path / PROGRESS_FILE, "a trial's progress"):
                     progress.write(json.dumps(line) + "\n")
                 tensorboard.write_iteration(board, line)

@@ -64,7 +64,8 @@ def test_keys_of_the_experiment_file(complete):
 
 def test_environments_and_what_can_be_listed(complete):
     assert complete("init --env rayrl/R") == ["rayrl/Router-v0"]
-    assert set(complete("list ")) == {"envs", "architectures", "algorithms", "demonstrators", "scenarios"}
+    named = {"envs", "architectures", "algorithms", "demonstrators", "scenarios", "suites"}
+    assert set(complete("list ")) == named
 
 
 def test_runs(complete, tmp_path, monkeypatch):
