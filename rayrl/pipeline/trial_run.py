@@ -257,7 +257,8 @@ class TrialRun:
         if (before := self._state) is not None:
             self._incidents = before.incidents
             self._metrics = before.metrics if newest else {}
-            resumed = newest > 0 and newest != self._start_of_chunk()
+            ended = read_record(self.path, self._chunk.number - 1)
+            resumed = newest > 0 and (ended is None or newest != ended.step)
             self._resumed_from = (*before.resumed_from, newest) if resumed else before.resumed_from
         for problem in problems:
             self._note(problem)
@@ -266,11 +267,6 @@ class TrialRun:
     def _note(self, incident: str) -> None:
         """Keeps what happened to the trial for its state; the same is kept once."""
         self._incidents = tuple(dict.fromkeys([*self._incidents, incident]))
-
-    def _start_of_chunk(self) -> int | None:
-        """Where the chunk before ended; None where that is not known."""
-        before = read_record(self.path, self._chunk.number - 1)
-        return None if before is None else before.step
 
     def _last_step(self) -> int:
         """The last step of the first iteration at or past ``total_steps``."""
@@ -326,11 +322,8 @@ class TrialRun:
                     self._memory_start = self._look_at_memory(algorithm)
                 if gpu := line["learner"].get("gpu_memory_gib"):
                     self._watch.saw_gpu(int(gpu * 2**30))
-                if every is None:
-                    is_due = time.monotonic() - saved >= self._train.checkpoint_every_s
-                else:
-                    is_due = algorithm.training_iteration % every == 0
-                if is_due:
+                overdue = time.monotonic() - saved >= self._train.checkpoint_every_s
+                if overdue if every is None else algorithm.training_iteration % every == 0:
                     self._save(algorithm, reset=True)
                     saved = time.monotonic()
         return True
