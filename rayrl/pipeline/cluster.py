@@ -20,7 +20,7 @@ from rayrl.pipeline.working_dir import Package
 REQUEST_TIMEOUT_S = 15.0
 UPLOAD_TIMEOUT_S = 600.0
 SUBMIT_TIMEOUT_S = 20.0
-"""Seconds for which a job is submitted again that the dashboard failed to hand on."""
+"""Seconds for which a job is submitted again that was lost on its way."""
 _RETRY_S = 1.0
 _MOST_NODES = 10_000
 """What the state API lists at most; without it, 100."""
@@ -57,9 +57,10 @@ class JobsClient(JobSubmissionClient):
                 self.submit_job(**arguments)
                 return
             except (RuntimeError, OSError) as error:
-                # The dashboard hands jobs on to an agent, which on a busy node may lose the connection.
-                passes = "status code 500" in str(error) and time.monotonic() < deadline
-                if not passes:
+                # On a busy node connections are lost, to the dashboard and between it and its agent.
+                lost = isinstance(error, requests.ConnectionError | requests.Timeout)
+                passes = lost or "status code 500" in str(error)
+                if not passes or time.monotonic() >= deadline:
                     text = f"the cluster did not take the job: {error}"
                     raise RunError(text, where=self.get_address()) from None
             time.sleep(_RETRY_S)

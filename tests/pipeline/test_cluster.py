@@ -54,8 +54,8 @@ class Busy(BaseHTTPRequestHandler):
     """A dashboard whose agent loses connections; ``taken`` are the jobs that it knows."""
 
     taken: ClassVar[list[str]] = []
-    answers: ClassVar[list[tuple[int, bool]]] = []
-    """What comes of each submission: its status, and whether the job is taken."""
+    answers: ClassVar[list[tuple[int | None, bool]]] = []
+    """What comes of each submission: its status, None for a lost connection, and whether the job is taken."""
 
     def do_GET(self):
         if self.path == "/api/version":
@@ -69,7 +69,8 @@ class Busy(BaseHTTPRequestHandler):
         status, is_taken = self.answers.pop(0)
         job = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["submission_id"]
         self.taken.extend([job] * is_taken)
-        self.answer(status, {"job_id": job, "submission_id": job})
+        if status is not None:
+            self.answer(status, {"job_id": job, "submission_id": job})
 
     def answer(self, status, value):
         self.send_response(status)
@@ -80,8 +81,10 @@ class Busy(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize("answers", [[(500, False), (200, True)], [(500, True)]])
-def test_a_job_that_the_dashboard_failed_to_hand_on_is_submitted_until_it_is_taken_once(serving, answers):
+@pytest.mark.parametrize(
+    "answers", [[(500, False), (200, True)], [(500, True)], [(None, False), (200, True)], [(None, True)]]
+)
+def test_a_job_that_is_lost_on_its_way_is_submitted_until_it_is_taken_once(serving, answers):
     Busy.taken, Busy.answers = [], list(answers)
     connect(serving(Busy)).submit(entrypoint="true", submission_id="run-train-1")
     assert (Busy.taken, Busy.answers) == (["run-train-1"], [])
