@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from enum import StrEnum
@@ -15,6 +16,7 @@ from rayrl.cli import completion, data, evaluation, imports, policy, suite
 from rayrl.cli import run as run_command
 from rayrl.cli.options import AsJson, Debug, EnvId, File, Overrides
 from rayrl.errors import RayrlError, RunError
+from rayrl.pipeline import spinning
 
 app = typer.Typer(
     name="rayrl",
@@ -250,6 +252,8 @@ def main() -> NoReturn:
     """Runs the command; an error is one message and exit code 1 (wrong usage 2, Ctrl-C 130)."""
     # As `python -m` does: an environment may be a module in the working directory.
     sys.path.insert(0, str(Path.cwd()))
+    # What `--local` and `rayrl evaluate` compute, they do here.
+    os.environ[spinning.VARIABLE] = spinning.spin_count()
     try:
         app()
     except KeyboardInterrupt:

@@ -21,7 +21,7 @@ from ray.job_submission import JobDetails, JobStatus
 
 from rayrl.config import Config
 from rayrl.errors import ConfigError, RunError, StageError
-from rayrl.pipeline import stage_error
+from rayrl.pipeline import spinning, stage_error
 from rayrl.pipeline.cluster import JobsClient
 from rayrl.pipeline.cluster_probe import interpreter, probe
 from rayrl.pipeline.job_log import JobLog
@@ -186,10 +186,7 @@ class JobRunner:
             "env_vars": {
                 "PYTHONPATH": os.pathsep.join(paths),
                 "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S),
-                # A learner of several CPUs has as many threads, which spin while they wait for each
-                # other. Where something else takes one of the CPUs, they spin for long, and slow down
-                # tenfold; without spinning they take twice as long on CPUs of their own.
-                "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000"),
+                spinning.VARIABLE: spinning.spin_count(),
             }
         }
         if self._is_here:

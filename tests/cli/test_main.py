@@ -1,6 +1,7 @@
 """The `rayrl` command: its surface, its errors and what it prints."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -456,3 +457,22 @@ def test_list(rayrl):
     (suite,) = rayrl("list", "suites")[1].splitlines()
     assert suite.startswith("rayrl/Router-v0  router_standard  steady, bursty, ")
     assert suite.endswith(" – Synthetic traffic for replicas and observation as the experiment has them")
+
+
+@pytest.mark.parametrize(("set_to", "spins"), [(None, "10000"), ("7", "7")])
+def test_threads_spin_briefly_where_the_user_does_not_say_otherwise(set_to, spins):
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    environment |= {} if set_to is None else {"GOMP_SPINCOUNT": set_to}
+    code = (
+        "import os, sys, rayrl.cli.main as cli; assert 'torch' not in sys.modules; "
+        "cli.app = lambda: print(os.environ['GOMP_SPINCOUNT']); cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.split() == [spins], done.stderr
