@@ -14,14 +14,17 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from ray import tune
 from ray.exceptions import RayError, RayTaskError
 
+from rayrl.algorithms.options import TrainOptions
 from rayrl.errors import RayrlError, StageError, StorageError
 from rayrl.pipeline.context import StageContext, StageOutputs
 from rayrl.pipeline.failure import (
@@ -247,11 +250,23 @@ def _train_here(context: StageContext, trials: list[TrialRun], progress: Trainin
             progress.refresh()
 
         try:
-            if not trial.train(report, context.stop_requested):
-                return
+            with _threads_of_a_process(context.experiment.train):
+                if not trial.train(report, context.stop_requested):
+                    return
         except RayrlError as error:
             trial.fail(str(error))
             raise
+
+
+@contextmanager
+def _threads_of_a_process(train: TrainOptions) -> Iterator[None]:
+    """As many threads of PyTorch as Ray would give the trial a process; they decide on the last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(int(train.trial_bundles(0.0)[0]["CPU"]))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _plain(spec: TrialSpec) -> dict[str, Any]:

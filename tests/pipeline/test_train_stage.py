@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 from run_fixtures import prepare_run
 
 from rayrl.errors import ResourceError, StageError
@@ -76,3 +77,22 @@ def test_where_there_is_no_room_it_says_what_is_asked_for(context):
     train = context(StatefulCartPole, env_runners=64, resource_timeout_s=2)
     with pytest.raises(ResourceError, match=r"no trial could start within 2 s: each asks for .*65"):
         run(train)
+
+
+def test_in_this_process_a_trial_has_the_threads_that_its_own_would_have(context, monkeypatch):
+    seen, reset = [], StatefulCartPole.reset
+
+    def watched(env, **arguments):
+        seen.append(torch.get_num_threads())
+        return reset(env, **arguments)
+
+    monkeypatch.setattr(StatefulCartPole, "reset", watched)
+    train = context(StatefulCartPole, cpus_per_learner=2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert run(StageContext(train.experiment, train.folder, train.unit, local=True)) is not None
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {2}
